@@ -1,0 +1,245 @@
+// Package procnet decodes the socket lists of /proc/net: tcp, tcp6, udp, udp6,
+// udplite and udplite6.
+//
+// The kernel prints them in tcp4_seq_show, tcp6_seq_show, udp4_seq_show and
+// udp6_seq_show (net/ipv4/tcp_ipv4.c, net/ipv6/tcp_ipv6.c, net/ipv4/udp.c,
+// net/ipv6/udp.c). Columns that a later kernel adds at the end of a line are
+// ignored; a line that lacks a known column, or is cut off, is an error: a
+// short list must not pass for a whole one.
+package procnet
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"iter"
+	"math"
+	"math/bits"
+	"net/netip"
+
+	"github.com/osquery-sockets/osquery-sockets/parser"
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+)
+
+// maxLine is more than any line of these files takes.
+const maxLine = 4096
+
+// msPerTick is a USER_HZ tick, the unit of tm->when, in milliseconds. USER_HZ
+// is 100 wherever osquery runs.
+const msPerTick = 10
+
+// TCP streams the sockets of /proc/net/tcp or, for the family INET6,
+// /proc/net/tcp6. The addresses in it are printed as words of the host's byte
+// order. Errors are of type [*parser.LineError], or the reader's own.
+func TCP(r io.Reader, family sock.Family, order binary.ByteOrder) iter.Seq2[sock.TCP, error] {
+	return list(r, order, func(f *fields) (s sock.TCP) {
+		s.Inet = f.inet(family, sock.ProtoTCP, &s.Timer, &s.TimerExpires, &s.Retransmits, &s.Probes)
+		return s
+	})
+}
+
+// UDP streams the sockets of /proc/net/udp, udplite and their IPv6 siblings.
+// See [TCP] for byte order and errors.
+func UDP(r io.Reader, family sock.Family, protocol sock.Protocol, order binary.ByteOrder) iter.Seq2[sock.UDP, error] {
+	return list(r, order, func(f *fields) (s sock.UDP) {
+		var timer sock.Timer
+		var skip uint32
+		s.Inet = f.inet(family, protocol, &timer, &skip, &skip, &skip)
+		f.next() // reference count
+		f.next() // address of struct sock, hidden or hashed
+		s.Drops = f.dec("drops", 64)
+		return s
+	})
+}
+
+func list[T any](r io.Reader, order binary.ByteOrder, decode func(*fields) T) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		fail := func(l parser.Line, reason string) {
+			yield(none, parser.NewLineError(l.Number, l.Text, reason))
+		}
+		header := false
+		f := fields{big: order.Uint16([]byte{0, 1}) == 1}
+		for line, err := range parser.Lines(r, maxLine) {
+			switch {
+			case err != nil:
+				yield(none, err)
+				return
+			case line.Cut:
+				fail(line, "the file ends in the middle of a line")
+				return
+			case line.Long:
+				fail(line, "the line is too long for a socket")
+				return
+			case !header:
+				if header = bytes.HasPrefix(bytes.TrimLeft(line.Text, " "), []byte("sl ")); !header {
+					fail(line, "expected the header of a /proc/net socket list")
+					return
+				}
+				continue
+			}
+			f.rest = line.Text
+			v := decode(&f)
+			if f.reason != "" {
+				fail(line, f.reason)
+				return
+			}
+			if !yield(v, nil) {
+				return
+			}
+		}
+		if !header {
+			yield(none, parser.NewLineError(1, nil, "the file is empty, even its header is missing"))
+		}
+	}
+}
+
+// fields takes a line apart. The first thing that is wrong stays in reason.
+type fields struct {
+	rest   []byte
+	big    bool // the words of an address are big-endian
+	reason string
+}
+
+func (f *fields) fail(reason string) {
+	if f.reason == "" {
+		f.reason = reason
+	}
+}
+
+// next returns the next blank-separated field; it is empty at the line's end.
+func (f *fields) next() []byte {
+	b := f.rest
+	i := 0
+	for i < len(b) && b[i] == ' ' {
+		i++
+	}
+	start := i
+	for i < len(b) && b[i] != ' ' {
+		i++
+	}
+	f.rest = b[i:]
+	return b[start:i]
+}
+
+// inet decodes the columns up to inode, which all the lists have:
+//
+//	sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode
+func (f *fields) inet(family sock.Family, protocol sock.Protocol, timer *sock.Timer, expires, retransmits, probes *uint32) sock.Inet {
+	s := sock.Inet{Family: family, Protocol: protocol}
+	if sl := f.next(); len(sl) < 2 || sl[len(sl)-1] != ':' {
+		f.fail("expected a slot number and a colon")
+	}
+	s.Local = f.addrPort(family)
+	s.Remote = f.addrPort(family)
+	s.State = sock.State(f.hex(f.next(), 8, "state"))
+	tx, rx := f.pair("queues")
+	s.SendQueue, s.RecvQueue = uint32(f.hex(tx, 32, "tx_queue")), uint32(f.hex(rx, 32, "rx_queue"))
+	tr, when := f.pair("timer")
+	*timer = sock.Timer(f.hex(tr, 8, "timer"))
+	*expires = uint32(min(f.hex(when, 64, "tm->when"), math.MaxUint32/msPerTick) * msPerTick)
+	*retransmits = uint32(f.hex(f.next(), 32, "retrnsmt"))
+	s.UID = uint32(f.dec("uid", 32))
+	*probes = uint32(f.dec("timeout", 32))
+	s.Inode = f.dec("inode", 64)
+	return s
+}
+
+// pair splits a field at its colon.
+func (f *fields) pair(name string) (left, right []byte) {
+	b := f.next()
+	i := bytes.IndexByte(b, ':')
+	if i < 0 {
+		f.fail(name + ": expected two hexadecimal numbers with a colon between")
+		return nil, nil
+	}
+	return b[:i], b[i+1:]
+}
+
+// addrPort decodes an address of one or four words of the host's byte order,
+// a colon, and a port.
+func (f *fields) addrPort(family sock.Family) netip.AddrPort {
+	words := 1
+	if family == sock.INET6 {
+		words = 4
+	}
+	addr, port := f.pair("address")
+	if len(addr) != 8*words {
+		f.fail("address: expected 8 hexadecimal digits in an IPv4 list, 32 in an IPv6 list")
+		return netip.AddrPort{}
+	}
+	var a [16]byte
+	for i := range words {
+		word := uint32(f.hex(addr[8*i:8*i+8], 32, "address"))
+		if !f.big {
+			word = bits.ReverseBytes32(word)
+		}
+		binary.BigEndian.PutUint32(a[4*i:], word)
+	}
+	p := uint16(f.hex(port, 16, "port"))
+	if words == 1 {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(a[:4])), p)
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16(a), p)
+}
+
+// hex decodes a hexadecimal number of at most width bits.
+func (f *fields) hex(b []byte, width uint, name string) uint64 {
+	if len(b) == 0 || len(b) > 16 {
+		f.fail(name + ": expected a hexadecimal number")
+		return 0
+	}
+	var v uint64
+	for _, c := range b {
+		d := hexDigits[c]
+		if d == 0xff {
+			f.fail(name + ": expected a hexadecimal number")
+			return 0
+		}
+		v = v<<4 | uint64(d)
+	}
+	if width < 64 && v>>width != 0 {
+		f.fail(name + ": the number is too large")
+	}
+	return v
+}
+
+// dec decodes the next field as a decimal number of at most width bits.
+func (f *fields) dec(name string, width uint) uint64 {
+	b := f.next()
+	if len(b) == 0 {
+		f.fail(name + ": expected a decimal number")
+		return 0
+	}
+	var v uint64
+	for _, c := range b {
+		d := uint64(c) - '0'
+		if d > 9 {
+			f.fail(name + ": expected a decimal number")
+			return 0
+		}
+		if v > (math.MaxUint64-d)/10 {
+			f.fail(name + ": the number is too large")
+			return 0
+		}
+		v = v*10 + d
+	}
+	if width < 64 && v>>width != 0 {
+		f.fail(name + ": the number is too large")
+	}
+	return v
+}
+
+// hexDigits maps a byte to the hexadecimal digit it is, or to 0xff.
+var hexDigits = func() (t [256]byte) {
+	for i := range t {
+		t[i] = 0xff
+	}
+	for i := range byte(10) {
+		t['0'+i] = i
+	}
+	for i := range byte(6) {
+		t['a'+i], t['A'+i] = 10+i, 10+i
+	}
+	return t
+}()

@@ -1,0 +1,258 @@
+// Package sock is the vocabulary of sockets: the values that every decoder
+// produces and every table shows. It reads nothing; its types have typed
+// numbers and units in their names or docs, so that /proc and netlink decoders
+// can be compared value by value.
+package sock
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Family is an address family, AF_* of include/linux/socket.h.
+type Family uint8
+
+// The families of IP sockets.
+const (
+	INET  Family = 2
+	INET6 Family = 10
+)
+
+// Protocol is an IP protocol number, IPPROTO_* of include/uapi/linux/in.h.
+type Protocol uint8
+
+// The protocols that have ports.
+const (
+	ProtoTCP     Protocol = 6
+	ProtoUDP     Protocol = 17
+	ProtoDCCP    Protocol = 33
+	ProtoSCTP    Protocol = 132
+	ProtoUDPLite Protocol = 136
+)
+
+// Proto returns netstat's Proto word: the protocol's name, with a 6 for
+// sockets of the IPv6 family, also those that carry IPv4-mapped addresses.
+func Proto(f Family, p Protocol) string {
+	for i := range protos {
+		if protos[i].family == f && protos[i].protocol == p {
+			return protos[i].name
+		}
+	}
+	return strconv.Itoa(int(p))
+}
+
+// ParseProto is the inverse of [Proto]; letter case does not matter.
+func ParseProto(s string) (Family, Protocol, bool) {
+	for i := range protos {
+		if strings.EqualFold(protos[i].name, s) {
+			return protos[i].family, protos[i].protocol, true
+		}
+	}
+	return 0, 0, false
+}
+
+var protos = [...]struct {
+	name     string
+	family   Family
+	protocol Protocol
+}{
+	{"tcp", INET, ProtoTCP},
+	{"tcp6", INET6, ProtoTCP},
+	{"udp", INET, ProtoUDP},
+	{"udp6", INET6, ProtoUDP},
+	{"udplite", INET, ProtoUDPLite},
+	{"udplite6", INET6, ProtoUDPLite},
+}
+
+// ServiceName returns the protocol's word in services(5): tcp for both of
+// TCP's families.
+func (p Protocol) ServiceName() string {
+	switch p {
+	case ProtoTCP:
+		return "tcp"
+	case ProtoUDP:
+		return "udp"
+	case ProtoUDPLite:
+		return "udplite"
+	case ProtoDCCP:
+		return "dccp"
+	case ProtoSCTP:
+		return "sctp"
+	}
+	return strconv.Itoa(int(p))
+}
+
+// State is a TCP state, enum of include/net/tcp_states.h. UDP, raw and packet
+// sockets borrow Established and Close from it.
+type State uint8
+
+// The states, with the kernel's numbers.
+const (
+	Established State = 1
+	SynSent     State = 2
+	SynRecv     State = 3
+	FinWait1    State = 4
+	FinWait2    State = 5
+	TimeWait    State = 6
+	Close       State = 7
+	CloseWait   State = 8
+	LastAck     State = 9
+	Listen      State = 10
+	Closing     State = 11
+	NewSynRecv  State = 12
+	// Bound marks a TCP socket that is bound and neither listens nor
+	// connects. Only sock_diag shows it (TCP_BOUND_INACTIVE, since Linux 6.8).
+	Bound State = 13
+)
+
+var stateNames = [...]string{
+	Established: "ESTABLISHED",
+	SynSent:     "SYN_SENT",
+	SynRecv:     "SYN_RECV",
+	FinWait1:    "FIN_WAIT1",
+	FinWait2:    "FIN_WAIT2",
+	TimeWait:    "TIME_WAIT",
+	Close:       "CLOSE",
+	CloseWait:   "CLOSE_WAIT",
+	LastAck:     "LAST_ACK",
+	Listen:      "LISTEN",
+	Closing:     "CLOSING",
+	NewSynRecv:  "SYN_RECV",
+	Bound:       "BOUND",
+}
+
+// String returns netstat's name of the state; an unknown one is its number.
+func (s State) String() string {
+	if int(s) < len(stateNames) && stateNames[s] != "" {
+		return stateNames[s]
+	}
+	return strconv.Itoa(int(s))
+}
+
+// StateSet is a set of states, bit 1<<state, as idiag_states of
+// struct inet_diag_req_v2 wants it.
+type StateSet uint32
+
+// AllStates holds every state a kernel may name.
+const AllStates StateSet = 1<<32 - 1
+
+// Has reports whether s is in the set. A state beyond the set's width is in
+// every set: what is not known is never left out.
+func (set StateSet) Has(s State) bool { return s > 31 || set&(1<<s) != 0 }
+
+// ParseState returns the states that [State.String] prints as name; letter
+// case does not matter. It is false for a name that it does not know.
+func ParseState(name string) (StateSet, bool) {
+	var set StateSet
+	for s, n := range stateNames {
+		if n != "" && strings.EqualFold(n, name) {
+			set |= 1 << s
+		}
+	}
+	return set, set != 0
+}
+
+// Timer is the kind of timer that runs for a TCP socket, the first number of
+// netstat's -o and of /proc/net/tcp's tr column.
+type Timer uint8
+
+// The timers, with the numbers of idiag_timer and /proc/net/tcp.
+const (
+	TimerOff       Timer = 0
+	TimerOn        Timer = 1 // retransmission, early retransmit or loss probe
+	TimerKeepalive Timer = 2
+	TimerTimeWait  Timer = 3
+	TimerProbe     Timer = 4 // zero window probe
+)
+
+var timerNames = [...]string{"off", "on", "keepalive", "timewait", "probe"}
+
+// String returns netstat's name of the timer; an unknown one is its number.
+func (t Timer) String() string {
+	if int(t) < len(timerNames) {
+		return timerNames[t]
+	}
+	return strconv.Itoa(int(t))
+}
+
+// Inet holds what sockets of every IP protocol have.
+type Inet struct {
+	Family   Family
+	Protocol Protocol
+	State    State
+	// Local and Remote keep an IPv4-mapped address as IPv6. A wildcard or
+	// unconnected end is the family's zero address with port 0.
+	Local, Remote netip.AddrPort
+	// RecvQueue and SendQueue are bytes; for a TCP listener the accept
+	// backlog now and its maximum.
+	RecvQueue, SendQueue uint32
+	UID                  uint32
+	// Inode of the socket in sockfs; 0 where no file refers to it: TIME_WAIT,
+	// SYN_RECV and orphans.
+	Inode uint64
+	// Cookie is the kernel's 64-bit identity of the socket; 0 where the
+	// source (/proc) does not tell.
+	Cookie uint64
+}
+
+// ID returns a stable 63-bit identity of the socket, the same each time the
+// same source shows it: the kernel's cookie, else a mix of protocol, inode and
+// both ends, but not of what may change while the socket lives.
+func (s *Inet) ID() int64 {
+	if s.Cookie != 0 {
+		return int64(s.Cookie &^ (1 << 63))
+	}
+	h := mix(uint64(s.Family)<<8|uint64(s.Protocol), s.Inode)
+	for _, end := range [...]netip.AddrPort{s.Local, s.Remote} {
+		a := end.Addr().As16()
+		h = mix(h, be64(a[:8]))
+		h = mix(h, be64(a[8:]))
+		h = mix(h, uint64(end.Port()))
+	}
+	return int64(h &^ (1 << 63))
+}
+
+func be64(b []byte) uint64 {
+	var v uint64
+	for _, c := range b {
+		v = v<<8 | uint64(c)
+	}
+	return v
+}
+
+// mix is the finaliser of splitmix64 over the running hash and one more word.
+func mix(h, v uint64) uint64 {
+	h ^= v + 0x9e3779b97f4a7c15 + h<<6 + h>>2
+	h ^= h >> 30
+	h *= 0xbf58476d1ce4e5b9
+	h ^= h >> 27
+	h *= 0x94d049bb133111eb
+	return h ^ h>>31
+}
+
+// HasOwner reports whether the kernel records a user for the socket. The small
+// sockets of TIME_WAIT and SYN_RECV have none: the 0 they show is not root.
+func (s *Inet) HasOwner() bool {
+	return s.Protocol != ProtoTCP || s.State != TimeWait && s.State != SynRecv && s.State != NewSynRecv
+}
+
+// TCP is one TCP socket.
+type TCP struct {
+	Inet
+	Timer Timer
+	// TimerExpires is the time until the timer fires, in milliseconds;
+	// /proc has steps of 10 ms.
+	TimerExpires uint32
+	// Retransmits counts the retransmissions of the segment that waits for
+	// an acknowledgement, Probes the unanswered window or keepalive probes.
+	Retransmits, Probes uint32
+}
+
+// UDP is one UDP or UDP-Lite socket.
+type UDP struct {
+	Inet
+	// Drops counts datagrams that were dropped because the receive queue was
+	// full or a check failed.
+	Drops uint64
+}

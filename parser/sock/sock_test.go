@@ -1,0 +1,104 @@
+package sock
+
+import (
+	"net/netip"
+	"testing"
+)
+
+// The right-hand sides are what glibc's inet_ntop prints (python3
+// socket.inet_ntop), the spelling that joins with osquery's own tables need.
+func TestAppendAddrSpellsLikeInetNtop(t *testing.T) {
+	for in, want := range map[string]string{
+		"127.0.0.1":                "127.0.0.1",
+		"::":                       "::",
+		"::1":                      "::1",
+		"::ffff:127.0.0.1":         "::ffff:127.0.0.1",
+		"::ffff:0:0":               "::ffff:0.0.0.0",
+		"::2":                      "::2",
+		"::ffff":                   "::ffff",
+		"::1:2":                    "::0.1.0.2",
+		"::192.0.2.1":              "::192.0.2.1",
+		"::1:0:0":                  "::1:0:0",
+		"2001:db8:0:0:1:0:0:1":     "2001:db8::1:0:0:1",
+		"2001:db8:0:1:1:1:1:1":     "2001:db8:0:1:1:1:1:1",
+		"fe80::1":                  "fe80::1",
+		"64:ff9b::192.0.2.1":       "64:ff9b::c000:201",
+		"2001:0:0:1:0:0:0:1":       "2001:0:0:1::1",
+		"0:0:0:0:1:0:0:0":          "::1:0:0:0",
+		"1:0:0:0:0:0:0:0":          "1::",
+		"0:1:0:0:0:0:0:0":          "0:1::",
+		"ABCD:EF01:2345::":         "abcd:ef01:2345::",
+		"0:0:0:0:0:fffe:1.2.3.4":   "::fffe:102:304",
+		"0:0:0:0:ffff:0:127.0.0.1": "::ffff:0:7f00:1",
+	} {
+		if got := string(AppendAddr(nil, netip.MustParseAddr(in))); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestScopeOf(t *testing.T) {
+	for in, want := range map[string]Scope{
+		"0.0.0.0": ScopeWildcard, "::": ScopeWildcard, "::ffff:0.0.0.0": ScopeWildcard,
+		"127.8.9.1": ScopeLoopback, "::1": ScopeLoopback, "::ffff:127.0.0.1": ScopeLoopback,
+		"169.254.1.1": ScopeLinkLocal, "fe80::1": ScopeLinkLocal,
+		"10.0.0.1": ScopePrivate, "172.31.0.1": ScopePrivate, "192.168.1.1": ScopePrivate,
+		"100.64.0.1": ScopePrivate, "fd00::1": ScopePrivate, "::ffff:10.0.0.1": ScopePrivate,
+		"224.0.0.1": ScopeMulticast, "ff02::1": ScopeMulticast, "255.255.255.255": ScopeMulticast,
+		"8.8.8.8": ScopeGlobal, "172.32.0.1": ScopeGlobal, "2001:4860:4860::8888": ScopeGlobal,
+	} {
+		if got := ScopeOf(netip.MustParseAddr(in)); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestIDIsStableAndDistinct(t *testing.T) {
+	a := Inet{Family: INET, Protocol: ProtoTCP, Inode: 7, State: Listen, Local: netip.MustParseAddrPort("127.0.0.1:22"), Remote: netip.MustParseAddrPort("0.0.0.0:0")}
+	moved := a
+	moved.State, moved.RecvQueue, moved.UID = Close, 9, 1
+	if a.ID() != moved.ID() {
+		t.Error("the identity changed with the state, a queue or the owner")
+	}
+	seen := map[int64]bool{a.ID(): true}
+	for _, change := range []func(*Inet){
+		func(s *Inet) { s.Family = INET6 },
+		func(s *Inet) { s.Protocol = ProtoUDP },
+		func(s *Inet) { s.Inode = 8 },
+		func(s *Inet) { s.Local = netip.MustParseAddrPort("127.0.0.2:22") },
+		func(s *Inet) { s.Local = netip.MustParseAddrPort("127.0.0.1:23") },
+		func(s *Inet) { s.Remote = netip.MustParseAddrPort("0.0.0.0:1") },
+		func(s *Inet) { s.Local, s.Remote = s.Remote, s.Local },
+		func(s *Inet) { s.Cookie = 1<<63 | 5 },
+	} {
+		b := a
+		change(&b)
+		if b.ID() < 0 || seen[b.ID()] {
+			t.Errorf("%+v: identity %d is negative or taken", b, b.ID())
+		}
+		seen[b.ID()] = true
+	}
+}
+
+func TestNamesAndBack(t *testing.T) {
+	for s := Established; s <= Bound; s++ {
+		set, ok := ParseState(s.String())
+		if !ok || !set.Has(s) {
+			t.Errorf("%v does not parse back", s)
+		}
+	}
+	if _, ok := ParseState("OPEN"); ok {
+		t.Error("OPEN is no state")
+	}
+	if set, _ := ParseState("listen"); set != 1<<Listen {
+		t.Errorf("listen is %b", set)
+	}
+	if !StateSet(0).Has(40) {
+		t.Error("a state that no set can hold must not be filtered away")
+	}
+	for _, p := range []string{"tcp", "tcp6", "udp", "udp6", "udplite", "udplite6"} {
+		if f, n, ok := ParseProto(p); !ok || Proto(f, n) != p {
+			t.Errorf("%s does not parse back", p)
+		}
+	}
+}
