@@ -1,0 +1,190 @@
+// Package services decodes /etc/services, the file that gives ports their
+// names, as getservbyport(3) of the GNU C library reads it
+// (nss/nss_files/files-service.c and files-parse.c).
+//
+// A line is
+//
+//	name  port/protocol  [alias ...]  [# comment]
+//
+// with any amount of white space between the fields and before the name; white
+// space is what isspace(3) says in the C locale, so the carriage return at the
+// end of a DOS line is part of it. A comment starts at the first '#', wherever
+// that is, and a line ends at its first NUL byte. The port is read by
+// strtoul(3) with base 0: 0x50 and 0120 are both port 80.
+//
+// The C library is laxer than this package in three things, which are malformed
+// lines here: a port above 65535 (there the upper bits are cut off, so that
+// 65616/tcp names port 80), a negative port (there 65535), and a port without a
+// protocol. The old BSD spelling 80,tcp is malformed in both.
+package services
+
+import (
+	"fmt"
+	"io"
+	"iter"
+	"strconv"
+	"strings"
+
+	"github.com/osquery-sockets/osquery-sockets/parser"
+)
+
+// Entry is one line of the file. Its texts are valid UTF-8: each run of bytes
+// that is not has become one U+FFFD. They share the memory of the line.
+type Entry struct {
+	Name     string
+	Port     uint16 // in host byte order
+	Protocol string // tcp, udp, sctp, dccp, ddp, or any other word, in the file's case
+	Aliases  []string
+	Comment  string // without the '#' and surrounding white space; empty if there is none
+	Line     int    // counted from 1
+}
+
+// maxLine is the length in bytes from which a line is malformed.
+const maxLine = 1 << 20
+
+// Decode streams the entries in the file's order. Nothing is merged: the C
+// library's getservbyport and getservbyname return the first entry that fits,
+// and so should a caller who looks for one; see [Unique].
+//
+// As for the C library a malformed line is no error: it is skipped, and handed
+// to skipped if that is not nil. The only error is the reader's own, wrapped,
+// and the last of the sequence.
+func Decode(r io.Reader, skipped func(*parser.LineError)) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		for line, err := range parser.Lines(r, maxLine) {
+			if err != nil {
+				yield(Entry{}, fmt.Errorf("line %d: %w", line.Number, err))
+				return
+			}
+			e, reason := Entry{Line: line.Number}, "the line is too long"
+			if blank(line.Text) {
+				continue
+			}
+			if !line.Long {
+				reason = e.parse(strings.ToValidUTF8(string(line.Text), "\uFFFD"))
+			}
+			if reason == "" {
+				if !yield(e, nil) {
+					return
+				}
+			} else if skipped != nil {
+				skipped(parser.NewLineError(line.Number, line.Text, reason))
+			}
+		}
+	}
+}
+
+// Unique passes on the first entry of each name and protocol, the one that
+// getservbyname(3) finds, and every error. It remembers the names it has seen.
+func Unique(entries iter.Seq2[Entry, error]) iter.Seq2[Entry, error] {
+	type key struct{ name, protocol string }
+	return func(yield func(Entry, error) bool) {
+		seen := make(map[key]struct{})
+		for e, err := range entries {
+			k := key{e.Name, e.Protocol}
+			if _, again := seen[k]; again && err == nil {
+				continue
+			}
+			seen[k] = struct{}{}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// blank reports whether the line holds nothing, or nothing but a comment.
+func blank(line []byte) bool {
+	for _, c := range line {
+		if !isSpace(c) {
+			return c == '#' || c == 0
+		}
+	}
+	return true
+}
+
+// parse fills in everything but the line number. It returns what was expected
+// of a malformed line, or nothing.
+func (e *Entry) parse(line string) (reason string) {
+	line, _, _ = strings.Cut(line, "\x00")
+	line, comment, _ := strings.Cut(line, "#")
+	e.Comment = trim(comment)
+
+	e.Name, line = word(line)
+	port, line := word(line)
+	port, e.Protocol, _ = strings.Cut(port, "/")
+	e.Protocol = strings.TrimLeft(e.Protocol, "/") // 80//tcp is 80/tcp for the C library too
+	if port == "" || e.Protocol == "" {
+		return "expected name port/protocol"
+	}
+	var ok bool
+	if e.Port, ok = parsePort(port); !ok {
+		return "expected a port from 0 to 65535"
+	}
+	if n := words(line); n > 0 {
+		e.Aliases = make([]string, n)
+		for i := range e.Aliases {
+			e.Aliases[i], line = word(line)
+		}
+	}
+	return ""
+}
+
+// parsePort reads a number as strtoul(3) with base 0 does: 0x starts a
+// hexadecimal and 0 an octal one.
+func parsePort(s string) (port uint16, ok bool) {
+	s = strings.TrimPrefix(s, "+")
+	base := 10
+	if len(s) > 1 && s[0] == '0' {
+		s, base = s[1:], 8
+		if s[0] == 'x' || s[0] == 'X' {
+			s, base = s[1:], 16
+		}
+	}
+	// ParseUint with an explicit base takes digits only: no sign, no underscore.
+	n, err := strconv.ParseUint(s, base, 16)
+	return uint16(n), err == nil
+}
+
+// word cuts off the first word of s and the white space around it.
+func word(s string) (first, rest string) {
+	s = trimLeft(s)
+	end := 0
+	for end < len(s) && !isSpace(s[end]) {
+		end++
+	}
+	return s[:end], trimLeft(s[end:])
+}
+
+// words counts the words of s.
+func words(s string) (n int) {
+	inWord := false
+	for i := range len(s) {
+		space := isSpace(s[i])
+		if !space && !inWord {
+			n++
+		}
+		inWord = !space
+	}
+	return n
+}
+
+func trimLeft(s string) string {
+	for s != "" && isSpace(s[0]) {
+		s = s[1:]
+	}
+	return s
+}
+
+func trim(s string) string {
+	s = trimLeft(s)
+	for s != "" && isSpace(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// isSpace is isspace(3) in the C locale.
+func isSpace(c byte) bool {
+	return c == ' ' || '\t' <= c && c <= '\r'
+}
