@@ -1,0 +1,80 @@
+// Package host is the only package that touches the machine: it opens the
+// files and sockets of the kernel and hands their bytes to the decoders of
+// package parser. It only reads.
+package host
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// The places where a Linux host keeps what the tables show.
+const (
+	DefaultProc     = "/proc"
+	DefaultServices = "/etc/services"
+)
+
+// Options say which host to read. The zero value is this one.
+type Options struct {
+	// Proc is the proc filesystem, or a saved copy of one. A mount of
+	// another host's /proc shows the sockets of its process 1.
+	Proc string
+	// Services is the services(5) file. The default one may be missing, as
+	// it is in small containers: no port has a name then.
+	Services string
+	// Log gets what is no query's error, such as a malformed services line.
+	Log hclog.Logger
+}
+
+// Host reads one machine. Its methods may be called at the same time.
+type Host struct {
+	proc, services  string
+	servicesMissing bool // is no error
+	log             hclog.Logger
+
+	mu           sync.Mutex
+	serviceNames cachedServiceNames
+}
+
+// New returns the host that the options describe. It reads nothing yet.
+func New(o Options) *Host {
+	h := &Host{proc: o.Proc, services: o.Services, log: o.Log}
+	if h.proc == "" {
+		h.proc = DefaultProc
+	}
+	if h.services == "" {
+		h.services, h.servicesMissing = DefaultServices, true
+	}
+	if h.log == nil {
+		h.log = hclog.NewNullLogger()
+	}
+	return h
+}
+
+// procOrder is the byte order of the addresses in /proc/net: the kernel's.
+var procOrder binary.ByteOrder = binary.NativeEndian
+
+// netDir returns the directory of the network lists. In this host's own /proc
+// it is that of the calling thread's namespace; elsewhere "self" would name
+// the reader, not the read, and process 1 stands for the host.
+func (h *Host) netDir() (string, error) {
+	if h.proc == DefaultProc {
+		return filepath.Join(h.proc, "thread-self", "net"), nil
+	}
+	for _, dir := range []string{filepath.Join(h.proc, "1", "net"), filepath.Join(h.proc, "net")} {
+		if _, err := os.Stat(filepath.Join(dir, "tcp")); err == nil {
+			return dir, nil
+		} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("%s is no proc filesystem nor a copy of one: it has neither 1/net/tcp nor net/tcp", h.proc)
+}

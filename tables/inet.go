@@ -1,0 +1,119 @@
+package tables
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// What a column may need besides the socket itself.
+const (
+	needServices schema.Need = 1 << iota
+	needUsers
+)
+
+// names resolves numbers, for the columns of one query that need it.
+type names struct {
+	services host.ServiceNames
+	users    *host.Usernames
+}
+
+// newNames gets ready what the query's columns need.
+func newNames(ctx context.Context, h *host.Host, q schema.Query) (*names, error) {
+	n := &names{}
+	var err error
+	if q.Needs(needServices) {
+		n.services, err = h.ServiceNames(ctx)
+	}
+	if q.Needs(needUsers) {
+		n.users = h.Usernames()
+	}
+	return n, err
+}
+
+// inetColumns are the columns that tables of IP sockets share. R is the row of
+// such a table.
+type inetColumns[R any] struct {
+	proto, username, localService, remoteService, localScope, remoteScope *schema.Typed[R, string]
+	recvQ, sendQ, uid                                                     *schema.Typed[R, uint32]
+	localAddress, remoteAddress                                           *schema.Typed[R, netip.Addr]
+	localPort, remotePort                                                 *schema.Typed[R, uint16]
+	family, protocol                                                      *schema.Typed[R, uint8]
+	inode                                                                 *schema.Typed[R, int64]
+}
+
+func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inetColumns[R] {
+	return inetColumns[R]{
+		proto: schema.Col("proto", "Protocol as netstat names it: tcp, tcp6, udp, udp6, udplite, udplite6.",
+			func(r *R) string { return sock.Proto(inet(r).Family, inet(r).Protocol) }, schema.Pushed),
+		recvQ: schema.Col("recv_q", "Bytes received and not yet read by the program; for a TCP listener the connections that wait to be accepted.",
+			func(r *R) uint32 { return inet(r).RecvQueue }),
+		sendQ: schema.Col("send_q", "Bytes sent and not yet acknowledged by the peer; for a TCP listener 0, since /proc does not tell the maximum of its backlog.",
+			func(r *R) uint32 { return inet(r).SendQueue }),
+		localAddress: schema.Col("local_address", "Local IP address: 0.0.0.0 or :: for any. An IPv4-mapped one is spelled ::ffff:192.0.2.1.",
+			func(r *R) netip.Addr { return inet(r).Local.Addr() }, schema.Pushed),
+		localPort: schema.Col("local_port", "Local port.",
+			func(r *R) uint16 { return inet(r).Local.Port() }, schema.Pushed),
+		remoteAddress: schema.Col("remote_address", "Peer's IP address; 0.0.0.0 or :: if there is no peer.",
+			func(r *R) netip.Addr { return inet(r).Remote.Addr() }, schema.Pushed, schema.Synonym("foreign_address")),
+		remotePort: schema.Col("remote_port", "Peer's port; 0 if there is no peer.",
+			func(r *R) uint16 { return inet(r).Remote.Port() }, schema.Pushed, schema.Synonym("foreign_port")),
+		uid: schema.Opt("uid", "User who owns the socket. NULL in TIME_WAIT and SYN_RECV, where the kernel keeps no owner.",
+			func(r *R) (uint32, bool) { return inet(r).UID, inet(r).HasOwner() }),
+		username: schema.Opt("username", "Name of that user in this machine's user database. Empty if there is no user or no name.",
+			func(r *R) (string, bool) {
+				if !inet(r).HasOwner() {
+					return "", false
+				}
+				return names(r).users.Name(inet(r).UID), true
+			}, schema.Needs(needUsers)),
+		inode: schema.Opt("inode", "Inode of the socket, as in the links /proc/PID/fd/N. NULL if no file refers to it: TIME_WAIT, SYN_RECV and connections that their program has closed.",
+			func(r *R) (int64, bool) { return int64(inet(r).Inode), inet(r).Inode-1 < 1<<63-1 }, schema.Synonym("socket")),
+		localService: schema.Col("local_service", "Name of the local port's service in the services file, for this protocol. Empty if it has none.",
+			func(r *R) string { return names(r).services.Name(inet(r).Local.Port(), inet(r).Protocol) }, schema.Hidden, schema.Needs(needServices)),
+		remoteService: schema.Col("remote_service", "Name of the peer's port in the services file, for this protocol. Empty if it has none.",
+			func(r *R) string { return names(r).services.Name(inet(r).Remote.Port(), inet(r).Protocol) }, schema.Hidden, schema.Needs(needServices), schema.Synonym("foreign_service")),
+		localScope: schema.Col("local_scope", "What the local address is exposed to: wildcard, loopback, link_local, private, multicast, global.",
+			func(r *R) string { return string(sock.ScopeOf(inet(r).Local.Addr())) }, schema.Hidden),
+		remoteScope: schema.Col("remote_scope", "What the peer's address is: wildcard (no peer), loopback, link_local, private, multicast, global.",
+			func(r *R) string { return string(sock.ScopeOf(inet(r).Remote.Addr())) }, schema.Hidden, schema.Synonym("foreign_scope")),
+		family: schema.Col("family", "Address family as a number: 2 for IPv4, 10 for IPv6.",
+			func(r *R) uint8 { return uint8(inet(r).Family) }, schema.Hidden, schema.Pushed),
+		protocol: schema.Col("protocol", "IP protocol as a number: 6 for TCP, 17 for UDP, 136 for UDP-Lite.",
+			func(r *R) uint8 { return uint8(inet(r).Protocol) }, schema.Hidden, schema.Pushed),
+	}
+}
+
+// filter translates what the query says of the shared columns.
+func (c *inetColumns[R]) filter(q schema.Query) host.InetFilter {
+	var f host.InetFilter
+	for _, n := range c.family.In(q) {
+		f.Families = append(f.Families, sock.Family(n))
+	}
+	if protos := c.proto.In(q); f.Families == nil && protos != nil {
+		f.Families = []sock.Family{}
+		for _, name := range protos {
+			if family, _, ok := sock.ParseProto(name); ok {
+				f.Families = append(f.Families, family)
+			}
+		}
+	}
+	return f
+}
+
+// states translates the states that a query names; an unknown name, which may
+// be the number of a state that we do not know, widens to any.
+func states(in []string) sock.StateSet {
+	var all sock.StateSet
+	for _, name := range in {
+		set, ok := sock.ParseState(name)
+		if !ok {
+			return 0
+		}
+		all |= set
+	}
+	return all
+}

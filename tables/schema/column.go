@@ -1,0 +1,169 @@
+package schema
+
+import (
+	"math"
+	"slices"
+)
+
+// Need names work that a row costs only when a column asks for it, one bit
+// each. The bits belong to the package that does the work.
+type Need uint64
+
+// ColumnInfo is what hosts and documents know of a column.
+type ColumnInfo struct {
+	Name string
+	Doc  string
+	Type Type
+	// Hidden columns are left out of SELECT *.
+	Hidden bool
+	// Pushed columns narrow the work by their constraints, so cheaply that a
+	// host may ask once for each row of another table.
+	Pushed bool
+	// SynonymOf is the column that this one repeats under another name, or "".
+	SynonymOf string
+	Needs     Need
+	synonyms  []string
+}
+
+// Option adds to a column's declaration.
+type Option func(*ColumnInfo)
+
+// Hidden leaves the column out of SELECT *; it can still be named.
+func Hidden(c *ColumnInfo) { c.Hidden = true }
+
+// Pushed makes the hosts send the column's constraints to the table, and
+// count on them when they plan a join.
+func Pushed(c *ColumnInfo) { c.Pushed = true }
+
+// Needs says what work the column's values cost.
+func Needs(n Need) Option { return func(c *ColumnInfo) { c.Needs |= n } }
+
+// Synonym adds a hidden column of the same values under another name.
+func Synonym(name string) Option {
+	return func(c *ColumnInfo) { c.synonyms = append(c.synonyms, name) }
+}
+
+// Column is one column of a table with rows of type R: see [Col] and [Opt].
+type Column[R any] interface {
+	info() *ColumnInfo
+	set(*R, *Cell)
+	// filter returns a function that is true for rows which may meet the
+	// query's constraints on this column, or nil if all do.
+	filter(Query) func(*R) bool
+}
+
+// Typed is a column whose values have the Go type V. Tables keep it to ask a
+// query for the column's constraints.
+type Typed[R any, V Value] struct {
+	about ColumnInfo
+	get   func(*R) (V, bool)
+}
+
+// Col declares a column that has a value in every row.
+func Col[R any, V Value](name, doc string, get func(*R) V, options ...Option) *Typed[R, V] {
+	return Opt(name, doc, func(r *R) (V, bool) { return get(r), true }, options...)
+}
+
+// Opt declares a column whose value may be absent: NULL for a number, the
+// empty text for a text, since osquery knows no other absent text.
+func Opt[R any, V Value](name, doc string, get func(*R) (V, bool), options ...Option) *Typed[R, V] {
+	c := &Typed[R, V]{ColumnInfo{Name: name, Doc: doc, Type: typeOf[V]()}, get}
+	for _, o := range options {
+		o(&c.about)
+	}
+	return c
+}
+
+func (c *Typed[R, V]) info() *ColumnInfo { return &c.about }
+
+func (c *Typed[R, V]) set(r *R, cell *Cell) {
+	switch v, ok := c.get(r); {
+	case ok:
+		put(cell, v)
+	case c.about.Type == Text:
+		cell.Kind, cell.Bytes = Bytes, cell.Bytes[:0]
+	default:
+		cell.Kind = Null
+	}
+}
+
+// In returns the values that the query allows in this column by = and IN; nil
+// means any. Text compares without case: a superset of what is asked for.
+func (c *Typed[R, V]) In(q Query) []V {
+	in := []V(nil)
+	for _, k := range q.where {
+		if k.Op != EQ || k.Column != c.about.Name {
+			continue
+		}
+		v, ok := parse[V](k.Value)
+		if !ok {
+			return nil
+		}
+		if !slices.Contains(in, v) {
+			in = append(in, v)
+		}
+	}
+	return in
+}
+
+// Range returns the smallest and largest number that the query allows in this
+// column by <, <=, > and >=, both inclusive.
+func (c *Typed[R, V]) Range(q Query) (lo, hi int64) {
+	lo, hi = math.MinInt64, math.MaxInt64
+	for _, k := range q.where {
+		if k.Op == EQ || k.Column != c.about.Name {
+			continue
+		}
+		f, whole, ok := parseNumber(k.Value)
+		if !ok || whole == nil && math.Abs(f) >= 1<<53 {
+			continue
+		}
+		// A fraction widens to the whole number on its outer side.
+		below, above := int64(math.Floor(f)), int64(math.Ceil(f))
+		if whole != nil {
+			below, above = *whole, *whole
+		}
+		switch k.Op {
+		case GT:
+			if below < math.MaxInt64 {
+				lo = max(lo, below+1)
+			}
+		case GE:
+			lo = max(lo, above)
+		case LT:
+			if above > math.MinInt64 {
+				hi = min(hi, above-1)
+			}
+		case LE:
+			hi = min(hi, below)
+		}
+	}
+	return lo, hi
+}
+
+func (c *Typed[R, V]) filter(q Query) func(*R) bool {
+	in := c.In(q)
+	lo, hi := int64(math.MinInt64), int64(math.MaxInt64)
+	if c.about.Type == Integer || c.about.Type == BigInt {
+		lo, hi = c.Range(q)
+	}
+	if in == nil && lo == math.MinInt64 && hi == math.MaxInt64 {
+		return nil
+	}
+	var scratch Cell
+	return func(r *R) bool {
+		v, ok := c.get(r)
+		if !ok {
+			// NULL meets no comparison, but an absent text is '' and may.
+			return c.about.Type == Text
+		}
+		if in != nil && !slices.ContainsFunc(in, func(w V) bool { return equal(v, w) }) {
+			return false
+		}
+		if lo != math.MinInt64 || hi != math.MaxInt64 {
+			put(&scratch, v)
+			return lo <= scratch.Int && scratch.Int <= hi
+		}
+		return true
+	}
+}

@@ -1,0 +1,250 @@
+package schema
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/osquery/osquery-go/gen/osquery"
+)
+
+// osquery's column options, osquery/core/sql/column.h.
+const (
+	optionIndex     = 1
+	optionOptimized = 8
+	optionHidden    = 16
+)
+
+// MaxResponse is the size in bytes that osquery's Thrift transport accepts for
+// one message. Above it osquery says "MaxMessageSize reached".
+const MaxResponse = 100 << 20
+
+// defaultTimeout ends a query that hangs; no table here takes a second.
+const defaultTimeout = time.Minute
+
+// Plugin serves one table to osquery; it is an osquery.OsqueryPlugin of
+// osquery-go. It sends only the columns that the statement reads.
+type Plugin struct {
+	table Any
+	// MaxResponse is the size in bytes above which a query fails with an
+	// error that says so; 0 means the constant [MaxResponse].
+	MaxResponse int
+	// Timeout ends a query that takes longer; 0 means a minute.
+	Timeout time.Duration
+}
+
+// NewPlugin returns the plugin that serves a table to osquery.
+func NewPlugin(t Any) *Plugin { return &Plugin{table: t} }
+
+// Name returns the table's name.
+func (p *Plugin) Name() string { return p.table.Spec().Name }
+
+// RegistryName returns "table", osquery's registry of tables.
+func (p *Plugin) RegistryName() string { return "table" }
+
+// Ping answers osquery's health check.
+func (p *Plugin) Ping() osquery.ExtensionStatus {
+	return osquery.ExtensionStatus{Code: 0, Message: "OK"}
+}
+
+// Shutdown does nothing: a table holds nothing between queries.
+func (p *Plugin) Shutdown() {}
+
+// Routes describes the columns to osquery.
+//
+// Every column is OPTIMIZED: one without options would be made INDEX by
+// osquery's default, its constraints sent and its table called once per row
+// of a join. Pushed columns are INDEX as well, which together also brings all
+// values of an IN in one call.
+func (p *Plugin) Routes() osquery.ExtensionPluginResponse {
+	var routes osquery.ExtensionPluginResponse
+	for _, c := range p.table.Spec().Columns {
+		options := optionOptimized
+		if c.Pushed {
+			options |= optionIndex
+		}
+		if c.Hidden {
+			options |= optionHidden
+		}
+		routes = append(routes, map[string]string{
+			"id": "column", "name": c.Name, "type": string(c.Type), "op": strconv.Itoa(options),
+		})
+	}
+	return routes
+}
+
+// Call answers osquery's requests: the rows of the table, or its columns.
+func (p *Plugin) Call(ctx context.Context, request osquery.ExtensionPluginRequest) osquery.ExtensionResponse {
+	var rows osquery.ExtensionPluginResponse
+	var err error
+	switch action := request["action"]; action {
+	case "generate":
+		rows, err = p.generate(ctx, request["context"])
+	case "columns":
+		rows = p.Routes()
+	default:
+		err = fmt.Errorf("table %s: osquery asked for the action %q, which only tables that can be written have", p.Name(), action)
+	}
+	if err != nil {
+		return osquery.ExtensionResponse{Status: &osquery.ExtensionStatus{Code: 1, Message: err.Error()}}
+	}
+	return osquery.ExtensionResponse{Status: &osquery.ExtensionStatus{Code: 0, Message: "OK"}, Response: rows}
+}
+
+func (p *Plugin) generate(ctx context.Context, queryContext string) (osquery.ExtensionPluginResponse, error) {
+	request, err := parseContext(queryContext)
+	if err != nil {
+		return nil, fmt.Errorf("table %s: osquery's query context is not understood: %w", p.Name(), err)
+	}
+	timeout := p.Timeout
+	if timeout == 0 {
+		timeout = defaultTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+
+	columns := p.table.Spec().Columns
+	query := p.table.Query(request)
+	var used []int
+	for i := range columns {
+		if query.used[i] {
+			used = append(used, i)
+		}
+	}
+	scan := p.table.Scan(ctx, query)
+	defer scan.Close()
+	var (
+		rows osquery.ExtensionPluginResponse
+		size = responseOverhead
+		text = newInterner()
+		cell Cell
+	)
+	for scan.Next() {
+		row := make(map[string]string, len(used)+1)
+		row["rowid"] = text.of(strconv.AppendInt(text.scratch(), scan.RowID(), 10))
+		size += rowOverhead + cellOverhead + len("rowid") + len(row["rowid"])
+		for _, i := range used {
+			scan.Cell(i, &cell)
+			if cell.Kind == Null {
+				continue // a missing number is NULL to osquery
+			}
+			value := text.of(cell.AppendText(text.scratch()))
+			row[columns[i].Name] = value
+			size += cellOverhead + len(columns[i].Name) + len(value)
+		}
+		rows = append(rows, row)
+		if err := p.fits(size, len(rows)); err != nil {
+			return nil, err
+		}
+	}
+	return rows, scan.Err()
+}
+
+// The sizes of Thrift's binary protocol around the strings of a response.
+const (
+	responseOverhead = 256 // message and status, generously
+	rowOverhead      = 6   // map header: two types and a length
+	cellOverhead     = 8   // two string lengths
+)
+
+// fits reports the response that osquery would refuse, before it is built.
+func (p *Plugin) fits(size, rows int) error {
+	limit := p.MaxResponse
+	if limit == 0 {
+		limit = MaxResponse
+	}
+	if size <= limit {
+		return nil
+	}
+	return fmt.Errorf("table %s: the answer is over osquery's limit of %d bytes for one message at row %d (%d bytes): select fewer columns, or narrow the WHERE clause by state, port or address", p.Name(), limit, rows, size)
+}
+
+// interner keeps one copy of each short text: the cells of a socket table
+// repeat a few hundred values.
+type interner struct {
+	seen map[string]string
+	buf  []byte
+}
+
+// The bounds of an interner: more values than this do not repeat.
+const (
+	maxInterned     = 1 << 14
+	maxInternedText = 64
+)
+
+func newInterner() *interner { return &interner{seen: make(map[string]string)} }
+
+func (n *interner) scratch() []byte { return n.buf[:0] }
+
+func (n *interner) of(b []byte) string {
+	n.buf = b
+	if s, ok := n.seen[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	if len(b) <= maxInternedText && len(n.seen) < maxInterned {
+		n.seen[s] = s
+	}
+	return s
+}
+
+// parseContext reads the JSON that osquery sends with a request for rows.
+func parseContext(text string) (Request, error) {
+	var r Request
+	if text == "" {
+		r.All = true
+		return r, nil
+	}
+	var context struct {
+		Constraints []struct {
+			Name string          `json:"name"`
+			List json.RawMessage `json:"list"`
+		} `json:"constraints"`
+		ColsUsed *[]string `json:"colsUsed"`
+	}
+	if err := json.Unmarshal([]byte(text), &context); err != nil {
+		return r, err
+	}
+	if context.ColsUsed == nil {
+		r.All = true
+	} else {
+		r.Used = *context.ColsUsed
+	}
+	for _, column := range context.Constraints {
+		// Old osquery writes an empty list as an empty string.
+		if list := bytes.TrimSpace(column.List); len(list) == 0 || list[0] != '[' {
+			continue
+		}
+		var list []struct {
+			Op   flexibleInt `json:"op"`
+			Expr string      `json:"expr"`
+		}
+		if err := json.Unmarshal(column.List, &list); err != nil {
+			return r, fmt.Errorf("column %s: %w", column.Name, err)
+		}
+		for _, k := range list {
+			r.Constraints = append(r.Constraints, Constraint{Column: column.Name, Op: k.Op.op(), Value: k.Expr})
+		}
+	}
+	return r, nil
+}
+
+// flexibleInt is a JSON number, or a string of one as old osquery writes it.
+type flexibleInt int
+
+func (n *flexibleInt) UnmarshalJSON(b []byte) error {
+	v, err := strconv.Atoi(string(bytes.Trim(b, `"`)))
+	*n = flexibleInt(v)
+	return err
+}
+
+// op is the operator of that number; one that no Op can hold is unknown.
+func (n flexibleInt) op() Op {
+	if n < 0 || n > 255 {
+		return 0
+	}
+	return Op(n)
+}

@@ -1,0 +1,15 @@
+package tables
+
+import (
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// All returns every table of the host, sorted by name.
+func All(h *host.Host) []schema.Any {
+	return []schema.Any{
+		TCPSockets(h),
+		UDPSockets(h),
+		WellKnownServices(h),
+	}
+}

@@ -1,0 +1,64 @@
+package tables
+
+import (
+	"context"
+	"iter"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+type tcpRow struct {
+	sock.TCP
+	names *names
+}
+
+// TCPSockets is the table tcp_sockets.
+func TCPSockets(h *host.Host) schema.Any {
+	inet := newInetColumns(func(r *tcpRow) *sock.Inet { return &r.Inet }, func(r *tcpRow) *names { return r.names })
+	state := schema.Col("state", "TCP state as netstat names it: ESTABLISHED, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING. One that we do not know is its number.",
+		func(r *tcpRow) string { return r.State.String() }, schema.Pushed)
+	return schema.Bind(schema.Table[tcpRow]{
+		Name: "tcp_sockets",
+		Doc:  "TCP sockets of this network namespace, IPv4 and IPv6, in every state: what netstat -at shows.",
+		Examples: []string{
+			"SELECT proto, local_address, local_port, local_service, username FROM tcp_sockets WHERE state = 'LISTEN'",
+			"SELECT state, count(*) AS sockets FROM tcp_sockets GROUP BY state ORDER BY sockets DESC",
+			"SELECT local_port, local_address FROM tcp_sockets WHERE state = 'LISTEN' AND local_scope NOT IN ('loopback', 'link_local')",
+		},
+		Columns: []schema.Column[tcpRow]{
+			inet.proto, inet.recvQ, inet.sendQ,
+			inet.localAddress, inet.localPort, inet.remoteAddress, inet.remotePort,
+			state,
+			inet.uid, inet.username, inet.inode,
+			schema.Col("timer", "Timer that runs, as in netstat -o: off, on (retransmission), keepalive, timewait, probe (zero window).",
+				func(r *tcpRow) string { return r.Timer.String() }),
+			schema.Opt("timer_expires_ms", "Milliseconds until that timer fires. NULL if none runs.",
+				func(r *tcpRow) (uint32, bool) { return r.TimerExpires, r.Timer != sock.TimerOff }),
+			schema.Col("retransmits", "Times that the segment waiting for its acknowledgement was sent again.",
+				func(r *tcpRow) uint32 { return r.Retransmits }),
+			schema.Col("probes", "Keepalive or zero window probes sent and not answered.",
+				func(r *tcpRow) uint32 { return r.Probes }),
+			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
+			inet.family, inet.protocol,
+		},
+		RowID: func(r *tcpRow) int64 { return r.ID() },
+		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[tcpRow, error] {
+			return func(yield func(tcpRow, error) bool) {
+				names, err := newNames(ctx, h, q)
+				if err != nil {
+					yield(tcpRow{}, err)
+					return
+				}
+				filter := inet.filter(q)
+				filter.States = states(state.In(q))
+				for s, err := range h.TCP(ctx, filter) {
+					if !yield(tcpRow{s, names}, err) {
+						return
+					}
+				}
+			}
+		},
+	})
+}

@@ -1,0 +1,60 @@
+package tables
+
+import (
+	"context"
+	"iter"
+	"math"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+type udpRow struct {
+	sock.UDP
+	names *names
+}
+
+// UDPSockets is the table udp_sockets.
+func UDPSockets(h *host.Host) schema.Any {
+	inet := newInetColumns(func(r *udpRow) *sock.Inet { return &r.Inet }, func(r *udpRow) *names { return r.names })
+	return schema.Bind(schema.Table[udpRow]{
+		Name: "udp_sockets",
+		Doc:  "UDP and UDP-Lite sockets of this network namespace, IPv4 and IPv6: what netstat -auU shows.",
+		Examples: []string{
+			"SELECT proto, local_address, local_port, local_service, username FROM udp_sockets WHERE state = ''",
+			"SELECT local_port, sum(drops) AS dropped FROM udp_sockets GROUP BY local_port HAVING dropped > 0",
+		},
+		Columns: []schema.Column[udpRow]{
+			inet.proto, inet.recvQ, inet.sendQ,
+			inet.localAddress, inet.localPort, inet.remoteAddress, inet.remotePort,
+			schema.Col("state", "ESTABLISHED if the socket is connected to one peer, else empty, as in netstat.",
+				func(r *udpRow) string {
+					if r.State == sock.Close {
+						return ""
+					}
+					return r.State.String()
+				}),
+			inet.uid, inet.username, inet.inode,
+			schema.Col("drops", "Datagrams that were dropped at this socket, because its receive queue was full or a checksum was wrong.",
+				func(r *udpRow) int64 { return int64(min(r.Drops, math.MaxInt64)) }),
+			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
+			inet.family, inet.protocol,
+		},
+		RowID: func(r *udpRow) int64 { return r.ID() },
+		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[udpRow, error] {
+			return func(yield func(udpRow, error) bool) {
+				names, err := newNames(ctx, h, q)
+				if err != nil {
+					yield(udpRow{}, err)
+					return
+				}
+				for s, err := range h.UDP(ctx, inet.filter(q)) {
+					if !yield(udpRow{s, names}, err) {
+						return
+					}
+				}
+			}
+		},
+	})
+}
