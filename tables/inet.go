@@ -61,11 +61,11 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inet
 			func(r *R) netip.Addr { return inet(r).Remote.Addr() }, schema.Pushed, schema.Synonym("foreign_address")),
 		remotePort: schema.Col("remote_port", "Peer's port; 0 if there is no peer.",
 			func(r *R) uint16 { return inet(r).Remote.Port() }, schema.Pushed, schema.Synonym("foreign_port")),
-		uid: schema.Opt("uid", "User who owns the socket. NULL in TIME_WAIT and SYN_RECV, where the kernel keeps no owner.",
-			func(r *R) (uint32, bool) { return inet(r).UID, inet(r).HasOwner() }),
+		uid: schema.Opt("uid", "User who owns the socket. NULL where the kernel keeps no owner: in TIME_WAIT, SYN_RECV and, once the program has closed the connection, FIN_WAIT2.",
+			func(r *R) (uint32, bool) { return inet(r).UID, !inet(r).NoOwner }),
 		username: schema.Opt("username", "Name of that user in this machine's user database. Empty if there is no user or no name.",
 			func(r *R) (string, bool) {
-				if !inet(r).HasOwner() {
+				if inet(r).NoOwner {
 					return "", false
 				}
 				return names(r).users.Name(inet(r).UID), true

@@ -37,6 +37,9 @@ func TestTCP(t *testing.T) {
 		"   0: 0100007F:0016 00000000:0000 0A 00000000:00000003 00:00000000 00000000  1000        0 4242 1 0000000000000000 100 0 0 10 0\n" +
 		"   1: 0100007F:A001 0200007F:01BB 01 0000000A:00000014 01:00000015 00000002     0        0 4243 2 ffff888012345678 20 4 30 10 -1\n" +
 		"12345: 0100007F:A002 0200007F:01BB 06 00000000:00000000 03:00000FA0 00000000     0        0 0 3 0000000000000000\n" +
+		"   4: 0100007F:A004 0200007F:01BB 05 00000000:00000000 03:00000001 00000000     0        0 0 3 0000000000000000\n" +
+		"   5: 0100007F:0016 0200007F:01BB 03 00000000:00000000 01:00000001 00000000  1000        0 0 1 0000000000000000\n" +
+		"   6: 0100007F:A005 0200007F:01BB 05 00000000:00000000 00:00000000 00000000  1000        0 77 1 0000000000000000\n" +
 		"   3: 0100007F:A003 0200007F:01BB 01 00000000:00000000 04:00000001 00000000 65534        7 18446744073709551615 2 x 1 2 3 4 5 6 7 8\n"
 	got, err := collect(TCP(strings.NewReader(in), sock.INET, binary.LittleEndian))
 	if err != nil {
@@ -45,10 +48,17 @@ func TestTCP(t *testing.T) {
 	inet := func(local, remote string, s sock.State, rx, tx, uid uint32, inode uint64) sock.Inet {
 		return sock.Inet{Family: sock.INET, Protocol: sock.ProtoTCP, State: s, Local: ap(local), Remote: ap(remote), RecvQueue: rx, SendQueue: tx, UID: uid, Inode: inode}
 	}
+	ownerless := func(s sock.Inet) sock.Inet {
+		s.NoOwner = true
+		return s
+	}
 	want := []sock.TCP{
 		{Inet: inet("127.0.0.1:22", "0.0.0.0:0", sock.Listen, 3, 0, 1000, 4242)},
 		{Inet: inet("127.0.0.1:40961", "127.0.0.2:443", sock.Established, 20, 10, 0, 4243), Timer: sock.TimerOn, TimerExpires: 210, Retransmits: 2},
-		{Inet: inet("127.0.0.1:40962", "127.0.0.2:443", sock.TimeWait, 0, 0, 0, 0), Timer: sock.TimerTimeWait, TimerExpires: 40000},
+		{Inet: ownerless(inet("127.0.0.1:40962", "127.0.0.2:443", sock.TimeWait, 0, 0, 0, 0)), Timer: sock.TimerTimeWait, TimerExpires: 40000},
+		{Inet: ownerless(inet("127.0.0.1:40964", "127.0.0.2:443", sock.FinWait2, 0, 0, 0, 0)), Timer: sock.TimerTimeWait, TimerExpires: 10},
+		{Inet: ownerless(inet("127.0.0.1:22", "127.0.0.2:443", sock.SynRecv, 0, 0, 1000, 0)), Timer: sock.TimerOn, TimerExpires: 10},
+		{Inet: inet("127.0.0.1:40965", "127.0.0.2:443", sock.FinWait2, 0, 0, 1000, 77)},
 		{Inet: inet("127.0.0.1:40963", "127.0.0.2:443", sock.Established, 0, 0, 65534, 1<<64-1), Timer: sock.TimerProbe, TimerExpires: 10, Probes: 7},
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {

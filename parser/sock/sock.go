@@ -187,7 +187,12 @@ type Inet struct {
 	// RecvQueue and SendQueue are bytes; for a TCP listener the accept
 	// backlog now and its maximum.
 	RecvQueue, SendQueue uint32
-	UID                  uint32
+	// UID is the user who owns the socket. It means nothing if NoOwner: of
+	// connections in TIME_WAIT, in SYN_RECV and, once their program has closed
+	// them, in FIN_WAIT2 the kernel keeps no more than is needed to answer the
+	// peer, and the 0 it shows is not root.
+	UID     uint32
+	NoOwner bool
 	// Inode of the socket in sockfs; 0 where no file refers to it: TIME_WAIT,
 	// SYN_RECV and orphans.
 	Inode uint64
@@ -229,12 +234,6 @@ func mix(h, v uint64) uint64 {
 	h ^= h >> 27
 	h *= 0x94d049bb133111eb
 	return h ^ h>>31
-}
-
-// HasOwner reports whether the kernel records a user for the socket. The small
-// sockets of TIME_WAIT and SYN_RECV have none: the 0 they show is not root.
-func (s *Inet) HasOwner() bool {
-	return s.Protocol != ProtoTCP || s.State != TimeWait && s.State != SynRecv && s.State != NewSynRecv
 }
 
 // TCP is one TCP socket.

@@ -93,8 +93,11 @@ func readProcList[T any](ctx context.Context, h *Host, list procList, decode fun
 	path := filepath.Join(dir, list.name)
 	file, err := os.Open(path)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) && !list.must {
-			return true
+		if errors.Is(err, fs.ErrNotExist) {
+			if !list.must {
+				return true
+			}
+			err = fmt.Errorf("%w: is the proc filesystem mounted there?", err)
 		}
 		yield(none, err)
 		return false

@@ -170,7 +170,8 @@ func (b *bound[R]) Scan(ctx context.Context, q Query) Scan {
 				break
 			}
 			if seen++; seen%batchSize == 0 {
-				if s.err = ctx.Err(); s.err != nil {
+				if err := ctx.Err(); err != nil {
+					s.err = fmt.Errorf("table %s: %w", b.Name, err)
 					return
 				}
 			}

@@ -168,6 +168,10 @@ func parseInt(text string) (int64, bool) {
 	return int64(f), true
 }
 
+// maxDigits is how many decimal digits a double keeps. Hosts hand over numbers
+// as text of so many digits: a longer one may have been rounded.
+const maxDigits = 15
+
 // parseNumber reads a number as SQLite's numeric affinity does. It is strict:
 // what it takes, SQLite takes for the same number. A number that is written
 // as an integer of 64 bits is in whole too.
@@ -199,7 +203,7 @@ func parseNumber(text string) (f float64, whole *int64, ok bool) {
 		return float64(n), &n, true
 	}
 	f, err := strconv.ParseFloat(text, 64)
-	return f, nil, err == nil && !math.IsInf(f, 0)
+	return f, nil, err == nil && !math.IsInf(f, 0) && digits < maxDigits
 }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }

@@ -1,0 +1,190 @@
+package host_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/osquery-sockets/osquery-sockets/parser"
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+)
+
+// write makes files under a fresh directory and returns it.
+func write(t testing.TB, files map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, content := range files {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+const (
+	header = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+	line   = "   0: 0100007F:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4242 1 0000000000000000 100 0 0 10 0\n"
+)
+
+// drain returns how many there were and what ended them.
+func drain[T any](seq iter.Seq2[T, error]) (n int, err error) {
+	for _, e := range seq {
+		if e != nil {
+			return n, e
+		}
+		n++
+	}
+	return n, nil
+}
+
+func TestProcRoots(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		files map[string]string
+		n     int
+		want  string // in the error
+	}{
+		{"another host's /proc", map[string]string{"1/net/tcp": header + line, "net/tcp": header}, 1, ""},
+		{"saved lists", map[string]string{"net/tcp": header + line, "net/tcp6": header}, 1, ""},
+		{"no IPv6", map[string]string{"net/tcp": header + line}, 1, ""},
+		{"a file where a directory should be", map[string]string{"1": "", "net/tcp": header}, 0, ""},
+		{"no proc", map[string]string{"etc/passwd": ""}, 0, "no proc filesystem"},
+		{"cut off", map[string]string{"net/tcp": header + line + line[:60]}, 1, "net/tcp: line 3"},
+		{"empty", map[string]string{"net/tcp": ""}, 0, "net/tcp: line 1"},
+		{"damaged", map[string]string{"net/tcp": header + "garbage\n"}, 0, "net/tcp: line 2"},
+	} {
+		n, err := drain(host.New(host.Options{Proc: write(t, c.files)}).TCP(t.Context(), host.InetFilter{}))
+		if n != c.n || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %d sockets, %v; want %d and %q", c.name, n, err, c.n, c.want)
+		}
+	}
+	_, err := drain(host.New(host.Options{Proc: "/nonexistent"}).UDP(t.Context(), host.InetFilter{}))
+	if err == nil || !strings.Contains(err.Error(), "/nonexistent is no proc filesystem") {
+		t.Errorf("a missing root gave %v", err)
+	}
+	dir := write(t, map[string]string{"net/tcp": header, "net/udp6": header})
+	if _, err := drain(host.New(host.Options{Proc: dir}).UDP(t.Context(), host.InetFilter{})); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "mounted") {
+		t.Errorf("a missing list gave %v", err)
+	}
+}
+
+func TestDirectoryInPlaceOfList(t *testing.T) {
+	dir := write(t, map[string]string{"net/tcp/x": ""})
+	if _, err := drain(host.New(host.Options{Proc: dir}).TCP(t.Context(), host.InetFilter{})); err == nil || !strings.Contains(err.Error(), "net/tcp") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFilter(t *testing.T) {
+	established := strings.Replace(line, " 0A ", " 01 ", 1)
+	six := "   0: 00000000000000000000000000000000:0016 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 1 1 p\n"
+	h := host.New(host.Options{Proc: write(t, map[string]string{"net/tcp": header + line + established, "net/tcp6": header + six})})
+	for _, c := range []struct {
+		f host.InetFilter
+		n int
+	}{
+		{host.InetFilter{}, 3},
+		{host.InetFilter{States: 1 << sock.Listen}, 2},
+		{host.InetFilter{States: 1<<sock.Established | 1<<sock.Closing}, 1},
+		{host.InetFilter{Families: []sock.Family{sock.INET6}}, 1},
+		{host.InetFilter{Families: []sock.Family{}}, 0},
+		{host.InetFilter{Families: []sock.Family{sock.INET, sock.INET6}, States: 1 << sock.Listen}, 2},
+	} {
+		if n, err := drain(h.TCP(t.Context(), c.f)); n != c.n || err != nil {
+			t.Errorf("%+v: %d sockets, %v; want %d", c.f, n, err, c.n)
+		}
+	}
+}
+
+func TestEndsWithItsContext(t *testing.T) {
+	h := host.New(host.Options{
+		Proc:     write(t, map[string]string{"net/tcp": header + strings.Repeat(line, 2000)}),
+		Services: filepath.Join(write(t, map[string]string{"services": strings.Repeat("a 1/tcp\n", 2000)}), "services"),
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if n, err := drain(h.TCP(ctx, host.InetFilter{})); !errors.Is(err, context.Canceled) || n > 300 {
+		t.Errorf("TCP: %d sockets, %v", n, err)
+	}
+	if n, err := drain(h.Services(ctx)); !errors.Is(err, context.Canceled) || n > 300 {
+		t.Errorf("services: %d entries, %v", n, err)
+	}
+}
+
+func TestServicesFile(t *testing.T) {
+	dir := write(t, map[string]string{
+		"malformed": "ok 1/tcp\nbad\nok 2/udp",
+		"long":      "ok 1/tcp " + strings.Repeat("alias ", 64<<10/6) + "\nok 2/tcp # " + strings.Repeat("x", 64<<10) + "\nok 3/tcp",
+		"million":   strings.Repeat("ok 1/tcp\n", 1_000_000),
+		"empty":     "",
+	})
+	for name, want := range map[string]int{"malformed": 2, "long": 3, "million": 1_000_000, "empty": 0} {
+		h := host.New(host.Options{Services: filepath.Join(dir, name)})
+		if n, err := drain(h.Services(t.Context())); n != want || err != nil {
+			t.Errorf("%s: %d entries, %v; want %d", name, n, err, want)
+		}
+	}
+	for _, name := range []string{filepath.Join(dir, "missing"), dir} {
+		h := host.New(host.Options{Services: name})
+		if _, err := drain(h.Services(t.Context())); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: got %v", name, err)
+		}
+		// Names of ports were asked for by name of the file: no silence.
+		if _, err := h.ServiceNames(t.Context()); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: names: got %v", name, err)
+		}
+	}
+}
+
+func TestServiceNames(t *testing.T) {
+	path := filepath.Join(write(t, map[string]string{"services": "zero 0/tcp\nssh 22/tcp\nsecond 22/tcp\ndns 53/udp\n"}), "services")
+	h := host.New(host.Options{Services: path})
+	check := func(want string) {
+		t.Helper()
+		names, err := h.ServiceNames(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := fmt.Sprintf("%q %q %q %q", names.Name(0, sock.ProtoTCP), names.Name(22, sock.ProtoTCP), names.Name(22, sock.ProtoUDP), names.Name(53, sock.ProtoUDP))
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	check(`"" "ssh" "" "dns"`)
+	// A file that changes is read again, also within the clock's resolution
+	// and with its size as before.
+	if err := os.WriteFile(path, []byte("zero 0/tcp\nSSH 22/tcp\nsecond 22/tcp\nDNS 53/udp\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	check(`"" "SSH" "" "DNS"`)
+	// One that was left alone for long is not.
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(path, old, old); err != nil {
+		t.Fatal(err)
+	}
+	check(`"" "SSH" "" "DNS"`)
+	if n := testing.AllocsPerRun(10, func() { h.ServiceNames(context.Background()) }); n > 10 {
+		t.Errorf("%v allocations for names that are known", n)
+	}
+}
+
+func TestMalformedLinesAreErrorsWithTheirLine(t *testing.T) {
+	dir := write(t, map[string]string{"net/tcp": header + line + "garbage\n"})
+	_, err := drain(host.New(host.Options{Proc: dir}).TCP(t.Context(), host.InetFilter{}))
+	var bad *parser.LineError
+	if !errors.As(err, &bad) || bad.Line != 3 || bad.Text != "garbage" {
+		t.Errorf("got %v", err)
+	}
+}

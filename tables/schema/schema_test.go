@@ -1,0 +1,324 @@
+package schema
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// row is a table of everything that a column may be.
+type row struct {
+	id   int64
+	text string
+	port uint16
+	big  int64
+	real float64
+	addr netip.Addr
+	none bool
+}
+
+var port = Col("port", "Port.", func(r *row) uint16 { return r.port }, Pushed, Synonym("p"))
+
+// table makes a table of rows, which Rows gives whatever the query says.
+func table(rows func(context.Context, Query) iter.Seq2[row, error]) Any {
+	return Bind(Table[row]{
+		Name: "t", Doc: "A table.",
+		Columns: []Column[row]{
+			Col("text", "Text.", func(r *row) string { return r.text }, Pushed),
+			port,
+			Col("secret", "Hidden.", func(r *row) string { return "s" }, Hidden, Needs(2)),
+			Col("big", "Number.", func(r *row) int64 { return r.big }),
+			Col("real", "Number.", func(r *row) float64 { return r.real }),
+			Col("addr", "Address.", func(r *row) netip.Addr { return r.addr }),
+			Opt("maybe", "NULL for a row that has none.", func(r *row) (int64, bool) { return r.big, !r.none }, Needs(1)),
+			Opt("maybe_text", "Empty for a row that has none.", func(r *row) (string, bool) { return r.text, !r.none }),
+		},
+		RowID: func(r *row) int64 { return r.id },
+		Rows:  rows,
+	})
+}
+
+func fixed(rows ...row) Any {
+	return table(func(context.Context, Query) iter.Seq2[row, error] {
+		return func(yield func(row, error) bool) {
+			for _, r := range rows {
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}
+	})
+}
+
+// scanIDs returns the identities of the rows that a request gives.
+func scanIDs(t testing.TB, table Any, r Request) (ids []int64) {
+	t.Helper()
+	s := table.Scan(t.Context(), table.Query(r))
+	defer s.Close()
+	for s.Next() {
+		ids = append(ids, s.RowID())
+	}
+	if err := s.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
+func TestColumnOrderAndTypes(t *testing.T) {
+	var got []string
+	for _, c := range fixed().Spec().Columns {
+		got = append(got, fmt.Sprint(c.Name, " ", c.Type, " ", c.Hidden, " ", c.SynonymOf))
+	}
+	want := []string{
+		"text TEXT false ", "port INTEGER false ", "big BIGINT false ", "real DOUBLE false ", "addr TEXT false ",
+		"maybe BIGINT false ", "maybe_text TEXT false ", "secret TEXT true ", "p INTEGER true port",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// Every way in which a constraint can be written, and the rows that must be
+// among those it gives; rows that must not be are those a filter is for.
+func TestConstraints(t *testing.T) {
+	rows := []row{
+		{id: 1, text: "listen", port: 22, big: math.MaxInt64, addr: netip.MustParseAddr("127.0.0.1")},
+		{id: 2, text: "LISTEN", port: 80, big: math.MinInt64, addr: netip.MustParseAddr("::ffff:127.0.0.1")},
+		{id: 3, text: "22", port: 0, big: -1, addr: netip.MustParseAddr("::1")},
+		{id: 4, text: "", port: 65535, big: 1 << 53, none: true},
+	}
+	all := []int64{1, 2, 3, 4}
+	table := fixed(rows...)
+	for _, c := range []struct {
+		column string
+		op     Op
+		values []string
+		want   []int64
+	}{
+		{"text", EQ, []string{"LISTEN"}, []int64{1, 2}}, // COLLATE NOCASE arrives as a plain =
+		{"text", EQ, []string{"listen  "}, []int64{1, 2}},
+		{"text", EQ, []string{"22"}, []int64{3}},
+		{"text", EQ, []string{"22", "listen"}, []int64{1, 2, 3}},
+		{"text", GT, []string{"a"}, all},
+		{"port", EQ, []string{"22"}, []int64{1}},
+		{"port", EQ, []string{" 22 "}, []int64{1}},
+		{"port", EQ, []string{"22.0"}, []int64{1}},
+		{"port", EQ, []string{"2.2e1"}, []int64{1}},
+		{"port", EQ, []string{"022"}, []int64{1}},
+		{"port", EQ, []string{"22", "80"}, []int64{1, 2}},
+		{"p", EQ, []string{"22"}, []int64{1}},
+		{"port", EQ, []string{"22", "x"}, all},
+		{"port", EQ, []string{"22x"}, all},
+		{"port", EQ, []string{"0x16"}, all},
+		{"port", EQ, []string{""}, all},
+		{"port", EQ, []string{"70000"}, all},
+		{"port", EQ, []string{"22.5"}, all},
+		{"port", GT, []string{"22"}, []int64{2, 4}},
+		{"port", GE, []string{"22"}, []int64{1, 2, 4}},
+		{"port", LT, []string{"22"}, []int64{3}},
+		{"port", LE, []string{"22"}, []int64{1, 3}},
+		{"port", GT, []string{"21.5"}, []int64{1, 2, 4}},
+		{"port", GE, []string{"21.5"}, []int64{1, 2, 4}},
+		{"port", LT, []string{"22.5"}, []int64{1, 3}},
+		{"port", LE, []string{"22.5"}, []int64{1, 3}},
+		{"port", GT, []string{"21.9999999999999964"}, all}, // more digits than a double keeps
+		{"port", GT, []string{"x"}, all},
+		{"port", LT, []string{"-1"}, nil},
+		{"port", GT, []string{"1e300"}, all},
+		{"big", EQ, []string{"9223372036854775807"}, []int64{1}},
+		{"big", GT, []string{"9007199254740991"}, []int64{1, 4}},
+		{"big", GT, []string{"9223372036854775807"}, all},
+		{"big", LT, []string{"-9223372036854775808"}, all},
+		{"big", EQ, []string{"9007199254740992.0"}, all},
+		{"real", EQ, []string{"1"}, all},
+		{"addr", EQ, []string{"127.0.0.1"}, []int64{1, 4}}, // an absent text is '' and left to SQLite
+		{"addr", EQ, []string{"::ffff:7f00:1"}, []int64{2, 4}},
+		{"addr", EQ, []string{"localhost"}, all},
+		{"addr", EQ, []string{"fe80::1%eth0"}, all},
+		{"maybe", EQ, []string{"-1"}, []int64{3}},
+		{"maybe", GT, []string{"-5"}, []int64{1, 3}},
+		{"maybe_text", EQ, []string{"22"}, []int64{3, 4}},
+		{"nosuch", EQ, []string{"1"}, all},
+		{"port", 73, []string{"1"}, all}, // LIMIT
+		{"port", 65, []string{"1"}, all}, // LIKE
+		{"port", 0, []string{"1"}, all},
+	} {
+		r := Request{All: true}
+		for _, v := range c.values {
+			r.Constraints = append(r.Constraints, Constraint{c.column, c.op, v})
+		}
+		got := scanIDs(t, table, r)
+		if c.column == "addr" { // the row without one has the invalid address
+			got = slices.Compact(slices.Sorted(slices.Values(append(got, 4))))
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s %d %q gives rows %v, want %v", c.column, c.op, c.values, got, c.want)
+		}
+	}
+}
+
+func TestNeeds(t *testing.T) {
+	table := fixed()
+	for _, c := range []struct {
+		r    Request
+		want string
+	}{
+		{Request{}, "false false"},
+		{Request{Used: []string{"maybe"}}, "true false"},
+		{Request{Constraints: []Constraint{{"secret", EQ, "s"}}}, "false true"},
+		{Request{Constraints: []Constraint{{"secret", 65, "s"}}}, "false false"},
+		{Request{All: true}, "true true"},
+	} {
+		q := table.Query(c.r)
+		if got := fmt.Sprint(q.Needs(1), " ", q.Needs(2)); got != c.want {
+			t.Errorf("%+v needs %s, want %s", c.r, got, c.want)
+		}
+	}
+}
+
+// An error, a panic or the end of the context is the scan's error, and rows
+// that came with it are not the answer.
+func TestFailingTables(t *testing.T) {
+	broken := errors.New("broken")
+	for name, c := range map[string]struct {
+		rows func(context.Context, Query) iter.Seq2[row, error]
+		want string
+	}{
+		"error": {func(context.Context, Query) iter.Seq2[row, error] {
+			return func(yield func(row, error) bool) { _ = yield(row{}, nil) && yield(row{}, broken) }
+		}, "table t: broken"},
+		"panic before": {func(context.Context, Query) iter.Seq2[row, error] { panic("oh") }, "table t: panic: oh"},
+		"panic within": {func(context.Context, Query) iter.Seq2[row, error] {
+			return func(yield func(row, error) bool) { yield(row{}, nil); panic("oh") }
+		}, "table t: panic: oh"},
+	} {
+		table := table(c.rows)
+		s := table.Scan(t.Context(), table.Query(Request{}))
+		for s.Next() {
+		}
+		if s.Err() == nil || s.Err().Error() != c.want {
+			t.Errorf("%s: got %v, want %s", name, s.Err(), c.want)
+		}
+		s.Close()
+		if r := NewPlugin(table).Call(t.Context(), map[string]string{"action": "generate"}); r.Status.Code != 1 || r.Status.Message != c.want || len(r.Response) != 0 {
+			t.Errorf("%s: the plugin answers %+v", name, r)
+		}
+	}
+}
+
+func TestPanicInAccessor(t *testing.T) {
+	table := Bind(Table[row]{
+		Name: "t", Doc: "A table.",
+		Columns: []Column[row]{Col("c", "Column.", func(*row) string { panic("oh") })},
+		RowID:   func(r *row) int64 { return r.id },
+		Rows: func(context.Context, Query) iter.Seq2[row, error] {
+			return func(yield func(row, error) bool) { yield(row{}, nil) }
+		},
+	})
+	r := NewPlugin(table).Call(t.Context(), map[string]string{"action": "generate"})
+	if r.Status.Code != 1 || !strings.Contains(r.Status.Message, "table t: panic: oh") {
+		t.Errorf("the plugin answers %+v", r)
+	}
+	r = NewPlugin(table).Call(t.Context(), map[string]string{"action": "generate", "context": `{"constraints":[{"name":"c","list":[{"op":2,"expr":"x"}],"affinity":"TEXT"}],"colsUsed":[]}`})
+	if r.Status.Code != 1 || !strings.Contains(r.Status.Message, "table t: panic: oh") {
+		t.Errorf("with a filter the plugin answers %+v", r)
+	}
+}
+
+func TestScanEndsWithItsContext(t *testing.T) {
+	stopped := false
+	table := table(func(context.Context, Query) iter.Seq2[row, error] {
+		return func(yield func(row, error) bool) {
+			for yield(row{}, nil) {
+			}
+			stopped = true
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	s := table.Scan(ctx, table.Query(Request{}))
+	n := 0
+	for s.Next() {
+		if n++; n == 1000 {
+			cancel()
+		}
+	}
+	if !errors.Is(s.Err(), context.Canceled) || n > 1000+2*batchSize || !stopped {
+		t.Errorf("%d rows and then %v; the table has ended: %v", n, s.Err(), stopped)
+	}
+	s.Close()
+}
+
+// A host that wants one row must not wait for many, and one that closes early
+// must end the table.
+func TestScanIsLazy(t *testing.T) {
+	made, ended := 0, false
+	table := table(func(context.Context, Query) iter.Seq2[row, error] {
+		return func(yield func(row, error) bool) {
+			defer func() { ended = true }()
+			for i := range 1000 {
+				made++
+				if !yield(row{id: int64(i)}, nil) {
+					return
+				}
+			}
+		}
+	})
+	s := table.Scan(t.Context(), table.Query(Request{}))
+	if !s.Next() || made > 1 {
+		t.Errorf("%d rows were made for the first", made)
+	}
+	s.Close()
+	if !ended {
+		t.Error("the table goes on after Close")
+	}
+}
+
+func TestBindRefuses(t *testing.T) {
+	good := Table[row]{
+		Name: "t", Doc: "A table.", Columns: []Column[row]{port},
+		RowID: func(r *row) int64 { return r.id },
+		Rows:  func(context.Context, Query) iter.Seq2[row, error] { return nil },
+	}
+	Bind(good)
+	for name, change := range map[string]func(*Table[row]){
+		"no name":      func(t *Table[row]) { t.Name = "" },
+		"no doc":       func(t *Table[row]) { t.Doc = "" },
+		"no rows":      func(t *Table[row]) { t.Rows = nil },
+		"no identity":  func(t *Table[row]) { t.RowID = nil },
+		"twice":        func(t *Table[row]) { t.Columns = append(t.Columns, port) },
+		"undocumented": func(t *Table[row]) { t.Columns = append(t.Columns, Col("x", "", func(*row) string { return "" })) },
+		"rowid": func(t *Table[row]) {
+			t.Columns = append(t.Columns, Col("rowid", "X.", func(*row) string { return "" }))
+		},
+	} {
+		bad := good
+		change(&bad)
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: Bind took it", name)
+				}
+			}()
+			Bind(bad)
+		}()
+	}
+}
+
+func TestParseNumberAgreesWithFloats(t *testing.T) {
+	for text, want := range map[string]float64{"1": 1, "-1": -1, "+1": 1, "1e3": 1000, "1E3": 1000, "1.5": 1.5, "1e-1": 0.1, "\t1\n": 1} {
+		if f, _, ok := parseNumber(text); !ok || f != want {
+			t.Errorf("%q is %v, %v", text, f, ok)
+		}
+	}
+	for _, text := range []string{"", " ", "+", "-", ".", "1.", ".5", "e1", "1e", "1e1.5", "1 2", "0x1", "inf", "nan", "1_0", "1e999", "--1", "1-1", "\u00a01"} {
+		if f, whole, ok := parseNumber(text); ok {
+			t.Errorf("%q is taken for %v, %v", text, f, whole)
+		}
+	}
+}

@@ -1,0 +1,327 @@
+package tables_test
+
+import (
+	"encoding/csv"
+	"math/rand/v2"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/osquery-sockets/osquery-sockets/tables"
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// The host of the fixtures: /proc/net of a namespace with sockets in every
+// state, and a file of services. The rows that they must give are beside them,
+// as netstat and getent show them of the same files.
+var fixtures = host.Options{Proc: "testdata/proc", Services: "testdata/etc/services"}
+
+// result is what a scan gives, by row identity.
+type result map[int64][]string
+
+// read scans a table; NULL is the empty text. Columns that are not used are
+// not read.
+func read(t testing.TB, table schema.Any, r schema.Request) result {
+	t.Helper()
+	columns := table.Spec().Columns
+	s := table.Scan(t.Context(), table.Query(r))
+	defer s.Close()
+	rows := make(result)
+	var cell schema.Cell
+	for s.Next() {
+		var row []string
+		for i := range columns {
+			if r.All || slices.Contains(r.Used, columns[i].Name) {
+				s.Cell(i, &cell)
+				row = append(row, string(cell.AppendText(nil)))
+			}
+		}
+		id := s.RowID()
+		if _, again := rows[id]; again {
+			t.Errorf("%s: two rows have the identity %d", table.Spec().Name, id)
+		}
+		rows[id] = row
+	}
+	if err := s.Err(); err != nil {
+		t.Fatalf("%s %+v: %v", table.Spec().Name, r, err)
+	}
+	return rows
+}
+
+// all are the tables of the fixtures' host.
+func all() []schema.Any { return tables.All(host.New(fixtures)) }
+
+// perTable runs a test for each table.
+func perTable(t *testing.T, test func(*testing.T, schema.Any)) {
+	t.Helper()
+	for _, table := range all() {
+		t.Run(table.Spec().Name, func(t *testing.T) { test(t, table) })
+	}
+}
+
+func TestFixtures(t *testing.T) {
+	perTable(t, func(t *testing.T, table schema.Any) {
+		file, err := os.Open(filepath.Join("testdata", table.Spec().Name+".csv"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		want, err := csv.NewReader(file).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The file has every column but those of this machine and synonyms.
+		var names []string
+		for _, c := range table.Spec().Columns {
+			if c.SynonymOf == "" && c.Name != "username" {
+				names = append(names, c.Name)
+			}
+		}
+		if got, want := slices.Sorted(slices.Values(names)), slices.Sorted(slices.Values(want[0])); !slices.Equal(got, want) {
+			t.Fatalf("the fixture has the columns\n%v, the table\n%v", want, got)
+		}
+		order := make([]int, len(names))
+		for i, name := range names {
+			order[i] = slices.Index(want[0], name)
+		}
+		var got, wanted []string
+		for _, row := range read(t, table, schema.Request{Used: names}) {
+			got = append(got, strings.Join(row, "|"))
+		}
+		for _, row := range want[1:] {
+			var line []string
+			for _, i := range order {
+				line = append(line, row[i])
+			}
+			wanted = append(wanted, strings.Join(line, "|"))
+		}
+		slices.Sort(got)
+		slices.Sort(wanted)
+		for _, line := range wanted {
+			if i, ok := slices.BinarySearch(got, line); ok {
+				got = slices.Delete(got, i, i+1)
+			} else {
+				t.Errorf("missing: %s", line)
+			}
+		}
+		for _, line := range got {
+			t.Errorf("unasked: %s", line)
+		}
+	})
+}
+
+func TestUsernames(t *testing.T) {
+	perTable(t, func(t *testing.T, table schema.Any) {
+		columns := table.Spec().Columns
+		has := func(name string) bool {
+			return slices.ContainsFunc(columns, func(c schema.ColumnInfo) bool { return c.Name == name })
+		}
+		if !has("username") {
+			return
+		}
+		for _, row := range read(t, table, schema.Request{Used: []string{"uid", "username"}}) {
+			want := ""
+			if u, err := user.LookupId(row[0]); err == nil {
+				want = u.Username
+			}
+			if row[1] != want {
+				t.Errorf("uid %q has the name %q, want %q", row[0], row[1], want)
+			}
+		}
+	})
+}
+
+// Projection: a query for some columns gives the full rows, cut down.
+func TestProjectionLaw(t *testing.T) {
+	perTable(t, func(t *testing.T, table schema.Any) {
+		columns := table.Spec().Columns
+		full := read(t, table, schema.Request{All: true})
+		if len(full) == 0 {
+			t.Fatal("the fixture has no rows")
+		}
+		random := rand.New(rand.NewPCG(1, 2))
+		for range 50 {
+			var used []string
+			var positions []int
+			for i, c := range columns {
+				if random.IntN(3) == 0 {
+					used, positions = append(used, c.Name), append(positions, i)
+				}
+			}
+			got := read(t, table, schema.Request{Used: used})
+			if len(got) != len(full) {
+				t.Errorf("%v: %d rows, want %d", used, len(got), len(full))
+			}
+			for id, row := range got {
+				for i, p := range positions {
+					if row[i] != full[id][p] {
+						t.Errorf("%v: %s is %q, in the full row %q", used, used[i], row[i], full[id][p])
+					}
+				}
+			}
+		}
+	})
+}
+
+// Push-down: a constrained query gives no row that the full one has not, and
+// all of those that meet the constraints.
+func TestPushDownLaw(t *testing.T) {
+	perTable(t, func(t *testing.T, table schema.Any) {
+		columns := table.Spec().Columns
+		full := read(t, table, schema.Request{All: true})
+		var sample [][]string
+		for _, row := range full {
+			sample = append(sample, row)
+		}
+		// Map order is random and the seed is not: sort.
+		slices.SortFunc(sample, slices.Compare)
+		random := rand.New(rand.NewPCG(3, 4))
+		narrowed := 0
+		for range 2000 {
+			var r schema.Request
+			r.Used = []string{columns[random.IntN(len(columns))].Name}
+			meets := func([]string) bool { return true }
+			for range 1 + random.IntN(3) {
+				i := random.IntN(len(columns))
+				if slices.ContainsFunc(r.Constraints, func(k schema.Constraint) bool { return k.Column == columns[i].Name }) {
+					continue
+				}
+				op := []schema.Op{schema.EQ, schema.EQ, schema.GT, schema.GE, schema.LT, schema.LE}[random.IntN(6)]
+				numeric := columns[i].Type != schema.Text
+				var values []string
+				for range 1 + random.IntN(2)*random.IntN(3) {
+					v := sample[random.IntN(len(sample))][i]
+					if v == "" { // osquery sends neither NULL nor the empty text
+						continue
+					}
+					values = append(values, vary(random, v, numeric))
+					if op != schema.EQ {
+						break
+					}
+				}
+				if len(values) == 0 || op != schema.EQ && !numeric {
+					continue
+				}
+				for _, v := range values {
+					r.Constraints = append(r.Constraints, schema.Constraint{Column: columns[i].Name, Op: op, Value: v})
+				}
+				before := meets
+				meets = func(row []string) bool {
+					return before(row) && slices.ContainsFunc(values, func(v string) bool { return compare(row[i], op, v, numeric) })
+				}
+			}
+			got := read(t, table, r)
+			for id := range got {
+				if _, ok := full[id]; !ok {
+					t.Errorf("%+v gives a row that the table has not", r.Constraints)
+				}
+			}
+			for id, row := range full {
+				if _, ok := got[id]; !ok && meets(row) {
+					t.Fatalf("%+v lacks the row %q", r.Constraints, row)
+				}
+			}
+			if len(got) < len(full) {
+				narrowed++
+			}
+		}
+		if narrowed < 1000 {
+			t.Errorf("of 2000 constrained queries only %d were narrowed", narrowed)
+		}
+	})
+}
+
+// vary writes a value as people do, or another near it.
+func vary(random *rand.Rand, v string, numeric bool) string {
+	if !numeric {
+		return v
+	}
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil {
+		return v
+	}
+	switch random.IntN(6) {
+	case 0:
+		return " " + v + " "
+	case 1:
+		return v + ".0"
+	case 2:
+		return v + ".5"
+	case 3:
+		return strconv.FormatInt(n+int64(random.IntN(5))-2, 10)
+	case 4:
+		return v + "x"
+	}
+	return v
+}
+
+// compare is SQLite's comparison of a cell with an operand, for those that
+// vary makes.
+func compare(cell string, op schema.Op, operand string, numeric bool) bool {
+	if !numeric {
+		return cell == operand
+	}
+	if cell == "" {
+		return false // NULL
+	}
+	operand = strings.Trim(operand, " ")
+	a, err := strconv.ParseFloat(cell, 64)
+	if err != nil {
+		return true // whatever it means, the row must be there
+	}
+	b, err := strconv.ParseFloat(operand, 64)
+	if err != nil {
+		// Numbers sort before texts.
+		return op == schema.LT || op == schema.LE
+	}
+	switch op {
+	case schema.EQ:
+		return a == b
+	case schema.GT:
+		return a > b
+	case schema.GE:
+		return a >= b
+	case schema.LT:
+		return a < b
+	}
+	return a <= b
+}
+
+// The declarations are in order, documented and have examples.
+func TestDeclarations(t *testing.T) {
+	var names []string
+	for _, table := range all() {
+		spec := table.Spec()
+		names = append(names, spec.Name)
+		if len(spec.Examples) < 2 {
+			t.Errorf("%s has %d examples", spec.Name, len(spec.Examples))
+		}
+		for _, doc := range append([]string{spec.Doc}, docs(spec)...) {
+			if !strings.HasSuffix(doc, ".") {
+				t.Errorf("%s: %q is no sentence", spec.Name, doc)
+			}
+		}
+	}
+	if !slices.IsSorted(names) {
+		t.Errorf("the tables are not sorted: %v", names)
+	}
+	// osquery refuses a whole extension for one name that its core has.
+	for _, taken := range []string{"process_open_sockets", "listening_ports", "etc_services", "etc_protocols", "routes", "arp_cache",
+		"interface_details", "interface_addresses", "interface_ipv6", "iptables", "socket_events", "process_namespaces"} {
+		if slices.Contains(names, taken) {
+			t.Errorf("osquery has a table %s", taken)
+		}
+	}
+}
+
+func docs(spec *schema.Spec) (docs []string) {
+	for _, c := range spec.Columns {
+		docs = append(docs, c.Doc)
+	}
+	return docs
+}
