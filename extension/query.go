@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/osquery-sockets/osquery-sockets/integration/rowfmt"
+	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
+	"github.com/osquery-sockets/osquery-sockets/tables"
+)
+
+// maxSQL bounds the statements that are read from standard input, in bytes.
+const maxSQL = 16 << 20
+
+// newQuery is the command that answers SQL without osquery.
+func newQuery(o *options) *cobra.Command {
+	modes := map[string]*bool{}
+	var format rowfmt.Options
+	c := &cobra.Command{
+		Use:   "query SQL",
+		Short: "Answer SQL over the tables, without osquery",
+		Long: `Answers SQL over the tables, without osquery. The dialect is SQLite's, as in
+osqueryi; the SQL is one argument, or - to read it from standard input.
+
+The exit code is 0 when the answer is whole, with or without rows, 1 when the
+query failed and 2 for bad usage.`,
+		Example: `  sockets.ext query "SELECT local_address, local_port, local_service FROM tcp_sockets WHERE state = 'LISTEN'"
+  sockets.ext query --json "SELECT state, count(*) FROM tcp_sockets GROUP BY state"
+  echo "SELECT port FROM well_known_services WHERE name = 'https'" | sockets.ext query --list --header=false -`,
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 0:
+				return errors.New("the SQL is missing: give it as one argument, or - to read it from standard input")
+			case len(args) > 1:
+				return fmt.Errorf("%d arguments: put the SQL in quotes, so that it is one", len(args))
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			sql := args[0]
+			if sql == "-" {
+				text, err := io.ReadAll(io.LimitReader(c.InOrStdin(), maxSQL+1))
+				if err != nil {
+					return failed(fmt.Errorf("standard input: %w", err))
+				}
+				if len(text) > maxSQL {
+					return failed(fmt.Errorf("standard input: more than %d bytes of SQL", maxSQL))
+				}
+				sql = string(text)
+			}
+			if strings.TrimSpace(sql) == "" {
+				return errors.New("the SQL is empty")
+			}
+			mode := rowfmt.Modes()[0]
+			for name, chosen := range modes {
+				if *chosen {
+					mode = name
+				}
+			}
+			// Bad options are to be found before the query runs.
+			if _, err := rowfmt.New(mode, io.Discard, format); err != nil {
+				return err
+			}
+			db, err := sqlite.Open(tables.All(o.host(o.log(c.ErrOrStderr()))))
+			if err != nil {
+				return failed(err)
+			}
+			defer db.Close()
+			return failed(db.Run(c.Context(), sql, func() (sqlite.Result, error) {
+				return rowfmt.New(mode, c.OutOrStdout(), format)
+			}))
+		},
+	}
+	usage := map[string]string{
+		"pretty": "print a box, as osqueryi does (the default)",
+		"json":   "print an array of objects whose values are strings, as osqueryi does",
+		"csv":    "print comma-separated values (RFC 4180)",
+		"line":   "print each value on a line of its own, as name = value",
+		"list":   "print values with a separator (|) between them, unquoted",
+	}
+	for _, mode := range rowfmt.Modes() {
+		modes[mode] = c.Flags().Bool(mode, false, usage[mode])
+	}
+	c.MarkFlagsMutuallyExclusive(rowfmt.Modes()...)
+	c.Flags().BoolVar(&format.Header, "header", true, "print the names of the columns")
+	c.Flags().StringVar(&format.Separator, "separator", "", "separator of csv and list")
+	c.Flags().SortFlags = false
+	return c
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/osquery-sockets/osquery-sockets/integration/schemadoc"
+	"github.com/osquery-sockets/osquery-sockets/tables"
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// newSchema is the command that describes the tables.
+func newSchema() *cobra.Command {
+	var asJSON, asMarkdown, asList bool
+	c := &cobra.Command{
+		Use:   "schema [TABLE]",
+		Short: "Describe the tables: columns, types, examples",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			var specs []*schema.Spec
+			var names []string
+			for _, t := range tables.All(host.New(host.Options{})) {
+				specs = append(specs, t.Spec())
+				names = append(names, t.Spec().Name)
+			}
+			if len(args) == 1 {
+				i := slices.Index(names, strings.ToLower(args[0]))
+				if i < 0 {
+					return fmt.Errorf("no such table: %s (there are %s)", args[0], strings.Join(names, ", "))
+				}
+				specs = specs[i : i+1]
+			}
+			print := schemadoc.Text
+			switch {
+			case asJSON:
+				print = schemadoc.JSON
+			case asMarkdown:
+				print = schemadoc.Markdown
+			case asList:
+				print = schemadoc.List
+			}
+			return failed(print(c.OutOrStdout(), specs))
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "as JSON, in the shape of osquery's schema files")
+	c.Flags().BoolVar(&asMarkdown, "markdown", false, "as a page of Markdown")
+	c.Flags().BoolVar(&asList, "list", false, "as a Markdown table of the tables, one a line")
+	c.MarkFlagsMutuallyExclusive("json", "markdown", "list")
+	return c
+}

@@ -1,0 +1,85 @@
+// Package e2e compares what the program sockets.ext shows of a real kernel with
+// what netstat and the sockets themselves tell.
+//
+// The program is the file whose absolute path is in SOCKETS_EXT, else bin/sockets.ext of this
+// module, else one that is built for the test.
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/osquery-sockets/osquery-sockets/integration/netnstest"
+)
+
+// buildTimeout bounds the build of the program, from an empty build cache.
+const buildTimeout = 5 * time.Minute
+
+// program is the path of sockets.ext, set once before the tests run.
+var program string
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "sockets-e2e-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		program, err = findProgram(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// findProgram returns the program's absolute path; if need be it builds it
+// into dir.
+func findProgram(dir string) (string, error) {
+	if path := os.Getenv("SOCKETS_EXT"); path != "" {
+		return exec.LookPath(path)
+	}
+	path, err := filepath.Abs(filepath.Join("..", "..", "bin", "sockets.ext"))
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return path, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
+	defer cancel()
+	path = filepath.Join(dir, "sockets.ext")
+	build := exec.CommandContext(ctx, "go", "build", "-o", path, "../../extension")
+	build.Env = append(build.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%s: %w: %s", build, errors.Join(err, ctx.Err()), out)
+	}
+	return path, nil
+}
+
+// tableRow is a row of one of our tables by column; NULL is the empty string.
+type tableRow map[string]string
+
+// query runs the program in the namespace.
+func query(t *testing.T, ns *netnstest.NS, sql string) []tableRow {
+	t.Helper()
+	out, err := ns.Command(t.Context(), program, "query", "--json", sql)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []tableRow
+	if err := json.Unmarshal(out, &rows); err != nil {
+		t.Fatalf("%s: %v in %q", sql, err, out)
+	}
+	return rows
+}

@@ -1,0 +1,93 @@
+package osquery
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	osquerygo "github.com/osquery/osquery-go"
+	"github.com/osquery/osquery-go/gen/osquery"
+)
+
+// handler answers osquery's calls; it implements osquery.Extension of
+// osquery.thrift.
+type handler struct {
+	log     hclog.Logger
+	plugins map[string]map[string]osquerygo.OsqueryPlugin // by registry and name
+	// shutdown is closed when osquery asks us to end.
+	shutdown chan struct{}
+	once     sync.Once
+}
+
+func newHandler(log hclog.Logger, plugins []osquerygo.OsqueryPlugin) *handler {
+	h := &handler{log: log, plugins: make(map[string]map[string]osquerygo.OsqueryPlugin), shutdown: make(chan struct{})}
+	for _, p := range plugins {
+		if h.plugins[p.RegistryName()] == nil {
+			h.plugins[p.RegistryName()] = make(map[string]osquerygo.OsqueryPlugin)
+		}
+		h.plugins[p.RegistryName()][p.Name()] = p
+	}
+	return h
+}
+
+// registry lists the plugins for osquery.
+func (h *handler) registry() osquery.ExtensionRegistry {
+	registry := make(osquery.ExtensionRegistry)
+	for name, plugins := range h.plugins {
+		routes := make(osquery.ExtensionRouteTable)
+		for _, p := range plugins {
+			routes[p.Name()] = p.Routes()
+		}
+		registry[name] = routes
+	}
+	return registry
+}
+
+// Ping tells osquery that we are well.
+func (h *handler) Ping(context.Context) (*osquery.ExtensionStatus, error) {
+	return &osquery.ExtensionStatus{Code: 0, Message: "OK"}, nil
+}
+
+// Call hands a request to its plugin.
+func (h *handler) Call(ctx context.Context, registry, item string, request osquery.ExtensionPluginRequest) (*osquery.ExtensionResponse, error) {
+	start := time.Now()
+	response := h.call(ctx, registry, item, request)
+	log := h.log.With("registry", registry, "item", item, "action", request["action"], "rows", len(response.Response), "took", time.Since(start))
+	if response.Status.Code != 0 {
+		log.Warn("a call failed", "error", response.Status.Message)
+	} else {
+		log.Debug("answered")
+	}
+	return response, nil
+}
+
+func (h *handler) call(ctx context.Context, registry, item string, request osquery.ExtensionPluginRequest) (response *osquery.ExtensionResponse) {
+	defer func() {
+		if p := recover(); p != nil {
+			h.log.Error("a plugin panicked", "registry", registry, "item", item, "panic", p, "stack", string(debug.Stack()))
+			response = failure("%s %s: panic: %v", registry, item, p)
+		}
+	}()
+	p, ok := h.plugins[registry][item]
+	if !ok {
+		return failure("this extension has no %s %q", registry, item)
+	}
+	r := p.Call(ctx, request)
+	if r.Status == nil {
+		r.Status = &osquery.ExtensionStatus{Code: 1, Message: fmt.Sprintf("%s %s: the plugin gave no status", registry, item)}
+	}
+	return &r
+}
+
+func failure(format string, args ...any) *osquery.ExtensionResponse {
+	return &osquery.ExtensionResponse{Status: &osquery.ExtensionStatus{Code: 1, Message: fmt.Sprintf(format, args...)}}
+}
+
+// Shutdown ends Serve after this call is answered.
+func (h *handler) Shutdown(context.Context) error {
+	h.once.Do(func() { close(h.shutdown) })
+	return nil
+}

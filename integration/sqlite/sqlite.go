@@ -1,0 +1,209 @@
+// Package sqlite answers SQL over the tables without osquery: it is the
+// embedded host of the tables, on SQLite.
+//
+//	db, err := sqlite.Open(tables.All(host.New(host.Options{})))
+//	err = db.Run(ctx, "SELECT * FROM tcp_sockets", newResult)
+//	db.Close()
+//
+// The database is in memory and holds nothing: every table is read when a
+// statement asks for it, row by row, and only the columns that the statement
+// uses. Nothing can be written, attached or created in it. As in osquery
+// "double quotes" around a text that is no column make it a text.
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// Result receives the rows of one statement; the writers of package rowfmt do.
+type Result interface {
+	// Columns names the columns, before the first row.
+	Columns(names []string) error
+	// Row takes the values of one row as text; nil is NULL. They are valid
+	// until Row returns.
+	Row(cells [][]byte) error
+	// Close ends a result that came to its end.
+	Close() error
+}
+
+// DB is the database of the tables. It is for one goroutine at a time.
+type DB struct {
+	conn   *sqlite3.Conn
+	tables []schema.Any
+	// What went wrong inside of a statement, of which SQLite keeps only words.
+	tableErr error
+	denied   bool
+	broken   error // no further statement can run
+}
+
+// maxMemory is what SQLite may hold, in bytes, for sorting and grouping.
+const maxMemory = 1 << 30
+
+// Open makes a database of the tables.
+func Open(tables []schema.Any) (*DB, error) {
+	conn, err := sqlite3.Open(":memory:")
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{conn: conn, tables: tables}
+	if err := db.prepare(); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+func (db *DB) prepare() error {
+	if _, err := db.conn.Config(sqlite3.DBCONFIG_DQS_DML, true); err != nil {
+		return err
+	}
+	db.conn.HardHeapLimit(maxMemory)
+	// Large sorts stay in memory: we write no files.
+	if err := db.conn.Exec("PRAGMA temp_store = MEMORY"); err != nil {
+		return err
+	}
+	for _, t := range db.tables {
+		if err := db.register(t); err != nil {
+			return fmt.Errorf("table %s: %w", t.Spec().Name, err)
+		}
+	}
+	return db.conn.SetAuthorizer(db.authorize)
+}
+
+// Close frees the database.
+func (db *DB) Close() error { return db.conn.Close() }
+
+// Run runs the statements of a text in turn and stops at the first error.
+// newResult is called for each that has columns. The rows of a result that is
+// not closed are not the whole answer.
+func (db *DB) Run(ctx context.Context, text string, newResult func() (Result, error)) (err error) {
+	defer db.conn.SetInterrupt(db.conn.SetInterrupt(ctx))
+	// The library panics where SQLite runs out of memory, and leaves it in the
+	// middle of what it did.
+	defer func() {
+		if p := recover(); p != nil {
+			db.broken = fmt.Errorf("the statement broke SQLite: %v", p)
+			err = db.broken
+		}
+	}()
+	if db.broken != nil {
+		return fmt.Errorf("an earlier failure ended this database: %w", db.broken)
+	}
+	for strings.TrimSpace(text) != "" {
+		db.tableErr, db.denied = nil, false
+		stmt, tail, err := db.conn.Prepare(text)
+		if err != nil {
+			return db.explain(ctx, err)
+		}
+		text = tail
+		if stmt == nil {
+			continue // nothing but a comment
+		}
+		if err := db.run(ctx, stmt, newResult); err != nil {
+			stmt.Close()
+			return err
+		}
+		if err := stmt.Close(); err != nil {
+			return db.explain(ctx, err)
+		}
+	}
+	return nil
+}
+
+func (db *DB) run(ctx context.Context, stmt *sqlite3.Stmt, newResult func() (Result, error)) error {
+	if n := stmt.BindCount(); n > 0 {
+		return fmt.Errorf("the statement has %d parameter(s) such as ? or :name, which cannot be given here: write the values into it", n)
+	}
+	n := stmt.ColumnCount()
+	if n == 0 {
+		stmt.Step()
+		return db.explain(ctx, stmt.Err())
+	}
+	result, err := newResult()
+	if err != nil {
+		return err
+	}
+	names := make([]string, n)
+	for i := range names {
+		names[i] = stmt.ColumnName(i)
+	}
+	// Without a first row there may be no answer at all, but an error.
+	more := stmt.Step()
+	if err := stmt.Err(); err != nil {
+		return db.explain(ctx, err)
+	}
+	if err := result.Columns(names); err != nil {
+		return err
+	}
+	cells := make([][]byte, n)
+	for ; more; more = stmt.Step() {
+		for i := range cells {
+			cells[i] = stmt.ColumnRawText(i)
+		}
+		if err := result.Row(cells); err != nil {
+			return err
+		}
+	}
+	if err := stmt.Err(); err != nil {
+		return db.explain(ctx, err)
+	}
+	return result.Close()
+}
+
+// explain puts the words of the user in place of SQLite's.
+func (db *DB) explain(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("the statement was given up: %w", context.Cause(ctx))
+	}
+	if db.tableErr != nil {
+		return db.tableErr
+	}
+	if db.denied {
+		return errors.New("not allowed: the tables can only be read, and nothing but them; to see their columns use PRAGMA table_info(NAME)")
+	}
+	text := strings.TrimPrefix(err.Error(), "sqlite3: ")
+	text = strings.TrimPrefix(text, "SQL logic error: ")
+	if table, ok := strings.CutPrefix(text, "no such table: "); ok {
+		return fmt.Errorf("no such table: %s (there are %s)", table, strings.Join(db.names(), ", "))
+	}
+	if strings.HasPrefix(text, "no such column: ") {
+		return fmt.Errorf("%s (PRAGMA table_info(NAME) lists a table's columns, PRAGMA table_xinfo(NAME) also the hidden ones)", text)
+	}
+	return errors.New(text)
+}
+
+func (db *DB) names() []string {
+	var names []string
+	for _, t := range db.tables {
+		names = append(names, t.Spec().Name)
+	}
+	return names
+}
+
+// readingPragmas only tell, with or without an argument.
+var readingPragmas = []string{"table_info", "table_xinfo", "table_list", "function_list", "pragma_list", "module_list", "collation_list", "compile_options"}
+
+// authorize allows a statement to read and to compute.
+func (db *DB) authorize(action sqlite3.AuthorizerActionCode, name, _, _, _ string) sqlite3.AuthorizerReturnCode {
+	switch action {
+	case sqlite3.AUTH_SELECT, sqlite3.AUTH_READ, sqlite3.AUTH_FUNCTION, sqlite3.AUTH_RECURSIVE:
+		return sqlite3.AUTH_OK
+	case sqlite3.AUTH_PRAGMA:
+		if slices.Contains(readingPragmas, strings.ToLower(name)) {
+			return sqlite3.AUTH_OK
+		}
+	}
+	db.denied = true
+	return sqlite3.AUTH_DENY
+}

@@ -1,0 +1,363 @@
+package sqlite_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
+	"github.com/osquery-sockets/osquery-sockets/tables"
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// fixtures is the host of the tables' own fixtures.
+func fixtures() []schema.Any {
+	return tables.All(host.New(host.Options{Proc: "../../tables/testdata/proc", Services: "../../tables/testdata/etc/services"}))
+}
+
+// collected is a result in memory; NULL is "NULL".
+type collected struct {
+	names  []string
+	rows   []string
+	closed bool
+}
+
+func (c *collected) Columns(names []string) error { c.names = names; return nil }
+
+func (c *collected) Row(cells [][]byte) error {
+	var row []string
+	for _, cell := range cells {
+		if cell == nil {
+			row = append(row, "NULL")
+		} else {
+			row = append(row, fmt.Sprintf("%q", cell))
+		}
+	}
+	c.rows = append(c.rows, strings.Join(row, " "))
+	return nil
+}
+
+func (c *collected) Close() error { c.closed = true; return nil }
+
+// run returns the results of the statements.
+func run(ctx context.Context, db *sqlite.DB, sql string) (results []*collected, err error) {
+	err = db.Run(ctx, sql, func() (sqlite.Result, error) {
+		results = append(results, &collected{})
+		return results[len(results)-1], nil
+	})
+	return results, err
+}
+
+func open(t testing.TB, tables []schema.Any) *sqlite.DB {
+	t.Helper()
+	db, err := sqlite.Open(tables)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// one returns the rows of one statement.
+func one(t testing.TB, db *sqlite.DB, sql string) []string {
+	t.Helper()
+	results, err := run(t.Context(), db, sql)
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	if len(results) != 1 || !results[0].closed {
+		t.Fatalf("%s: %d results", sql, len(results))
+	}
+	return results[0].rows
+}
+
+func TestExamples(t *testing.T) {
+	db := open(t, fixtures())
+	for _, table := range fixtures() {
+		for _, sql := range table.Spec().Examples {
+			if _, err := run(t.Context(), db, sql); err != nil {
+				t.Errorf("%s: %v", sql, err)
+			}
+		}
+	}
+}
+
+func TestServices(t *testing.T) {
+	db := open(t, fixtures())
+	for sql, want := range map[string]string{
+		"SELECT port FROM well_known_services WHERE name='https' AND protocol='tcp'":                                                             `"443"`,
+		"SELECT protocol, aliases FROM well_known_services WHERE port = 53 ORDER BY 1":                                                           `"tcp" "";"udp" "nameserver dns"`,
+		`SELECT name FROM well_known_services WHERE name = "ssh"`:                                                                                `"ssh"`,
+		"SELECT count(*), max(port) FROM well_known_services":                                                                                    `"18" "65535"`,
+		"SELECT DISTINCT s.name FROM tcp_sockets t JOIN well_known_services s ON s.port = t.local_port AND s.protocol = 'tcp' ORDER BY s.name":   `"cups";"http";"https";"ipp";"last";"ssh"`,
+		"SELECT DISTINCT local_service FROM tcp_sockets WHERE local_service <> '' ORDER BY 1":                                                    `"http";"https";"ipp";"last";"ssh"`,
+		"SELECT typeof(port), typeof(name), typeof(aliases) FROM well_known_services WHERE name = 'ssh'":                                         `"integer" "text" "text"`,
+		"SELECT typeof(inode), typeof(uid), typeof(timer_expires_ms), typeof(username) FROM tcp_sockets WHERE state = 'TIME_WAIT' LIMIT 1":       `"null" "null" "integer" "text"`,
+		"SELECT count(*) FROM tcp_sockets WHERE foreign_port = 0 AND remote_port = 0 AND foreign_address = remote_address AND state <> 'LISTEN'": `"0"`,
+		"SELECT 1 WHERE 1 = 0": ``,
+	} {
+		if got := strings.Join(one(t, db, sql), ";"); got != want {
+			t.Errorf("%s\ngot  %s\nwant %s", sql, got, want)
+		}
+	}
+}
+
+func TestSeveralStatements(t *testing.T) {
+	db := open(t, fixtures())
+	results, err := run(t.Context(), db, " SELECT 1 AS a; -- one\n;SELECT 2 AS b, NULL, '';/* two */")
+	if err != nil || len(results) != 2 || results[0].rows[0] != `"1"` || results[1].rows[0] != `"2" NULL ""` || results[1].names[0] != "b" {
+		t.Errorf("got %+v, %v", results, err)
+	}
+}
+
+// A statement that may not run fails with words that help, and the next one
+// works.
+func TestErrors(t *testing.T) {
+	db := open(t, fixtures())
+	for _, c := range []struct{ sql, want string }{
+		{"SELECT * FROM foo", "no such table: foo (there are tcp_sockets, udp_sockets, well_known_services)"},
+		{"SELECT nosuch FROM tcp_sockets", "no such column: nosuch"},
+		{"SELECT * FROM tcp_sockets WHERE", "incomplete input"},
+		{"SELEC 1", `near "SELEC": syntax error`},
+		{"SELECT nosuch(1)", "no such function: nosuch"},
+		{"SELECT ?", "parameter"},
+		{"SELECT :a", "parameter"},
+		{"SELECT abs(-9223372036854775808)", "integer overflow"},
+		{"ATTACH 'x' AS x", "not allowed"},
+		{"INSERT INTO tcp_sockets (proto) VALUES ('tcp')", "not allowed"},
+		{"UPDATE tcp_sockets SET proto = 'tcp'", "may not be modified"},
+		{"DELETE FROM tcp_sockets", "may not be modified"},
+		{"DROP TABLE tcp_sockets", "not allowed"},
+		{"CREATE TABLE t (a)", "not allowed"},
+		{"CREATE TEMP TABLE t (a)", "not allowed"},
+		{"CREATE TEMP TABLE t AS SELECT * FROM tcp_sockets", "not allowed"},
+		{"CREATE VIEW v AS SELECT 1", "not allowed"},
+		{"CREATE VIRTUAL TABLE v USING tcp_sockets", "not allowed"},
+		{"ALTER TABLE tcp_sockets RENAME TO x", "may not be altered"},
+		{"PRAGMA journal_mode = WAL", "not allowed"},
+		{"PRAGMA writable_schema = 1", "not allowed"},
+		{"PRAGMA temp_store_directory = '/tmp'", "not allowed"},
+		{"PRAGMA hard_heap_limit = 0", "not allowed"},
+		{"BEGIN", "not allowed"},
+		{"SAVEPOINT s", "not allowed"},
+		{"VACUUM", "not allowed"},
+		{"VACUUM INTO 'x'", "not allowed"},
+		{"ANALYZE", "not allowed"},
+		{"DETACH main", "not allowed"},
+		{"SELECT load_extension('x')", "no such function"},
+		{"SELECT * FROM pragma_journal_mode", "not allowed"},
+	} {
+		_, err := run(t.Context(), db, c.sql)
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "sqlite3:") {
+			t.Errorf("%s: got %v, want %q", c.sql, err, c.want)
+		}
+		if got := one(t, db, "SELECT count(*) FROM well_known_services"); got[0] != `"18"` {
+			t.Fatalf("after %s: %v", c.sql, got)
+		}
+	}
+	for _, sql := range []string{"PRAGMA table_info(tcp_sockets)", "PRAGMA table_xinfo('tcp_sockets')", "SELECT * FROM pragma_table_info('tcp_sockets')", "EXPLAIN QUERY PLAN SELECT * FROM tcp_sockets"} {
+		if rows := one(t, db, sql); len(rows) == 0 {
+			t.Errorf("%s: no rows", sql)
+		}
+	}
+}
+
+func TestOutOfMemory(t *testing.T) {
+	db := open(t, fixtures())
+	for _, sql := range []string{
+		"SELECT zeroblob(2000000000)",
+		"SELECT length(group_concat(zeroblob(500000000))) FROM tcp_sockets",
+	} {
+		if results, err := run(t.Context(), db, sql); err == nil {
+			t.Errorf("%s: %+v", sql, results[0])
+		}
+	}
+}
+
+func TestFailingSources(t *testing.T) {
+	db := open(t, tables.All(host.New(host.Options{Proc: "/nonexistent", Services: "/nonexistent/services"})))
+	for sql, want := range map[string]string{
+		"SELECT * FROM tcp_sockets":             "table tcp_sockets: /nonexistent is no proc filesystem",
+		"SELECT count(*) FROM udp_sockets":      "table udp_sockets: /nonexistent is no proc filesystem",
+		"SELECT name FROM well_known_services":  "table well_known_services: the list of services cannot be read: open /nonexistent/services",
+		"SELECT local_service FROM tcp_sockets": "/nonexistent/services",
+	} {
+		results, err := run(t.Context(), db, sql)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", sql, err, want)
+		}
+		if len(results) != 1 || results[0].names != nil || results[0].closed {
+			t.Errorf("%s: got a result: %+v", sql, results[0])
+		}
+	}
+}
+
+// fake is a table that tells what was asked of it and how much it was read.
+type fake struct {
+	asked []schema.Request
+	made  int
+	ended int
+	rows  int
+	err   error
+}
+
+type fakeRow struct{ n int64 }
+
+func (f *fake) table() schema.Any {
+	inner := schema.Bind(schema.Table[fakeRow]{
+		Name: "t", Doc: "A table.",
+		Columns: []schema.Column[fakeRow]{
+			schema.Col("n", "Number.", func(r *fakeRow) int64 { return r.n }, schema.Pushed),
+			schema.Col("s", "Text.", func(r *fakeRow) string { return fmt.Sprint(r.n) }, schema.Pushed),
+			schema.Opt("o", "Even numbers.", func(r *fakeRow) (int64, bool) { return r.n, r.n%2 == 0 }),
+			schema.Col("h", "Hidden.", func(r *fakeRow) float64 { return float64(r.n) / 2 }, schema.Hidden),
+		},
+		RowID: func(r *fakeRow) int64 { return r.n + math.MaxInt64/2 },
+		Rows: func(context.Context, schema.Query) iter.Seq2[fakeRow, error] {
+			return func(yield func(fakeRow, error) bool) {
+				defer func() { f.ended++ }()
+				for i := range f.rows {
+					f.made++
+					if !yield(fakeRow{int64(i)}, nil) {
+						return
+					}
+				}
+				if f.err != nil {
+					yield(fakeRow{}, f.err)
+				}
+			}
+		},
+	})
+	return &asking{inner, f}
+}
+
+// asking notes the requests.
+type asking struct {
+	schema.Any
+	f *fake
+}
+
+func (a *asking) Query(r schema.Request) schema.Query {
+	a.f.asked = append(a.f.asked, r)
+	return a.Any.Query(r)
+}
+
+func TestWhatArrivesAtTheTable(t *testing.T) {
+	f := &fake{rows: 100}
+	db := open(t, []schema.Any{f.table()})
+	type asked []schema.Request
+	for _, c := range []struct {
+		sql  string
+		want string // used columns, then constraints, of each scan
+	}{
+		{"SELECT * FROM t", "n s o"},
+		{"SELECT h FROM t", "h"},
+		{"SELECT count(*) FROM t", ""},
+		{"SELECT rowid FROM t", ""},
+		{"SELECT o FROM t WHERE n = 5", "n o; n 2 5"},
+		{"SELECT o FROM t WHERE n = '5'", "n o; n 2 5"},
+		{"SELECT o FROM t WHERE n > 5 AND n <= 9.5", "n o; n 4 5; n 8 9.5"},
+		{"SELECT o FROM t WHERE n BETWEEN 5 AND 9", "n o; n 32 5; n 8 9"},
+		{"SELECT 1 FROM t WHERE s = 'x'", "s; s 2 x"},
+		{"SELECT 1 FROM t WHERE s = 5", "s; s 2 5"},
+		{"SELECT 1 FROM t WHERE n IN (1, 2, 3)", "n; n 2 1; n 2 2; n 2 3"},
+		{"SELECT 1 FROM t WHERE n IN (1, NULL)", "n; n 2 1"},
+		{"SELECT 1 FROM t WHERE n IN (SELECT 7 UNION SELECT 8)", "n; n 2 7; n 2 8"},
+		{"SELECT 1 FROM t WHERE n = NULL", "n"},
+		{"SELECT 1 FROM t WHERE s = x'41'", "s"},
+		{"SELECT 1 FROM t WHERE s LIKE 'a%'", "s"},
+		{"SELECT 1 FROM t WHERE n <> 5", "n"},
+		{"SELECT 1 FROM t WHERE n IS NULL", "n"},
+		{"SELECT 1 FROM t WHERE n + 0 = 5", "n"},
+		{"SELECT o FROM t LIMIT 2 OFFSET 1", "o"},
+		{"SELECT a.n FROM (SELECT 3 AS x UNION SELECT 4) b JOIN t a ON a.n = b.x", "n; n 2 3 | n; n 2 4"},
+	} {
+		f.asked = nil
+		one(t, db, c.sql)
+		var scans []string
+		for _, r := range f.asked {
+			text := []string{strings.Join(r.Used, " ")}
+			for _, k := range r.Constraints {
+				text = append(text, fmt.Sprintf("%s %d %s", k.Column, k.Op, k.Value))
+			}
+			scans = append(scans, strings.Join(text, "; "))
+		}
+		if got := strings.Join(scans, " | "); got != c.want {
+			t.Errorf("%s\ngot  %s\nwant %s", c.sql, got, c.want)
+		}
+	}
+}
+
+func TestStreams(t *testing.T) {
+	f := &fake{rows: 1_000_000}
+	db := open(t, []schema.Any{f.table()})
+	if rows := one(t, db, "SELECT n FROM t LIMIT 3"); len(rows) != 3 || f.made > 10 || f.ended != 1 {
+		t.Errorf("%d rows; the table made %d and ended %d times", len(rows), f.made, f.ended)
+	}
+	// A result that wants no more ends the table, and its error comes back.
+	full := errors.New("full")
+	err := db.Run(t.Context(), "SELECT n FROM t", func() (sqlite.Result, error) { return &refusing{err: full}, nil })
+	if !errors.Is(err, full) || f.ended != 2 || f.made > 100 {
+		t.Errorf("got %v; the table made %d and ended %d times", err, f.made, f.ended)
+	}
+	if err := db.Run(t.Context(), "SELECT n FROM t", func() (sqlite.Result, error) { return nil, full }); !errors.Is(err, full) {
+		t.Errorf("got %v", err)
+	}
+}
+
+type refusing struct {
+	collected
+	err error
+}
+
+func (r *refusing) Row([][]byte) error { return r.err }
+
+func TestErrorInTheMiddle(t *testing.T) {
+	broken := errors.New("broken")
+	f := &fake{rows: 1000, err: broken}
+	db := open(t, []schema.Any{f.table()})
+	results, err := run(t.Context(), db, "SELECT n FROM t; SELECT 1")
+	if !errors.Is(err, broken) || err.Error() != "table t: broken" || len(results) != 1 || results[0].closed {
+		t.Errorf("got %v and %d results", err, len(results))
+	}
+	f.err = nil
+	if got := one(t, db, "SELECT count(*) FROM t"); got[0] != `"1000"` {
+		t.Errorf("afterwards: %v", got)
+	}
+}
+
+func TestCancellation(t *testing.T) {
+	f := &fake{rows: math.MaxInt}
+	db := open(t, []schema.Any{f.table()})
+	for _, sql := range []string{
+		"SELECT count(*) FROM t",
+		"SELECT max(n) FROM t WHERE s = 'nothing'",
+		"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c",
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		_, err := run(ctx, db, sql)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: got %v", sql, err)
+		}
+	}
+	if got := one(t, db, "SELECT 1"); got[0] != `"1"` {
+		t.Errorf("afterwards: %v", got)
+	}
+}
+
+func TestRowIDsAreTheTables(t *testing.T) {
+	f := &fake{rows: 3}
+	db := open(t, []schema.Any{f.table()})
+	want := []string{fmt.Sprintf("%q", fmt.Sprint(int64(math.MaxInt64/2))), fmt.Sprintf("%q", fmt.Sprint(int64(math.MaxInt64/2+1)))}
+	if got := one(t, db, "SELECT rowid FROM t LIMIT 2"); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}

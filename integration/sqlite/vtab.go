@@ -1,0 +1,275 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// register makes a table known to SQLite, as an eponymous virtual table
+// (https://sqlite.org/vtab.html#eponymous_virtual_tables): one that needs no
+// CREATE.
+func (db *DB) register(t schema.Any) error {
+	spec := t.Spec()
+	var ddl strings.Builder
+	for i := range spec.Columns {
+		c := &spec.Columns[i]
+		if i == 0 {
+			ddl.WriteString("CREATE TABLE x(")
+		} else {
+			ddl.WriteString(", ")
+		}
+		ddl.WriteString(sqlite3.QuoteIdentifier(c.Name) + " " + string(c.Type))
+		if c.Hidden {
+			ddl.WriteString(" HIDDEN")
+		}
+	}
+	ddl.WriteString(")")
+	connect := func(conn *sqlite3.Conn, _, _, _ string, _ ...string) (*vtab, error) {
+		if err := conn.DeclareVTab(ddl.String()); err != nil {
+			return nil, err
+		}
+		return &vtab{db: db, table: t}, nil
+	}
+	return sqlite3.CreateModule(db.conn, spec.Name, nil, connect)
+}
+
+// vtab is a table in the eyes of SQLite.
+type vtab struct {
+	db    *DB
+	table schema.Any
+}
+
+// The sizes that SQLite plans with. A scan costs much more than a row, so that
+// of two tables in a join the one that is narrowed more is the outer one.
+const (
+	scanCost     = 10_000
+	tableRows    = 10_000
+	equalKeeps   = 100 // one row of so many
+	compareKeeps = 3
+)
+
+// BestIndex takes every constraint that may narrow a scan. None is omitted:
+// SQLite checks each row again.
+func (t *vtab) BestIndex(index *sqlite3.IndexInfo) error {
+	var p plan
+	columns := t.table.Spec().Columns
+	rows := tableRows
+	for i, k := range index.Constraint {
+		op := schema.Op(k.Op)
+		if !k.Usable || k.Column < 0 || !op.Known() {
+			continue
+		}
+		if op != schema.EQ && columns[k.Column].Type == schema.Text {
+			continue // no table orders texts
+		}
+		term := term{column: k.Column, op: op}
+		keeps := compareKeeps
+		if op == schema.EQ {
+			keeps = equalKeeps
+			term.in = index.In(i, 1)
+		}
+		rows = max(rows/keeps, 1)
+		p.terms = append(p.terms, term)
+		index.ConstraintUsage[i].ArgvIndex = len(p.terms)
+	}
+	for i := range columns {
+		// The last of the 64 bits stands for all columns from there on.
+		if index.ColumnsUsed>>min(i, 63)&1 != 0 {
+			p.used = append(p.used, i)
+		}
+	}
+	index.IdxStr = p.String()
+	index.EstimatedRows = int64(rows)
+	index.EstimatedCost = float64(scanCost + rows)
+	return nil
+}
+
+func (t *vtab) Open() (sqlite3.VTabCursor, error) { return &cursor{vtab: t}, nil }
+
+// plan is what SQLite decided of a scan. It travels as text between BestIndex
+// and Filter.
+type plan struct {
+	used  []int
+	terms []term
+}
+
+// term is a constraint whose value comes with the scan; in says that it is a
+// list of values.
+type term struct {
+	column int
+	op     schema.Op
+	in     bool
+}
+
+// String is such as "0,3 4:2i 5:16": the used columns, then column:op.
+func (p *plan) String() string {
+	var b []byte
+	for i, c := range p.used {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, int64(c), 10)
+	}
+	for _, t := range p.terms {
+		b = append(b, ' ')
+		b = strconv.AppendInt(b, int64(t.column), 10)
+		b = append(b, ':')
+		b = strconv.AppendInt(b, int64(t.op), 10)
+		if t.in {
+			b = append(b, 'i')
+		}
+	}
+	return string(b)
+}
+
+func parsePlan(text string) (p plan, err error) {
+	fields := strings.Split(text, " ")
+	if fields[0] != "" {
+		for number := range strings.SplitSeq(fields[0], ",") {
+			c, err := strconv.Atoi(number)
+			if err != nil {
+				return p, err
+			}
+			p.used = append(p.used, c)
+		}
+	}
+	for _, field := range fields[1:] {
+		field, in := strings.CutSuffix(field, "i")
+		column, op, _ := strings.Cut(field, ":")
+		c, err := strconv.Atoi(column)
+		if err != nil {
+			return p, err
+		}
+		o, err := strconv.ParseUint(op, 10, 8)
+		if err != nil {
+			return p, err
+		}
+		p.terms = append(p.terms, term{c, schema.Op(o), in})
+	}
+	return p, nil
+}
+
+// endOfList is SQLITE_DONE (https://sqlite.org/rescode.html#done), which the
+// library has no name for.
+const endOfList = sqlite3.ErrorCode(101)
+
+// cursor is one scan after another.
+type cursor struct {
+	*vtab
+	planText string // what plan was parsed from
+	plan     plan
+	scan     schema.Scan
+	eof      bool
+	cell     schema.Cell
+}
+
+// Filter begins a scan.
+func (c *cursor) Filter(_ int, planText string, args ...sqlite3.Value) error {
+	c.Close()
+	if c.planText != planText {
+		p, err := parsePlan(planText)
+		if err != nil {
+			return c.fail(fmt.Errorf("table %s: plan %q: %w", c.table.Spec().Name, planText, err))
+		}
+		c.plan, c.planText = p, planText
+	}
+	columns := c.table.Spec().Columns
+	var r schema.Request
+	for _, i := range c.plan.used {
+		r.Used = append(r.Used, columns[i].Name)
+	}
+	for i, t := range c.plan.terms {
+		if !t.in {
+			r.Constraints = constrain(r.Constraints, &columns[t.column], t.op, args[i])
+			continue
+		}
+		var in []schema.Constraint
+		n := 0
+		v, err := args[i].InFirst()
+		for ; err == nil; v, err = args[i].InNext() {
+			if v.Type() != sqlite3.NULL { // nothing equals NULL
+				in = constrain(in, &columns[t.column], t.op, v)
+				n++
+			}
+		}
+		if !errors.Is(err, endOfList) {
+			return c.fail(err)
+		}
+		// A value that does not translate widens the list to any.
+		if len(in) == n {
+			r.Constraints = append(r.Constraints, in...)
+		}
+	}
+	c.scan = c.table.Scan(c.db.conn.GetInterrupt(), c.table.Query(r))
+	return c.Next()
+}
+
+// constrain adds the constraint if its value is one that our tables compare
+// as SQLite does.
+func constrain(to []schema.Constraint, c *schema.ColumnInfo, op schema.Op, v sqlite3.Value) []schema.Constraint {
+	k := schema.Constraint{Column: c.Name, Op: op}
+	switch v.Type() {
+	case sqlite3.INTEGER:
+		k.Value = strconv.FormatInt(v.Int64(), 10)
+	case sqlite3.FLOAT:
+		if c.Type == schema.Text {
+			return to // SQLite compares its own spelling of the number
+		}
+		k.Value = strconv.FormatFloat(v.Float(), 'g', -1, 64)
+	case sqlite3.TEXT:
+		k.Value = v.Text()
+	default:
+		return to // NULL and blobs
+	}
+	return append(to, k)
+}
+
+// Next moves on.
+func (c *cursor) Next() error {
+	c.eof = !c.scan.Next()
+	return c.fail(c.scan.Err())
+}
+
+// fail keeps the error for the caller of Run.
+func (c *cursor) fail(err error) error {
+	if err != nil && c.db.tableErr == nil {
+		c.db.tableErr = err
+	}
+	return err
+}
+
+func (c *cursor) EOF() bool { return c.eof }
+
+func (c *cursor) Column(ctx sqlite3.Context, i int) error {
+	c.scan.Cell(i, &c.cell)
+	switch cell := &c.cell; cell.Kind {
+	case schema.Int:
+		ctx.ResultInt64(cell.Int)
+	case schema.Float:
+		ctx.ResultFloat(cell.Float)
+	case schema.Bytes:
+		if len(cell.Bytes) == 0 {
+			ctx.ResultText("") // no bytes at all would be NULL
+		} else {
+			ctx.ResultRawText(cell.Bytes)
+		}
+	}
+	return c.fail(c.scan.Err())
+}
+
+func (c *cursor) RowID() (int64, error) { return c.scan.RowID(), c.fail(c.scan.Err()) }
+
+// Close ends the scan.
+func (c *cursor) Close() error {
+	if c.scan != nil {
+		c.scan.Close()
+		c.scan = nil
+	}
+	return nil
+}
