@@ -1,8 +1,8 @@
 // Package e2e compares what the program sockets.ext shows of a real kernel with
 // what netstat and the sockets themselves tell.
 //
-// The program is the file whose absolute path is in SOCKETS_EXT, else bin/sockets.ext of this
-// module, else one that is built for the test.
+// The program is the file whose path is in SOCKETS_EXT, else one that is built
+// for the tests.
 package e2e
 
 import (
@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,18 +46,11 @@ func run(m *testing.M) int {
 // into dir.
 func findProgram(dir string) (string, error) {
 	if path := os.Getenv("SOCKETS_EXT"); path != "" {
-		return exec.LookPath(path)
-	}
-	path, err := filepath.Abs(filepath.Join("..", "..", "bin", "sockets.ext"))
-	if err != nil {
-		return "", err
-	}
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return path, err
+		return filepath.Abs(path)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
 	defer cancel()
-	path = filepath.Join(dir, "sockets.ext")
+	path := filepath.Join(dir, "sockets.ext")
 	build := exec.CommandContext(ctx, "go", "build", "-o", path, "../../extension")
 	build.Env = append(build.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
