@@ -22,6 +22,9 @@ const (
 	// idleTimeout ends a connection on which nothing has moved for so long.
 	// osquery makes one for each call.
 	idleTimeout = time.Minute
+	// maxRequest is the size in bytes of the largest request: one that lists
+	// the values of an IN.
+	maxRequest = 16 << 20
 )
 
 // listener answers calls on a unix socket.
@@ -129,7 +132,7 @@ func (l *listener) serve(c *conn) {
 		l.mu.Unlock()
 		c.Close()
 	}()
-	config := &thrift.TConfiguration{SocketTimeout: idleTimeout}
+	config := &thrift.TConfiguration{SocketTimeout: idleTimeout, MaxMessageSize: maxRequest, TBinaryStrictRead: thrift.BoolPtr(true)}
 	transport := thrift.NewTBufferedTransport(thrift.NewTSocketFromConnConf(c, config), bufferSize)
 	protocol := thrift.NewTBinaryProtocolConf(transport, config)
 	for {
