@@ -3,7 +3,7 @@ module github.com/osquery-sockets/osquery-sockets
 go 1.26.0
 
 require (
-	github.com/apache/thrift v0.23.0
+	github.com/apache/thrift v0.25.0
 	github.com/hashicorp/go-hclog v1.6.3
 	github.com/jedib0t/go-pretty/v6 v6.8.3
 	github.com/ncruces/go-sqlite3 v0.37.0

@@ -252,7 +252,6 @@ func (a *asking) Query(r schema.Request) schema.Query {
 func TestWhatArrivesAtTheTable(t *testing.T) {
 	f := &fake{rows: 100}
 	db := open(t, []schema.Any{f.table()})
-	type asked []schema.Request
 	for _, c := range []struct {
 		sql  string
 		want string // used columns, then constraints, of each scan

@@ -229,6 +229,7 @@ func BenchmarkTCP100k(b *testing.B) {
 		}
 		b.ReportAllocs()
 		for b.Loop() {
+			//lint:ignore SA1019 it is what people use, and so what to compare with
 			all, err := fs.NetTCP()
 			if err != nil || len(all) != n {
 				b.Fatal(len(all), err)

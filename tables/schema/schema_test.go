@@ -241,6 +241,7 @@ func TestScanEndsWithItsContext(t *testing.T) {
 		}
 	})
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	s := table.Scan(ctx, table.Query(Request{}))
 	n := 0
 	for s.Next() {

@@ -1,0 +1,56 @@
+# make help lists the targets. They need Go and make; what more one needs is
+# said beside it.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GO      ?= go
+FUZZTIME ?= 30s
+BENCHTIME ?= 1s
+
+export CGO_ENABLED = 0
+
+.DEFAULT_GOAL := build
+.PHONY: help build run test race integration lint fuzz bench schema clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/sockets.ext
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sockets.ext ./extension
+
+run: build ## print this host's listening TCP sockets with their services
+	bin/sockets.ext query "SELECT proto, local_address, local_port, local_service, username FROM tcp_sockets WHERE state = 'LISTEN' ORDER BY local_port, proto"
+
+test: ## run every test that this machine can run
+	$(GO) test -count=1 ./...
+
+race: ## run every test under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -count=1 -short ./...
+
+integration: ## run the tests against the kernel, netstat and sqlite3; none may skip (needs root)
+	SOCKETS_MUST_RUN=1 $(GO) test -count=1 ./integration/... ./parser/...
+
+lint: ## check format, vet for several architectures, staticcheck
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'ed: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	@for arch in arm64 s390x 386; do echo "go vet for linux/$$arch"; GOOS=linux GOARCH=$$arch $(GO) vet ./... || exit 1; done
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+
+fuzz: ## run every fuzz target for FUZZTIME (30s)
+	@for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+bench: ## run the Go benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+schema: build ## print the tables' documents from their declarations
+	bin/sockets.ext schema --markdown > tables/README.md
+	bin/sockets.ext schema --json > tables/schema.json
+	bin/sockets.ext schema --list | sed -i -e '/^<!-- tables -->/,/^<!-- end of tables -->/{//!d}' -e '/^<!-- tables -->/r /dev/stdin' README.md
+
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/osquery-sockets/osquery-sockets/tables"
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+)
+
+// The fixtures of the tables, as a host to read.
+var fixtures = []string{"--proc", "../tables/testdata/proc", "--services", "../tables/testdata/etc/services"}
+
+// sockets runs the program.
+func sockets(t testing.TB, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs strings.Builder
+	code = run(t.Context(), args, strings.NewReader(stdin), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestQueryModes(t *testing.T) {
+	const sql = "SELECT name, port, NULL AS n FROM well_known_services WHERE port = 53 ORDER BY protocol LIMIT 1"
+	const box = "+--------+------+---+\n" +
+		"| name   | port | n |\n" +
+		"+--------+------+---+\n" +
+		"| domain | 53   |   |\n" +
+		"+--------+------+---+\n"
+	for _, c := range []struct {
+		flags []string
+		want  string
+	}{
+		{nil, box},
+		{[]string{"--pretty"}, box},
+		{[]string{"--json"}, "[\n  {\"name\":\"domain\",\"port\":\"53\",\"n\":\"\"}\n]\n"},
+		{[]string{"--csv"}, "name,port,n\r\ndomain,53,\r\n"},
+		{[]string{"--csv", "--header=false", "--separator", ";"}, "domain;53;\r\n"},
+		{[]string{"--line"}, " name = domain\n port = 53\n    n = \n"},
+		{[]string{"--list"}, "name|port|n\ndomain|53|\n"},
+		{[]string{"--list", "--header=false", "--separator=\t"}, "domain\t53\t\n"},
+	} {
+		for _, input := range [][2]string{{"", sql}, {sql, "-"}} {
+			code, stdout, stderr := sockets(t, input[0], append(append([]string{"query"}, c.flags...), append(fixtures, input[1])...)...)
+			if code != 0 || stdout != c.want || stderr != "" {
+				t.Errorf("%q %q: exit code %d, stderr %q\ngot\n%s\nwant\n%s", c.flags, input, code, stderr, stdout, c.want)
+			}
+		}
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	for _, c := range []struct {
+		name   string
+		args   []string
+		code   int
+		stderr string // "" for none
+	}{
+		{"no rows", []string{"query", "SELECT 1 WHERE 0"}, 0, ""},
+		{"several statements", []string{"query", "SELECT 1; SELECT 2"}, 0, ""},
+		{"version", []string{"--version"}, 0, ""},
+		{"help", []string{"--help"}, 0, ""},
+		{"help of a command", []string{"query", "--help"}, 0, ""},
+		{"schema", []string{"schema"}, 0, ""},
+		{"schema of a table", []string{"schema", "TCP_sockets"}, 0, ""},
+
+		{"unknown table", []string{"query", "SELECT * FROM nosuch"}, 1, "no such table: nosuch (there are tcp_sockets,"},
+		{"unknown column", []string{"query", "SELECT nosuch FROM tcp_sockets"}, 1, "no such column: nosuch"},
+		{"broken SQL", []string{"query", "SELEC"}, 1, "syntax error"},
+		{"write", []string{"query", "INSERT INTO tcp_sockets (proto) VALUES (1)"}, 1, "not allowed"},
+		{"attach", []string{"query", "ATTACH 'x' AS x"}, 1, "not allowed"},
+		{"the second fails", []string{"query", "SELECT 1; SELECT nosuch"}, 1, "nosuch"},
+		{"proc missing", []string{"query", "--proc", missing, "SELECT 1 FROM tcp_sockets"}, 1, missing + " is no proc filesystem"},
+		{"proc is none", []string{"query", "--proc", t.TempDir(), "SELECT 1 FROM tcp_sockets"}, 1, "is no proc filesystem"},
+		{"services missing", []string{"query", "--services", missing, "SELECT 1 FROM well_known_services"}, 1, missing},
+		{"no osquery", []string{"--socket", missing, "--timeout", "1"}, 1, "no osquery at the socket within 1s"},
+
+		{"nothing", nil, 2, "give a command"},
+		{"unknown command", []string{"nosuch"}, 2, `unknown command "nosuch"`},
+		{"SQL without query", []string{"SELECT 1"}, 2, `sockets.ext query "SELECT 1"`},
+		{"unknown flag", []string{"query", "--nosuch", "SELECT 1"}, 2, "unknown flag: --nosuch"},
+		{"no SQL", []string{"query"}, 2, "SQL is missing"},
+		{"empty SQL", []string{"query", " "}, 2, "SQL is empty"},
+		{"SQL without quotes", []string{"query", "SELECT", "1"}, 2, "in quotes"},
+		{"two modes", []string{"query", "--json", "--csv", "SELECT 1"}, 2, "json"},
+		{"separator of csv", []string{"query", "--csv", "--separator", "\n", "SELECT 1"}, 2, "separated"},
+		{"header", []string{"query", "--header=maybe", "SELECT 1"}, 2, "header"},
+		{"schema of no table", []string{"schema", "nosuch"}, 2, "no such table: nosuch (there are tcp_sockets,"},
+		{"schema of two", []string{"schema", "a", "b"}, 2, "accepts at most 1 arg"},
+		{"interval", []string{"--socket", missing, "--interval", "0"}, 2, "at least 1"},
+		{"timeout", []string{"--socket", missing, "--timeout", "-1"}, 2, "timeout"},
+	} {
+		code, stdout, stderr := sockets(t, "", c.args...)
+		if code != c.code || (c.stderr == "") != (stderr == "") || !strings.Contains(stderr, c.stderr) {
+			t.Errorf("%s: exit code %d, want %d; stderr %q, want %q", c.name, code, c.code, stderr, c.stderr)
+		}
+		if c.code != 0 && stdout != "" && c.name != "the second fails" {
+			t.Errorf("%s: stdout %q", c.name, stdout)
+		}
+		if code == 2 && !strings.Contains(stderr, "--help'") {
+			t.Errorf("%s: stderr %q does not lead to the help", c.name, stderr)
+		}
+	}
+}
+
+// A list that is cut off must not pass for a whole one, in any mode.
+func TestTruncatedProc(t *testing.T) {
+	dir := t.TempDir()
+	whole, err := os.ReadFile("../tables/testdata/proc/1/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "net", "tcp")
+	if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, whole[:len(whole)-40], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []string{"--pretty", "--json", "--csv", "--line", "--list"} {
+		code, _, stderr := sockets(t, "", "query", mode, "--proc", dir, "SELECT * FROM tcp_sockets")
+		if code != 1 || !strings.Contains(stderr, path+": line 64: the file ends in the middle of a line") {
+			t.Errorf("%s: exit code %d, stderr %q", mode, code, stderr)
+		}
+	}
+}
+
+// Malformed services are skipped, and told to those who want to know.
+func TestVerbose(t *testing.T) {
+	code, stdout, stderr := sockets(t, "", append([]string{"query", "--verbose", "--list", "--header=false", "SELECT count(*) FROM well_known_services"}, fixtures...)...)
+	if code != 0 || stdout != "18\n" || !strings.Contains(stderr, "etc/services") || !strings.Contains(stderr, "line 20") || !strings.Contains(stderr, "line 21") {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
+
+func TestSchema(t *testing.T) {
+	code, stdout, _ := sockets(t, "", "schema", "--json")
+	var described []struct {
+		Name     string
+		Examples []string
+		Columns  []struct {
+			Name, Description, Type string
+			Hidden, Index           bool
+		}
+	}
+	if err := json.Unmarshal([]byte(stdout), &described); err != nil || code != 0 {
+		t.Fatalf("exit code %d, %v", code, err)
+	}
+	all := tables.All(host.New(host.Options{}))
+	if len(described) != len(all) {
+		t.Fatalf("%d tables, want %d", len(described), len(all))
+	}
+	for i, table := range all {
+		spec, got := table.Spec(), described[i]
+		if got.Name != spec.Name || len(got.Columns) != len(spec.Columns) || len(got.Examples) != len(spec.Examples) {
+			t.Errorf("%s: %+v", spec.Name, got)
+			continue
+		}
+		for j, c := range spec.Columns {
+			if g := got.Columns[j]; g.Name != c.Name || g.Description != c.Doc || g.Type != strings.ToLower(string(c.Type)) || g.Hidden != c.Hidden || g.Index != c.Pushed {
+				t.Errorf("%s.%s: %+v", spec.Name, c.Name, g)
+			}
+		}
+	}
+	for _, flag := range []string{"--markdown", "--list"} {
+		if code, stdout, _ := sockets(t, "", "schema", flag); code != 0 || !strings.Contains(stdout, "`tcp_sockets`") && !strings.Contains(stdout, "## tcp_sockets") {
+			t.Errorf("%s: exit code %d\n%s", flag, code, stdout)
+		}
+	}
+}
+
+// failingWriter is a full disk.
+type failingWriter struct{}
+
+var errFull = errors.New("no space left on device")
+
+func (failingWriter) Write([]byte) (int, error) { return 0, errFull }
+
+func TestOutputFails(t *testing.T) {
+	for _, args := range [][]string{{"query", "SELECT 1"}, {"schema"}, {"schema", "--json"}, {"schema", "--markdown"}} {
+		var stderr strings.Builder
+		if code := run(t.Context(), args, strings.NewReader(""), failingWriter{}, &stderr); code != 1 || !strings.Contains(stderr.String(), "no space") {
+			t.Errorf("%v: exit code %d, stderr %q", args, code, stderr.String())
+		}
+	}
+}

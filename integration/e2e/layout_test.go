@@ -1,0 +1,48 @@
+package e2e
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// Imports point one way: extension -> integration -> tables -> schema and
+// host -> parser. The engine in tables/schema knows no sockets but how to
+// spell an address.
+func TestImportDirections(t *testing.T) {
+	const module = "github.com/osquery-sockets/osquery-sockets/"
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, module+"...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What each part of the module may import of the others.
+	may := map[string][]string{
+		"extension":     {"integration/", "tables"},
+		"integration":   {"integration/", "tables", "parser/"},
+		"tables":        {"tables/", "parser/"},
+		"tables/host":   {"parser"},
+		"tables/schema": {"parser/sock"},
+		"parser":        {"parser"},
+	}
+	for line := range strings.Lines(string(out)) {
+		packages := strings.Fields(line)
+		name := strings.TrimPrefix(packages[0], module)
+		part, _, _ := strings.Cut(name, "/")
+		if _, ok := may[name]; ok {
+			part = name
+		}
+		for _, imported := range packages[1:] {
+			imported, ours := strings.CutPrefix(imported, module)
+			if !ours {
+				continue
+			}
+			allowed := false
+			for _, prefix := range may[part] {
+				allowed = allowed || strings.HasPrefix(imported, prefix)
+			}
+			if !allowed {
+				t.Errorf("%s imports %s", name, imported)
+			}
+		}
+	}
+}

@@ -1,0 +1,53 @@
+package tables_test
+
+import (
+	"log"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/osquery/osquery-go"
+
+	"github.com/osquery-sockets/osquery-sockets/integration/osquery/managertest"
+	"github.com/osquery-sockets/osquery-sockets/tables"
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// Another extension serves the tables beside its own.
+func Example() {
+	server, err := osquery.NewExtensionManagerServer("mine", os.Getenv("SOCKET"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, t := range tables.All(host.New(host.Options{})) {
+		server.RegisterPlugin(schema.NewPlugin(t))
+	}
+	log.Fatal(server.Run())
+}
+
+// The example does what it says, with the server of osquery-go.
+func TestExample(t *testing.T) {
+	m := managertest.New(t)
+	server, err := osquery.NewExtensionManagerServer("mine", m.Path, osquery.ServerTimeout(5*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range tables.All(host.New(fixtures)) {
+		server.RegisterPlugin(schema.NewPlugin(table))
+	}
+	done := make(chan error, 1)
+	go func() { done <- server.Start() }()
+	m.WaitFor(t, "mine")
+	rows, err := m.Generate(t.Context(), "well_known_services", `{"colsUsed":["name"]}`)
+	if err != nil || !slices.ContainsFunc(rows, func(r map[string]string) bool { return r["name"] == "https" }) {
+		t.Errorf("%v, %v", rows, err)
+	}
+	if err := server.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
