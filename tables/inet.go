@@ -63,7 +63,7 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inet
 			func(r *R) uint16 { return inet(r).Remote.Port() }, schema.Pushed, schema.Synonym("foreign_port")),
 		uid: schema.Opt("uid", "User who owns the socket. NULL where the kernel keeps no owner: in TIME_WAIT, SYN_RECV and, once the program has closed the connection, FIN_WAIT2.",
 			func(r *R) (uint32, bool) { return inet(r).UID, !inet(r).NoOwner }),
-		username: schema.Opt("username", "Name of that user in this machine's user database. Empty if there is no user or no name.",
+		username: schema.Opt("username", "Name of that user in this machine's /etc/passwd. Empty if there is no user or no name.",
 			func(r *R) (string, bool) {
 				if inet(r).NoOwner {
 					return "", false

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// The README shows what the program prints of the fixtures' host.
+func TestReadmeShowsRealOutput(t *testing.T) {
+	blocks := strings.Split(read(t, "../README.md"), "```console\n")[1:]
+	ran := 0
+	for _, block := range blocks {
+		block, _, _ = strings.Cut(block, "```")
+		for _, example := range strings.Split(block, "$ sockets.ext ")[1:] {
+			line, want, _ := strings.Cut(example, "\n")
+			args := words(line)
+			code, stdout, stderr := sockets(t, "", slices.Insert(args, 1, fixtures...)...)
+			if got := strings.ReplaceAll(stdout, "\r\n", "\n"); code != 0 || got != want {
+				t.Errorf("%s: exit code %d, stderr %q\ngot\n%s\nwant\n%s", line, code, stderr, got, want)
+			}
+			ran++
+		}
+	}
+	if ran < 3 {
+		t.Errorf("only %d examples in the README", ran)
+	}
+}
+
+// words splits a line as a shell does, where only "double quotes" quote.
+func words(line string) (words []string) {
+	for i, part := range strings.Split(line, `"`) {
+		if i%2 == 1 {
+			words = append(words, part)
+		} else {
+			words = append(words, strings.Fields(part)...)
+		}
+	}
+	return words
+}
+
+func TestReadmeExplainsEveryCommandAndFlag(t *testing.T) {
+	readme := read(t, "../README.md")
+	var check func(*cobra.Command)
+	check = func(c *cobra.Command) {
+		if !strings.Contains(readme, c.Name()) {
+			t.Errorf("the README has nothing of the command %s", c.Name())
+		}
+		if c.Short == "" {
+			t.Errorf("the command %s is not described", c.Name())
+		}
+		c.InitDefaultHelpFlag()
+		c.InitDefaultVersionFlag()
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if !strings.Contains(readme, "`--"+f.Name) {
+				t.Errorf("the README has nothing of the flag --%s of %s", f.Name, c.Name())
+			}
+		})
+		for _, sub := range c.Commands() {
+			check(sub)
+		}
+	}
+	check(newRoot())
+}
+
+// The targets that the README names are there, and those that are there are
+// described.
+func TestReadmeNamesTargets(t *testing.T) {
+	makefile := read(t, "../Makefile")
+	for _, part := range strings.Split(read(t, "../README.md"), "`make ")[1:] {
+		target := strings.FieldsFunc(part, func(r rune) bool { return r == '`' || r == ' ' })[0]
+		if !strings.Contains(makefile, "\n"+target+":") {
+			t.Errorf("the README names make %s, which is not there", target)
+		}
+	}
+}
+
+// make schema brings these up to date.
+func TestPrintedDocumentsAreUpToDate(t *testing.T) {
+	for path, flag := range map[string]string{"../tables/README.md": "--markdown", "../tables/schema.json": "--json"} {
+		if _, want, _ := sockets(t, "", "schema", flag); read(t, path) != want {
+			t.Errorf("%s is out of date: make schema", path)
+		}
+	}
+	_, list, _ := sockets(t, "", "schema", "--list")
+	if want := "<!-- tables -->\n" + list + "<!-- end of tables -->\n"; !strings.Contains(read(t, "../README.md"), want) {
+		t.Error("the README's list of tables is out of date: make schema")
+	}
+}
