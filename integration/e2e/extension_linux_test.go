@@ -185,8 +185,9 @@ func TestExtensionAnswersOsquery(t *testing.T) {
 	if !slices.Contains(got, "name=https port=443 protocol=tcp") {
 		t.Errorf("well_known_services: %q", got)
 	}
-	if e.stderr.Len() > 0 {
-		t.Errorf("it wrote %s", e.stderr.String())
+	e.Process.Signal(syscall.SIGTERM)
+	if code := e.exit(t); code != 0 || e.stderr.Len() > 0 {
+		t.Errorf("exit code %d, it wrote %q", code, e.stderr.String())
 	}
 }
 
