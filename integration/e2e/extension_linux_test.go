@@ -217,10 +217,6 @@ func TestExtensionEnds(t *testing.T) {
 			m := managertest.New(t)
 			e := startExtension(t, m)
 			uuid := m.WaitFor(t, "sockets")
-			// It listens a moment after it is registered.
-			if _, err := m.Generate(t.Context(), "well_known_services", `{"colsUsed":[]}`); err != nil {
-				t.Error(err)
-			}
 			c.end(t, m, e)
 			if code := e.exit(t); code != c.code {
 				t.Errorf("exit code %d, want %d", code, c.code)

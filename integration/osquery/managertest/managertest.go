@@ -159,7 +159,7 @@ func (m *Manager) Find(name string) (osquery.ExtensionRouteUUID, bool) {
 	return 0, false
 }
 
-// WaitFor waits until an extension with that name is registered.
+// WaitFor waits until an extension with that name is registered and answers.
 func (m *Manager) WaitFor(t testing.TB, name string) osquery.ExtensionRouteUUID {
 	t.Helper()
 	var found osquery.ExtensionRouteUUID
@@ -167,6 +167,14 @@ func (m *Manager) WaitFor(t testing.TB, name string) osquery.ExtensionRouteUUID 
 		found, ok = m.Find(name)
 		return ok
 	})
+	client, close, err := m.Dial(t.Context(), found)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer close()
+	if _, err := client.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	return found
 }
 
