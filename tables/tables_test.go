@@ -292,6 +292,36 @@ func compare(cell string, op schema.Op, operand string, numeric bool) bool {
 	return a <= b
 }
 
+// A state that a later kernel may add is shown as its number, and found by it.
+func TestUnknownState(t *testing.T) {
+	dir := t.TempDir()
+	list, err := os.ReadFile("testdata/proc/1/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "net"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.Replace(string(list), " 0A ", " 0E ", 1)
+	if err := os.WriteFile(filepath.Join(dir, "net", "tcp"), []byte(changed), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	table := tables.TCPSockets(host.New(host.Options{Proc: dir}))
+	for _, states := range [][]string{{"14"}, {"LISTEN", "14"}} {
+		r := schema.Request{Used: []string{"state"}}
+		for _, s := range states {
+			r.Constraints = append(r.Constraints, schema.Constraint{Column: "state", Op: schema.EQ, Value: s})
+		}
+		found := false
+		for _, row := range read(t, table, r) {
+			found = found || row[0] == "14"
+		}
+		if !found {
+			t.Errorf("state IN %v does not give the socket in state 14", states)
+		}
+	}
+}
+
 // The declarations are in order, documented and have examples.
 func TestDeclarations(t *testing.T) {
 	var names []string

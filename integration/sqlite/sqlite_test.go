@@ -268,6 +268,8 @@ func TestWhatArrivesAtTheTable(t *testing.T) {
 		{"SELECT 1 FROM t WHERE s = 5", "s; s 2 5"},
 		{"SELECT 1 FROM t WHERE n IN (1, 2, 3)", "n; n 2 1; n 2 2; n 2 3"},
 		{"SELECT 1 FROM t WHERE n IN (1, NULL)", "n; n 2 1"},
+		{"SELECT 1 FROM t WHERE n IN (1, x'41')", "n"},
+		{"SELECT 1 FROM t WHERE s = 5.0", "s"},
 		{"SELECT 1 FROM t WHERE n IN (SELECT 7 UNION SELECT 8)", "n; n 2 7; n 2 8"},
 		{"SELECT 1 FROM t WHERE n = NULL", "n"},
 		{"SELECT 1 FROM t WHERE s = x'41'", "s"},
@@ -290,6 +292,33 @@ func TestWhatArrivesAtTheTable(t *testing.T) {
 		}
 		if got := strings.Join(scans, " | "); got != c.want {
 			t.Errorf("%s\ngot  %s\nwant %s", c.sql, got, c.want)
+		}
+	}
+}
+
+// SQLite tells of the columns from the 64th on only whether any is used.
+func TestManyColumns(t *testing.T) {
+	var columns []schema.Column[fakeRow]
+	for i := range 70 {
+		columns = append(columns, schema.Col(fmt.Sprint("c", i), "Column.", func(r *fakeRow) int64 { return int64(i) }))
+	}
+	var asked fake
+	table := &asking{schema.Bind(schema.Table[fakeRow]{
+		Name: "t", Doc: "A table.", Columns: columns,
+		RowID: func(r *fakeRow) int64 { return r.n },
+		Rows: func(context.Context, schema.Query) iter.Seq2[fakeRow, error] {
+			return func(yield func(fakeRow, error) bool) { yield(fakeRow{}, nil) }
+		},
+	}), &asked}
+	db := open(t, []schema.Any{table})
+	for sql, want := range map[string]string{
+		"SELECT c69, c0 FROM t": `"69" "0" [c0 c63 c64 c65 c66 c67 c68 c69]`,
+		"SELECT c63 FROM t":     `"63" [c63 c64 c65 c66 c67 c68 c69]`,
+		"SELECT c62 FROM t":     `"62" [c62]`,
+	} {
+		asked.asked = nil
+		if got := one(t, db, sql)[0] + " " + fmt.Sprint(asked.asked[0].Used); got != want {
+			t.Errorf("%s: got %s, want %s", sql, got, want)
 		}
 	}
 }

@@ -188,8 +188,7 @@ func (b *bound[R]) Scan(ctx context.Context, q Query) Scan {
 				n, size = 0, min(2*size, batchSize)
 			}
 		}
-		// Rows before an error are not handed out: part of an answer is none.
-		if n > 0 && s.err == nil {
+		if n > 0 {
 			yield(n)
 		}
 	})
@@ -210,7 +209,7 @@ func (s *scan[R]) Next() bool {
 		return true
 	}
 	n, ok := s.next()
-	if !ok || s.err != nil {
+	if !ok || s.err != nil { // part of an answer is none
 		s.n = 0
 		return false
 	}
