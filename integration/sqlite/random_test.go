@@ -16,7 +16,8 @@ import (
 // of an ordinary SQLite database into which their rows were copied. What the
 // tables narrow, leave out and identify must not show.
 func TestSameAsCopiedTables(t *testing.T) {
-	all := fixtures()
+	// What socket_sources says changes when another table is read.
+	all := slices.DeleteFunc(fixtures(), func(t schema.Any) bool { return t.Spec().Name == "socket_sources" })
 	db := open(t, all)
 	copied := copyTables(t, all)
 	questions := 4000

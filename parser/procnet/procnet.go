@@ -35,7 +35,12 @@ func TCP(r io.Reader, family sock.Family, order binary.ByteOrder) iter.Seq2[sock
 	return list(r, order, func(f *fields) (s sock.TCP) {
 		s.Inet = f.inet(family, sock.ProtoTCP, &s.Timer, &s.TimerExpires, &s.Retransmits, &s.Probes)
 		// A closed connection in FIN_WAIT2 is told by its timer only.
-		s.NoOwner = s.Timer == sock.TimerTimeWait || s.State == sock.SynRecv || s.State == sock.NewSynRecv
+		if s.Timer == sock.TimerTimeWait || s.State == sock.SynRecv || s.State == sock.NewSynRecv {
+			s.Absent |= sock.NoOwner
+		}
+		if s.State == sock.Listen {
+			s.Absent |= sock.NoBacklog
+		}
 		return s
 	})
 }

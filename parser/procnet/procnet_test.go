@@ -49,11 +49,15 @@ func TestTCP(t *testing.T) {
 		return sock.Inet{Family: sock.INET, Protocol: sock.ProtoTCP, State: s, Local: ap(local), Remote: ap(remote), RecvQueue: rx, SendQueue: tx, UID: uid, Inode: inode}
 	}
 	ownerless := func(s sock.Inet) sock.Inet {
-		s.NoOwner = true
+		s.Absent = sock.NoOwner
+		return s
+	}
+	listener := func(s sock.Inet) sock.Inet {
+		s.Absent = sock.NoBacklog
 		return s
 	}
 	want := []sock.TCP{
-		{Inet: inet("127.0.0.1:22", "0.0.0.0:0", sock.Listen, 3, 0, 1000, 4242)},
+		{Inet: listener(inet("127.0.0.1:22", "0.0.0.0:0", sock.Listen, 3, 0, 1000, 4242))},
 		{Inet: inet("127.0.0.1:40961", "127.0.0.2:443", sock.Established, 20, 10, 0, 4243), Timer: sock.TimerOn, TimerExpires: 210, Retransmits: 2},
 		{Inet: ownerless(inet("127.0.0.1:40962", "127.0.0.2:443", sock.TimeWait, 0, 0, 0, 0)), Timer: sock.TimerTimeWait, TimerExpires: 40000},
 		{Inet: ownerless(inet("127.0.0.1:40964", "127.0.0.2:443", sock.FinWait2, 0, 0, 0, 0)), Timer: sock.TimerTimeWait, TimerExpires: 10},

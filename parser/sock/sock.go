@@ -65,6 +65,9 @@ var protos = [...]struct {
 	{"udplite6", INET6, ProtoUDPLite},
 }
 
+// PortRange is the ports from Low to High, both included.
+type PortRange struct{ Low, High uint16 }
+
 // ServiceName returns the protocol's word in services(5): tcp for both of
 // TCP's families.
 func (p Protocol) ServiceName() string {
@@ -187,19 +190,31 @@ type Inet struct {
 	// RecvQueue and SendQueue are bytes; for a TCP listener the accept
 	// backlog now and its maximum.
 	RecvQueue, SendQueue uint32
-	// UID is the user who owns the socket. It means nothing if NoOwner: of
-	// connections in TIME_WAIT, in SYN_RECV and, once their program has closed
-	// them, in FIN_WAIT2 the kernel keeps no more than is needed to answer the
-	// peer, and the 0 it shows is not root.
-	UID     uint32
-	NoOwner bool
+	UID                  uint32
 	// Inode of the socket in sockfs; 0 where no file refers to it: TIME_WAIT,
 	// SYN_RECV and orphans.
 	Inode uint64
 	// Cookie is the kernel's 64-bit identity of the socket; 0 where the
 	// source (/proc) does not tell.
 	Cookie uint64
+	// Absent names the fields above that mean nothing.
+	Absent Absent
 }
+
+// Absent is a set of fields that the kernel, or the source that was asked, has
+// no value for.
+type Absent uint8
+
+const (
+	// NoOwner says that UID means nothing: of connections in TIME_WAIT, in
+	// SYN_RECV and, once their program has closed them, in FIN_WAIT2 the
+	// kernel keeps no more than is needed to answer the peer. The 0 it shows
+	// is not root.
+	NoOwner Absent = 1 << iota
+	// NoBacklog says that SendQueue means nothing: /proc does not tell the
+	// maximum of a listener's backlog.
+	NoBacklog
+)
 
 // ID returns a stable 63-bit identity of the socket, the same each time the
 // same source shows it: the kernel's cookie, else a mix of protocol, inode and

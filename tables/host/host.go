@@ -4,7 +4,6 @@
 package host
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -40,13 +39,18 @@ type Host struct {
 	servicesMissing bool // is no error
 	log             hclog.Logger
 
+	// The kernel, in the place of which tests put another.
+	exchange  exchange
+	wouldLoad func(module string) bool
+
 	mu           sync.Mutex
 	serviceNames cachedServiceNames
+	used         map[string]Usage // by the list's name
 }
 
 // New returns the host that the options describe. It reads nothing yet.
 func New(o Options) *Host {
-	h := &Host{proc: o.Proc, services: o.Services, log: o.Log}
+	h := &Host{proc: o.Proc, services: o.Services, log: o.Log, exchange: sockDiag, wouldLoad: wouldLoad, used: make(map[string]Usage)}
 	if h.proc == "" {
 		h.proc = DefaultProc
 	}
@@ -58,9 +62,6 @@ func New(o Options) *Host {
 	}
 	return h
 }
-
-// procOrder is the byte order of the addresses in /proc/net: the kernel's.
-var procOrder binary.ByteOrder = binary.NativeEndian
 
 // netDir returns the directory of the network lists. In this host's own /proc
 // it is that of the calling thread's namespace; elsewhere "self" would name

@@ -1,0 +1,123 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
+)
+
+// Source is where sockets come from.
+type Source string
+
+// The sources.
+const (
+	SockDiag Source = "sock_diag" // netlink, NETLINK_SOCK_DIAG
+	ProcFS   Source = "procfs"    // /proc/net
+)
+
+// Usage tells how a list of sockets was read.
+type Usage struct {
+	Source Source
+	// Reason says why it was not sock_diag; empty if it was.
+	Reason string
+	// Sockets were handed over by the kernel, before anything else narrowed
+	// them.
+	Sockets int64
+	// Wait is the time that was spent in the kernel.
+	Wait time.Duration
+	// Interrupted says that the kernel called its list inconsistent.
+	Interrupted bool
+}
+
+// ListSource is a list of sockets and where it comes from.
+type ListSource struct {
+	// Proto is the list's name in netstat and in /proc/net.
+	Proto string
+	// Now is where the list would come from if it was read now.
+	Now Usage
+	// Last is how it was last read by this process; nil if it was not yet.
+	Last *Usage
+}
+
+// Sources tells where each list of sockets comes from. It asks the kernel for
+// an empty list to find out.
+func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
+	var all []ListSource
+	for _, lists := range [][]inetList{tcpLists, udpLists} {
+		for i := range lists {
+			list := &lists[i]
+			s := ListSource{Proto: list.name, Now: Usage{Source: SockDiag}}
+			if s.Now.Reason = h.whyNotDiag(list); s.Now.Reason == "" {
+				var use Usage
+				_, err := h.dump(ctx, sockdiag.Request{Family: list.family, Protocol: list.protocol}, &use,
+					func([]byte) (bool, error) { return true, nil })
+				switch {
+				case errors.Is(err, errRefused):
+					s.Now.Reason = err.Error()
+				case err != nil:
+					return nil, fmt.Errorf("sock_diag of %s: %w", list.name, err)
+				}
+			}
+			if s.Now.Reason != "" {
+				s.Now.Source = ProcFS
+			}
+			h.mu.Lock()
+			if last, ok := h.used[list.name]; ok {
+				s.Last = &last
+			}
+			h.mu.Unlock()
+			all = append(all, s)
+		}
+	}
+	return all, nil
+}
+
+// note remembers how a list was read.
+func (h *Host) note(list *inetList, use Usage) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if old, ok := h.used[list.name]; !ok || old.Source != use.Source || old.Reason != use.Reason {
+		h.log.Debug("source of sockets", "list", list.name, "source", use.Source, "reason", use.Reason)
+	}
+	h.used[list.name] = use
+}
+
+// whyNotDiag returns why sock_diag must not be asked for a list, or nothing.
+func (h *Host) whyNotDiag(list *inetList) string {
+	switch {
+	case h.proc != DefaultProc:
+		return h.proc + " is read in place of this host's " + DefaultProc
+	case h.wouldLoad(list.module):
+		return fmt.Sprintf("the kernel would load the module %[1]s: modprobe %[1]s makes this faster", list.module)
+	}
+	// UDP-Lite and IPv6 have a file here wherever the kernel has them.
+	dir, err := h.netDir()
+	if err == nil {
+		_, err = os.Stat(filepath.Join(dir, list.name))
+	}
+	if err != nil {
+		return fmt.Sprintf("this kernel has no list of %s sockets", list.name)
+	}
+	return ""
+}
+
+// NetNamespace returns the inode number of the network namespace that is read,
+// as text, or "" where that cannot be told.
+func (h *Host) NetNamespace() string {
+	path := filepath.Join(h.proc, "1", "ns", "net")
+	if h.proc == DefaultProc {
+		path = filepath.Join(h.proc, "thread-self", "ns", "net")
+	}
+	link, err := os.Readlink(path)
+	number, ok := strings.CutPrefix(link, "net:[")
+	if err != nil || !ok {
+		return ""
+	}
+	return strings.TrimSuffix(number, "]")
+}

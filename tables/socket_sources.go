@@ -1,0 +1,78 @@
+package tables
+
+import (
+	"context"
+	"iter"
+
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+type sourceRow struct {
+	host.ListSource
+	position  int64
+	namespace string
+}
+
+// SocketSources is the table socket_sources.
+func SocketSources(h *host.Host) schema.Any {
+	last := func(get func(*host.Usage) int64) func(*sourceRow) (int64, bool) {
+		return func(r *sourceRow) (int64, bool) {
+			if r.Last == nil {
+				return 0, false
+			}
+			return get(r.Last), true
+		}
+	}
+	return schema.Bind(schema.Table[sourceRow]{
+		Name: "socket_sources",
+		Doc:  "Where the sockets of the other tables come from: one row for each list of the kernel.",
+		Examples: []string{
+			"SELECT proto, source, reason FROM socket_sources",
+			"SELECT proto, last_rows, last_wait_us FROM socket_sources WHERE last_interrupted = 1",
+		},
+		Columns: []schema.Column[sourceRow]{
+			schema.Col("proto", "List of sockets, as netstat names it: tcp, tcp6, udp, udp6, udplite, udplite6.",
+				func(r *sourceRow) string { return r.Proto }),
+			schema.Col("net_namespace", "Inode number of the network namespace that is read. Empty if it cannot be told.",
+				func(r *sourceRow) string { return r.namespace }),
+			schema.Col("source", "Where the list would come from now: sock_diag (netlink) or procfs (/proc/net).",
+				func(r *sourceRow) string { return string(r.Now.Source) }),
+			schema.Col("reason", "Why it is not sock_diag, which is faster and knows more. Empty if it is.",
+				func(r *sourceRow) string { return r.Now.Reason }),
+			schema.Opt("last_source", "Where the list came from when this process last read it. Empty if it did not yet.",
+				func(r *sourceRow) (string, bool) {
+					if r.Last == nil {
+						return "", false
+					}
+					return string(r.Last.Source), true
+				}),
+			schema.Opt("last_rows", "Sockets that the kernel handed over then, which may be more than the query's rows. NULL if it was not read yet.",
+				last(func(u *host.Usage) int64 { return u.Sockets })),
+			schema.Opt("last_wait_us", "Microseconds that the kernel took then. NULL if it was not read yet.",
+				last(func(u *host.Usage) int64 { return u.Wait.Microseconds() })),
+			schema.Opt("last_interrupted", "1 if the kernel called its list inconsistent then, so that it was asked again or the query failed. NULL if it was not read yet.",
+				last(func(u *host.Usage) int64 {
+					if u.Interrupted {
+						return 1
+					}
+					return 0
+				})),
+		},
+		RowID: func(r *sourceRow) int64 { return r.position },
+		Rows: func(ctx context.Context, _ schema.Query) iter.Seq2[sourceRow, error] {
+			return func(yield func(sourceRow, error) bool) {
+				sources, err := h.Sources(ctx)
+				if err != nil {
+					yield(sourceRow{}, err)
+					return
+				}
+				for i, s := range sources {
+					if !yield(sourceRow{s, int64(i), h.NetNamespace()}, nil) {
+						return
+					}
+				}
+			}
+		},
+	})
+}
