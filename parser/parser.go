@@ -36,11 +36,11 @@ func NewLineError(line int, text []byte, reason string) *LineError {
 type Line struct {
 	Number int    // counted from 1
 	Text   []byte // valid until the next line is asked for; the first max bytes if Long
-	Long   bool   // the line is longer than the reader was told to keep
+	Long   bool   // the line has max bytes or more
 	Cut    bool   // the file ends without a newline after this line
 }
 
-// Lines streams the lines of r through one buffer of at most max bytes. The
+// Lines streams the lines of r, of less than max bytes each, through one buffer. The
 // last pair carries the reader's error, if it failed.
 func Lines(r io.Reader, max int) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {

@@ -2,6 +2,7 @@ package tables
 
 import (
 	"context"
+	"iter"
 	"math"
 	"net/netip"
 
@@ -24,17 +25,27 @@ type names struct {
 	users    *host.Usernames
 }
 
-// newNames gets ready what the query's columns need.
-func newNames(ctx context.Context, h *host.Host, q schema.Query) (*names, error) {
-	n := &names{}
-	var err error
-	if q.Needs(needServices) {
-		n.services, err = h.ServiceNames(ctx)
+// withNames makes rows of sockets and the names that the query's columns need.
+func withNames[S, R any](ctx context.Context, h *host.Host, q schema.Query, sockets iter.Seq2[S, error], row func(S, *names) R) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
+		n := &names{}
+		if q.Needs(needServices) {
+			var err error
+			if n.services, err = h.ServiceNames(ctx); err != nil {
+				var none R
+				yield(none, err)
+				return
+			}
+		}
+		if q.Needs(needUsers) {
+			n.users = h.Usernames()
+		}
+		for s, err := range sockets {
+			if !yield(row(s, n), err) {
+				return
+			}
+		}
 	}
-	if q.Needs(needUsers) {
-		n.users = h.Usernames()
-	}
-	return n, err
 }
 
 // inetColumns are the columns that tables of IP sockets share. R is the row of
@@ -64,7 +75,7 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inet
 			func(r *R) netip.Addr { return inet(r).Remote.Addr() }, schema.Pushed, schema.Synonym("foreign_address")),
 		remotePort: schema.Col("remote_port", "Peer's port; 0 if there is no peer.",
 			func(r *R) uint16 { return inet(r).Remote.Port() }, schema.Pushed, schema.Synonym("foreign_port")),
-		uid: schema.Opt("uid", "User who owns the socket. NULL where the kernel keeps no owner: in TIME_WAIT, SYN_RECV and, once the program has closed the connection, FIN_WAIT2.",
+		uid: schema.Opt("uid", "User who owns the socket. NULL where it has none of its own: in TIME_WAIT, in SYN_RECV (it is the listener's) and, once the program has closed the connection, in FIN_WAIT2.",
 			func(r *R) (uint32, bool) { return inet(r).UID, inet(r).Absent&sock.NoOwner == 0 }),
 		username: schema.Opt("username", "Name of that user in this machine's /etc/passwd. Empty if there is no user or no name.",
 			func(r *R) (string, bool) {
@@ -100,11 +111,14 @@ func (c *inetColumns[R]) filter(q schema.Query) host.InetFilter {
 	for _, n := range c.family.In(q) {
 		f.Families = append(f.Families, sock.Family(n))
 	}
-	if protos := c.proto.In(q); f.Families == nil && protos != nil {
-		f.Families = []sock.Family{}
+	for _, n := range c.protocol.In(q) {
+		f.Protocols = append(f.Protocols, sock.Protocol(n))
+	}
+	if protos := c.proto.In(q); f.Families == nil && f.Protocols == nil && protos != nil {
+		f.Families, f.Protocols = []sock.Family{}, []sock.Protocol{}
 		for _, name := range protos {
-			if family, _, ok := sock.ParseProto(name); ok {
-				f.Families = append(f.Families, family)
+			if family, protocol, ok := sock.ParseProto(name); ok {
+				f.Families, f.Protocols = append(f.Families, family), append(f.Protocols, protocol)
 			}
 		}
 	}

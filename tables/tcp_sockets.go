@@ -45,20 +45,9 @@ func TCPSockets(h *host.Host) schema.Any {
 		},
 		RowID: func(r *tcpRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[tcpRow, error] {
-			return func(yield func(tcpRow, error) bool) {
-				names, err := newNames(ctx, h, q)
-				if err != nil {
-					yield(tcpRow{}, err)
-					return
-				}
-				filter := inet.filter(q)
-				filter.States = states(state.In(q))
-				for s, err := range h.TCP(ctx, filter) {
-					if !yield(tcpRow{s, names}, err) {
-						return
-					}
-				}
-			}
+			filter := inet.filter(q)
+			filter.States = states(state.In(q))
+			return withNames(ctx, h, q, h.TCP(ctx, filter), func(s sock.TCP, n *names) tcpRow { return tcpRow{s, n} })
 		},
 	})
 }

@@ -43,18 +43,7 @@ func UDPSockets(h *host.Host) schema.Any {
 		},
 		RowID: func(r *udpRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[udpRow, error] {
-			return func(yield func(udpRow, error) bool) {
-				names, err := newNames(ctx, h, q)
-				if err != nil {
-					yield(udpRow{}, err)
-					return
-				}
-				for s, err := range h.UDP(ctx, inet.filter(q)) {
-					if !yield(udpRow{s, names}, err) {
-						return
-					}
-				}
-			}
+			return withNames(ctx, h, q, h.UDP(ctx, inet.filter(q)), func(s sock.UDP, n *names) udpRow { return udpRow{s, n} })
 		},
 	})
 }

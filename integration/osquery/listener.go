@@ -154,8 +154,9 @@ func (l *listener) serve(c *conn) {
 	}
 }
 
-// close takes no more calls, waits until those under way are answered, but
-// not for longer than the timeout, and removes the socket file.
+// close takes no more calls, removes the socket file and waits until the calls
+// under way are answered. When the timeout is over it cancels them, soon after
+// it breaks their connections, and then leaves them behind.
 func (l *listener) close(timeout time.Duration) {
 	l.mu.Lock()
 	l.closing = true
@@ -166,17 +167,27 @@ func (l *listener) close(timeout time.Duration) {
 		}
 	}
 	l.mu.Unlock()
-	// What is left when the time is up loses its context, then its connection.
-	giveUp := time.AfterFunc(timeout, l.cancel)
-	cut := time.AfterFunc(timeout+time.Second, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		for c := range l.conns {
-			c.Close()
+	defer l.cancel()
+	ended := make(chan struct{})
+	go func() {
+		l.running.Wait()
+		close(ended)
+	}()
+	for _, end := range []func(){l.cancel, l.breakConns, func() { l.log.Error("a call does not end", "socket", l.path) }} {
+		select {
+		case <-ended:
+			return
+		case <-time.After(timeout):
+			end()
+			timeout = time.Second
 		}
-	})
-	l.running.Wait()
-	giveUp.Stop()
-	cut.Stop()
-	l.cancel()
+	}
+}
+
+func (l *listener) breakConns() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		c.Close()
+	}
 }

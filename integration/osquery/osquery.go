@@ -9,7 +9,6 @@ package osquery
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -40,11 +39,12 @@ type Options struct {
 	Log      hclog.Logger
 }
 
-// endTimeout bounds the wait for queries that are under way at the end.
-const endTimeout = 5 * time.Second
-
-// errGone is wrapped by the error of Serve when osquery has gone away.
-var errGone = errors.New("osquery has gone away")
+// The bounds of what is waited for at the end: queries that are under way, and
+// osquery's answer to the deregistration.
+const (
+	endTimeout        = 5 * time.Second
+	deregisterTimeout = time.Second
+)
 
 // Serve registers the plugins with osquery and answers its calls until ctx
 // ends or osquery asks the extension to shut down, and then returns nil. It
@@ -98,7 +98,11 @@ func (s *server) run(ctx context.Context) error {
 		case err := <-s.calls.failed:
 			return fmt.Errorf("socket %s: %w", s.calls.path, err)
 		case <-tick.C:
-			if err := s.check(ctx); err != nil {
+			// Being asked to end must not wait for an osquery that hangs.
+			stop := context.AfterFunc(ctx, s.core.Close)
+			err := s.check(ctx)
+			stop()
+			if err != nil {
 				return s.unlessAsked(ctx, err)
 			}
 		}
@@ -121,10 +125,10 @@ func (s *server) check(ctx context.Context) error {
 		s.Log.Warn("osquery does not answer, connecting again", "error", err)
 		s.core.Close()
 		if err := s.connect(ctx); err != nil {
-			return fmt.Errorf("%w: %w", errGone, err)
+			return fmt.Errorf("osquery has gone away: %w", err)
 		}
 		if listed, err = s.listed(); err != nil {
-			return fmt.Errorf("%w: %w", errGone, err)
+			return fmt.Errorf("osquery has gone away: %w", err)
 		}
 	}
 	if listed {
@@ -174,8 +178,16 @@ func (s *server) register() error {
 	return nil
 }
 
+// deregister takes the registration back, over a connection of its own: the
+// other one may be in the middle of a call.
 func (s *server) deregister() {
-	if _, err := s.core.DeregisterExtension(context.Background(), s.uuid); err != nil {
+	conn, err := net.DialTimeout("unix", s.Socket, deregisterTimeout)
+	if err == nil {
+		core := newCoreClient(conn, deregisterTimeout)
+		_, err = core.DeregisterExtension(context.Background(), s.uuid)
+		core.Close()
+	}
+	if err != nil {
 		s.Log.Debug("deregistration failed", "error", err)
 	}
 }

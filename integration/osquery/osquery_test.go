@@ -290,6 +290,48 @@ func TestEndWaitsForAnswers(t *testing.T) {
 	}
 }
 
+// A plugin that never returns must not keep the extension alive.
+func TestEndLeavesAStuckCallBehind(t *testing.T) {
+	m := managertest.New(t)
+	started, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	s := serve(t, m, &plugin{"a", func(context.Context) osquery.ExtensionResponse {
+		close(started)
+		<-release
+		return ok()
+	}})
+	m.WaitFor(t, "test")
+	go m.Generate(context.Background(), "a", "{}")
+	<-started
+	s.end()
+	if err := s.wait(t); err != nil {
+		t.Errorf("Serve returned %v", err)
+	}
+}
+
+// An osquery that hangs must not keep the extension from ending.
+func TestEndWhileOsqueryHangs(t *testing.T) {
+	m := managertest.New(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- sockets.Serve(ctx, sockets.Options{Socket: m.Path, Name: "test", Timeout: time.Hour, Interval: 10 * time.Millisecond}, constant("a"))
+	}()
+	m.WaitFor(t, "test")
+	hung := m.Hang()
+	<-hung // a ping is in it
+	cancel()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("Serve returned %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("Serve does not end")
+	}
+}
+
 // A client that goes away cancels its query.
 func TestClientGoesAway(t *testing.T) {
 	m := managertest.New(t)

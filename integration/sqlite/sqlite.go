@@ -48,8 +48,13 @@ type DB struct {
 const maxMemory = 1 << 30
 
 // Open makes a database of the tables.
-func Open(tables []schema.Any) (*DB, error) {
-	conn, err := sqlite3.Open(":memory:")
+func Open(tables []schema.Any) (_ *DB, err error) {
+	defer func() {
+		if p := recover(); p != nil { // it reserves its address space
+			err = fmt.Errorf("SQLite does not start: %v", p)
+		}
+	}()
+	conn, err := sqlite3.OpenContext(sqlite3.WithMaxMemory(context.Background(), maxMemory), ":memory:")
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +70,6 @@ func (db *DB) prepare() error {
 	if _, err := db.conn.Config(sqlite3.DBCONFIG_DQS_DML, true); err != nil {
 		return err
 	}
-	db.conn.HardHeapLimit(maxMemory)
 	// Large sorts stay in memory: we write no files.
 	if err := db.conn.Exec("PRAGMA temp_store = MEMORY"); err != nil {
 		return err
@@ -96,6 +100,9 @@ func (db *DB) Run(ctx context.Context, text string, newResult func() (Result, er
 	}()
 	if db.broken != nil {
 		return fmt.Errorf("an earlier failure ended this database: %w", db.broken)
+	}
+	if i := strings.IndexByte(text, 0); i >= 0 {
+		return fmt.Errorf("the SQL has a NUL byte, at offset %d: SQLite would take it for the end", i)
 	}
 	for strings.TrimSpace(text) != "" {
 		db.tableErr, db.denied = nil, false

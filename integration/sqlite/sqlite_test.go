@@ -95,7 +95,9 @@ func TestServices(t *testing.T) {
 		"SELECT port FROM well_known_services WHERE name='https' AND protocol='tcp'":                                                             `"443"`,
 		"SELECT protocol, aliases FROM well_known_services WHERE port = 53 ORDER BY 1":                                                           `"tcp" "";"udp" "nameserver dns"`,
 		`SELECT name FROM well_known_services WHERE name = "ssh"`:                                                                                `"ssh"`,
-		"SELECT count(*), max(port) FROM well_known_services":                                                                                    `"18" "65535"`,
+		"SELECT group_concat(name) FROM well_known_services WHERE name = CAST(80 AS INTEGER)":                                                    `"080,80.0"`,
+		"SELECT group_concat(name) FROM well_known_services WHERE name IN (SELECT port FROM well_known_services)":                                `"080,80.0"`,
+		"SELECT count(*), max(port) FROM well_known_services":                                                                                    `"20" "65535"`,
 		"SELECT DISTINCT s.name FROM tcp_sockets t JOIN well_known_services s ON s.port = t.local_port AND s.protocol = 'tcp' ORDER BY s.name":   `"cups";"http";"https";"ipp";"last";"ssh"`,
 		"SELECT DISTINCT local_service FROM tcp_sockets WHERE local_service <> '' ORDER BY 1":                                                    `"http";"https";"ipp";"last";"ssh"`,
 		"SELECT typeof(port), typeof(name), typeof(aliases) FROM well_known_services WHERE name = 'ssh'":                                         `"integer" "text" "text"`,
@@ -152,13 +154,14 @@ func TestErrors(t *testing.T) {
 		{"ANALYZE", "not allowed"},
 		{"DETACH main", "not allowed"},
 		{"SELECT load_extension('x')", "no such function"},
+		{"SELECT 1;\x00 SELECT 2", "NUL byte, at offset 9"},
 		{"SELECT * FROM pragma_journal_mode", "not allowed"},
 	} {
 		_, err := run(t.Context(), db, c.sql)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "sqlite3:") {
 			t.Errorf("%s: got %v, want %q", c.sql, err, c.want)
 		}
-		if got := one(t, db, "SELECT count(*) FROM well_known_services"); got[0] != `"18"` {
+		if got := one(t, db, "SELECT count(*) FROM well_known_services"); got[0] != `"20"` {
 			t.Fatalf("after %s: %v", c.sql, got)
 		}
 	}
@@ -186,7 +189,7 @@ func TestFailingSources(t *testing.T) {
 	for sql, want := range map[string]string{
 		"SELECT * FROM tcp_sockets":             "table tcp_sockets: /nonexistent is no proc filesystem",
 		"SELECT count(*) FROM udp_sockets":      "table udp_sockets: /nonexistent is no proc filesystem",
-		"SELECT name FROM well_known_services":  "table well_known_services: the list of services cannot be read: open /nonexistent/services",
+		"SELECT name FROM well_known_services":  "table well_known_services: the list of services cannot be read: stat /nonexistent/services",
 		"SELECT local_service FROM tcp_sockets": "/nonexistent/services",
 	} {
 		results, err := run(t.Context(), db, sql)
@@ -265,7 +268,7 @@ func TestWhatArrivesAtTheTable(t *testing.T) {
 		{"SELECT o FROM t WHERE n > 5 AND n <= 9.5", "n o; n 4 5; n 8 9.5"},
 		{"SELECT o FROM t WHERE n BETWEEN 5 AND 9", "n o; n 32 5; n 8 9"},
 		{"SELECT 1 FROM t WHERE s = 'x'", "s; s 2 x"},
-		{"SELECT 1 FROM t WHERE s = 5", "s; s 2 5"},
+		{"SELECT 1 FROM t WHERE s = 5", "s"},
 		{"SELECT 1 FROM t WHERE n IN (1, 2, 3)", "n; n 2 1; n 2 2; n 2 3"},
 		{"SELECT 1 FROM t WHERE n IN (1, NULL)", "n; n 2 1"},
 		{"SELECT 1 FROM t WHERE n IN (1, x'41')", "n"},

@@ -212,16 +212,17 @@ func (c *cursor) Filter(_ int, planText string, args ...sqlite3.Value) error {
 }
 
 // constrain adds the constraint if its value is one that our tables compare
-// as SQLite does.
+// as SQLite does. With a number SQLite may compare a text as a number: 080 is
+// 80.
 func constrain(to []schema.Constraint, c *schema.ColumnInfo, op schema.Op, v sqlite3.Value) []schema.Constraint {
 	k := schema.Constraint{Column: c.Name, Op: op}
+	if c.Type == schema.Text && v.Type() != sqlite3.TEXT {
+		return to
+	}
 	switch v.Type() {
 	case sqlite3.INTEGER:
 		k.Value = strconv.FormatInt(v.Int64(), 10)
 	case sqlite3.FLOAT:
-		if c.Type == schema.Text {
-			return to // SQLite compares its own spelling of the number
-		}
 		k.Value = strconv.FormatFloat(v.Float(), 'g', -1, 64)
 	case sqlite3.TEXT:
 		k.Value = v.Text()

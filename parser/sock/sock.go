@@ -206,19 +206,19 @@ type Inet struct {
 type Absent uint8
 
 const (
-	// NoOwner says that UID means nothing: of connections in TIME_WAIT, in
-	// SYN_RECV and, once their program has closed them, in FIN_WAIT2 the
-	// kernel keeps no more than is needed to answer the peer. The 0 it shows
-	// is not root.
+	// NoOwner says that UID means nothing: of connections in TIME_WAIT and,
+	// once their program has closed them, in FIN_WAIT2 the kernel keeps no more
+	// than is needed to answer the peer, and the 0 it shows is not root. One in
+	// SYN_RECV is its listener's, but only /proc tells whose that is.
 	NoOwner Absent = 1 << iota
 	// NoBacklog says that SendQueue means nothing: /proc does not tell the
 	// maximum of a listener's backlog.
 	NoBacklog
 )
 
-// ID returns a stable 63-bit identity of the socket, the same each time the
-// same source shows it: the kernel's cookie, else a mix of protocol, inode and
-// both ends, but not of what may change while the socket lives.
+// ID returns a 63-bit identity of the socket: the kernel's cookie, else a mix of
+// protocol, inode and both ends, which changes when the socket is connected or
+// its program closes it.
 func (s *Inet) ID() int64 {
 	if s.Cookie != 0 {
 		return int64(s.Cookie &^ (1 << 63))

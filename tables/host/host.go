@@ -54,6 +54,7 @@ func New(o Options) *Host {
 	if h.proc == "" {
 		h.proc = DefaultProc
 	}
+	h.proc = filepath.Clean(h.proc)
 	if h.services == "" {
 		h.services, h.servicesMissing = DefaultServices, true
 	}
@@ -61,6 +62,18 @@ func New(o Options) *Host {
 		h.log = hclog.NewNullLogger()
 	}
 	return h
+}
+
+// open opens a file that ends: a pipe or a device could keep a query for ever.
+func open(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	return os.Open(path)
 }
 
 // netDir returns the directory of the network lists. In this host's own /proc
@@ -71,6 +84,9 @@ func (h *Host) netDir() (string, error) {
 		return filepath.Join(h.proc, "thread-self", "net"), nil
 	}
 	for _, dir := range []string{filepath.Join(h.proc, "1", "net"), filepath.Join(h.proc, "net")} {
+		if info, err := os.Lstat(dir); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return "", fmt.Errorf("%s is a proc filesystem in which this user does not see process 1, which stands for the host", h.proc)
+		}
 		if _, err := os.Stat(filepath.Join(dir, "tcp")); err == nil {
 			return dir, nil
 		} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -84,6 +85,44 @@ func TestDirectoryInPlaceOfList(t *testing.T) {
 	dir := write(t, map[string]string{"net/tcp/x": ""})
 	if _, err := drain(host.New(host.Options{Proc: dir}).TCP(t.Context(), host.InetFilter{})); err == nil || !strings.Contains(err.Error(), "net/tcp") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A pipe or a device in the place of a file could keep a query for ever.
+func TestOnlyRegularFiles(t *testing.T) {
+	dir := write(t, map[string]string{"net/tcp6": header})
+	for _, path := range []string{filepath.Join(dir, "services"), filepath.Join(dir, "net", "tcp")} {
+		if err := syscall.Mkfifo(path, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := host.New(host.Options{Proc: dir, Services: filepath.Join(dir, "services")})
+	_, err1 := drain(h.TCP(t.Context(), host.InetFilter{}))
+	_, err2 := drain(h.Services(t.Context()))
+	_, err3 := h.ServiceNames(t.Context())
+	for _, err := range []error{err1, err2, err3} {
+		if err == nil || !strings.Contains(err.Error(), "not a regular file") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// The net of a live proc filesystem is a link to the reader's own: it must not
+// pass for that of another host whose process 1 is not to be seen.
+func TestProcWithoutProcess1(t *testing.T) {
+	dir := write(t, map[string]string{"self/net/tcp": header + line})
+	if err := os.Symlink("self/net", filepath.Join(dir, "net")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := drain(host.New(host.Options{Proc: dir}).TCP(t.Context(), host.InetFilter{})); n > 0 || err == nil || !strings.Contains(err.Error(), "process 1") {
+		t.Errorf("%d sockets, %v", n, err)
+	}
+	// However it is spelled, /proc is this host's.
+	for _, proc := range []string{"", "/proc", "/proc/", "//proc", "/proc/."} {
+		sources, err := host.New(host.Options{Proc: proc}).Sources(t.Context())
+		if err != nil || strings.Contains(sources[0].Now.Reason, "in place of") {
+			t.Errorf("%q: %+v, %v", proc, sources, err)
+		}
 	}
 }
 

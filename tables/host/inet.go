@@ -10,7 +10,6 @@ import (
 	"iter"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -24,8 +23,9 @@ import (
 // value wants all; a source may return more than are wanted, never less. An
 // empty list of ports or addresses is any.
 type InetFilter struct {
-	Families                []sock.Family // nil means any
-	States                  sock.StateSet // 0 means any
+	Families                []sock.Family   // nil means any
+	Protocols               []sock.Protocol // nil means any
+	States                  sock.StateSet   // 0 means any
 	LocalPorts, RemotePorts []sock.PortRange
 	LocalAddrs, RemoteAddrs []netip.Addr
 	// Attempts asks for Retransmits and Probes of TCP sockets.
@@ -34,12 +34,14 @@ type InetFilter struct {
 	Drops bool
 }
 
-// wantsFamily reports whether a socket of the family can match.
-func (f *InetFilter) wantsFamily(family sock.Family) bool {
+// wantsList reports whether a socket of the list can match.
+func (f *InetFilter) wantsList(list *inetList) bool {
 	of := func(addrs []netip.Addr) bool {
-		return len(addrs) == 0 || slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.Is4() == (family == sock.INET) })
+		return len(addrs) == 0 || slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.Is4() == (list.family == sock.INET) })
 	}
-	return (f.Families == nil || slices.Contains(f.Families, family)) && of(f.LocalAddrs) && of(f.RemoteAddrs)
+	return (f.Families == nil || slices.Contains(f.Families, list.family)) &&
+		(f.Protocols == nil || slices.Contains(f.Protocols, list.protocol)) &&
+		of(f.LocalAddrs) && of(f.RemoteAddrs)
 }
 
 func (f *InetFilter) wants(s *sock.Inet) bool {
@@ -135,7 +137,7 @@ type inetReader[T any] struct {
 func (r *inetReader[T]) sockets(ctx context.Context, lists []inetList) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for i := range lists {
-			if !r.filter.wantsFamily(lists[i].family) {
+			if !r.filter.wantsList(&lists[i]) {
 				continue
 			}
 			if more, err := r.list(ctx, &lists[i], yield); err != nil {
@@ -231,7 +233,7 @@ func (r *inetReader[T]) lookUp(ctx context.Context, request sockdiag.Request, li
 			return take(payload)
 		})
 		if isAny(err, refusals) {
-			return false, true, nil // the dump will find out
+			break // a dump will find out
 		}
 		if err != nil || !more {
 			return true, more, err
@@ -248,7 +250,7 @@ func (r *inetReader[T]) readProc(ctx context.Context, list *inetList, use *Usage
 		return false, err
 	}
 	path := filepath.Join(dir, list.name)
-	file, err := os.Open(path)
+	file, err := open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if !list.must {
 			return true, nil

@@ -18,7 +18,7 @@ import (
 // lines are skipped, as getservbyname(3) does, and logged.
 func (h *Host) Services(ctx context.Context) iter.Seq2[services.Entry, error] {
 	return func(yield func(services.Entry, error) bool) {
-		file, err := os.Open(h.services)
+		file, err := open(h.services)
 		if err != nil {
 			yield(services.Entry{}, fmt.Errorf("the list of services cannot be read: %w", err))
 			return
@@ -74,13 +74,14 @@ const settled = 2 * time.Second
 // ServiceNames returns the names of the services file, which is read again
 // when it has changed. Where the default file is missing no port has a name.
 func (h *Host) ServiceNames(ctx context.Context) (ServiceNames, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	info, err := os.Stat(h.services)
 	if errors.Is(err, fs.ErrNotExist) && h.servicesMissing {
 		return nil, nil
 	}
-	if c := &h.serviceNames; err == nil && c.info != nil && os.SameFile(info, c.info) &&
+	h.mu.Lock()
+	c := h.serviceNames
+	h.mu.Unlock()
+	if err == nil && c.info != nil && os.SameFile(info, c.info) &&
 		info.Size() == c.info.Size() && info.ModTime().Equal(c.info.ModTime()) && c.readTime.Sub(info.ModTime()) > settled {
 		return c.names, nil
 	}
@@ -95,6 +96,8 @@ func (h *Host) ServiceNames(ctx context.Context) (ServiceNames, error) {
 			names[key] = e.Name
 		}
 	}
+	h.mu.Lock()
 	h.serviceNames = cachedServiceNames{names, info, now}
+	h.mu.Unlock()
 	return names, nil
 }

@@ -16,8 +16,8 @@ type ColumnInfo struct {
 	Type Type
 	// Hidden columns are left out of SELECT *.
 	Hidden bool
-	// Pushed columns narrow the work by their constraints, so cheaply that a
-	// host may ask once for each row of another table.
+	// Pushed columns narrow the work by their constraints. osquery sends the
+	// constraints of no others; the embedded host sends all.
 	Pushed bool
 	// SynonymOf is the column that this one repeats under another name, or "".
 	SynonymOf string
@@ -31,8 +31,9 @@ type Option func(*ColumnInfo)
 // Hidden leaves the column out of SELECT *; it can still be named.
 func Hidden(c *ColumnInfo) { c.Hidden = true }
 
-// Pushed makes the hosts send the column's constraints to the table, and
-// count on them when they plan a join.
+// Pushed makes osquery send the column's constraints to the table. It then also
+// takes a scan with one for cheap, so that as the inner side of a join the table
+// may be asked once for each row of the other.
 func Pushed(c *ColumnInfo) { c.Pushed = true }
 
 // Needs says what work the column's values cost.
@@ -120,10 +121,19 @@ func (c *Typed[R, V]) Range(q Query) (lo, hi int64) {
 		}
 		// A fraction widens to the whole number on its outer side.
 		below, above := int64(math.Floor(f)), int64(math.Ceil(f))
+		op := k.Op
 		if whole != nil {
 			below, above = *whole, *whole
+		} else if below == above {
+			// A host may have written 4.999999999999999 as 5.0.
+			switch op {
+			case GT:
+				op = GE
+			case LT:
+				op = LE
+			}
 		}
-		switch k.Op {
+		switch op {
 		case GT:
 			if below < math.MaxInt64 {
 				lo = max(lo, below+1)

@@ -128,6 +128,8 @@ func TestConstraints(t *testing.T) {
 		{"port", LT, []string{"22.5"}, []int64{1, 3}},
 		{"port", LE, []string{"22.5"}, []int64{1, 3}},
 		{"port", GT, []string{"21.9999999999999964"}, all}, // more digits than a double keeps
+		{"port", GT, []string{"22.0"}, []int64{1, 2, 4}},   // may stand for 21.99999999999999999
+		{"port", LT, []string{"22.0"}, []int64{1, 3}},
 		{"port", GT, []string{"x"}, all},
 		{"port", LT, []string{"-1"}, nil},
 		{"port", GT, []string{"1e300"}, all},

@@ -37,6 +37,7 @@ type Manager struct {
 	extensions map[osquery.ExtensionRouteUUID]*extension
 	last       osquery.ExtensionRouteUUID
 	refuse     string
+	hang       chan struct{} // is sent to by each ping, which then hangs
 	listener   net.Listener
 	conns      map[net.Conn]struct{}
 	running    sync.WaitGroup
@@ -74,6 +75,7 @@ func (m *Manager) Start() error {
 	defer m.mu.Unlock()
 	m.listener, m.conns = listener, make(map[net.Conn]struct{})
 	clear(m.extensions)
+	m.noteChange()
 	m.running.Add(1)
 	go m.accept(listener)
 	return nil
@@ -112,7 +114,12 @@ func (m *Manager) accept(listener net.Listener) {
 		m.mu.Unlock()
 		go func() {
 			defer m.running.Done()
-			defer conn.Close()
+			defer func() {
+				m.mu.Lock()
+				delete(m.conns, conn)
+				m.mu.Unlock()
+				conn.Close()
+			}()
 			transport := thrift.NewTBufferedTransport(thrift.NewTSocketFromConnConf(conn, &thrift.TConfiguration{}), 1<<16)
 			protocol := thrift.NewTBinaryProtocolConf(transport, nil)
 			for {
@@ -130,6 +137,15 @@ func (m *Manager) Refuse(message string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.refuse = message
+}
+
+// Hang makes pings wait until the manager stops. What it returns can be
+// received from when one does.
+func (m *Manager) Hang() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hang = make(chan struct{}, 1)
+	return m.hang
 }
 
 // Forget drops an extension behind its back, as osquery does after one ping
@@ -224,7 +240,7 @@ func (m *Manager) Dial(ctx context.Context, uuid osquery.ExtensionRouteUUID) (cl
 		if err == nil {
 			break
 		}
-		if retry > 500*time.Millisecond {
+		if retry > 500*time.Millisecond || ctx.Err() != nil {
 			return nil, nil, err
 		}
 		time.Sleep(retry)
@@ -275,7 +291,17 @@ func status(code int32, message string) *osquery.ExtensionStatus {
 	return &osquery.ExtensionStatus{Code: code, Message: message}
 }
 
-func (h *handler) Ping(context.Context) (*osquery.ExtensionStatus, error) {
+func (h *handler) Ping(ctx context.Context) (*osquery.ExtensionStatus, error) {
+	h.m.mu.Lock()
+	hang := h.m.hang
+	h.m.mu.Unlock()
+	if hang != nil {
+		select {
+		case hang <- struct{}{}:
+		default:
+		}
+		<-ctx.Done() // thrift ends it with the connection
+	}
 	return status(0, "OK"), nil
 }
 
