@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -42,6 +43,9 @@ type DB struct {
 	tableErr error
 	denied   bool
 	broken   error // no further statement can run
+	// repeated are the scans of the statement that runs.
+	repeated      map[scanKind]*repeated
+	snapshotAfter time.Duration
 }
 
 // maxMemory is what SQLite may hold, in bytes, for sorting and grouping.
@@ -58,7 +62,7 @@ func Open(tables []schema.Any) (_ *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{conn: conn, tables: tables}
+	db := &DB{conn: conn, tables: tables, snapshotAfter: snapshotAfter}
 	if err := db.prepare(); err != nil {
 		conn.Close()
 		return nil, err
@@ -105,7 +109,7 @@ func (db *DB) Run(ctx context.Context, text string, newResult func() (Result, er
 		return fmt.Errorf("the SQL has a NUL byte, at offset %d: SQLite would take it for the end", i)
 	}
 	for strings.TrimSpace(text) != "" {
-		db.tableErr, db.denied = nil, false
+		db.tableErr, db.denied, db.repeated = nil, false, make(map[scanKind]*repeated)
 		stmt, tail, err := db.conn.Prepare(text)
 		if err != nil {
 			return db.explain(ctx, err)

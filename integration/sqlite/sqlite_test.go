@@ -364,6 +364,42 @@ func TestErrorInTheMiddle(t *testing.T) {
 	}
 }
 
+// The inner side of a join is read a few times, not once for each row of the
+// outer side; the next statement reads it anew.
+func TestSnapshots(t *testing.T) {
+	f := &fake{rows: 1000}
+	db := open(t, []schema.Any{f.table()})
+	db.SnapshotSoon()
+	for sql, want := range map[string]string{
+		"SELECT count(*) FROM t a CROSS JOIN t b ON b.n = a.n":                                            `"1000"`,
+		"SELECT count(*) FROM t a CROSS JOIN t b ON b.s = a.s AND b.n < 500":                              `"500"`,
+		"SELECT count(*) FROM t a CROSS JOIN t b ON b.n = a.h":                                            `"500"`,
+		"SELECT count(*) FROM t a CROSS JOIN t b ON b.o = a.o":                                            `"500"`,
+		"SELECT count(b.n) FROM t a LEFT JOIN t b ON b.n = a.o + 998":                                     `"1"`,
+		"SELECT count(*) FROM t a CROSS JOIN t b ON b.s = upper(a.s) COLLATE NOCASE WHERE a.n < 10":       `"10"`,
+		"SELECT count(*) FROM t a WHERE EXISTS (SELECT 1 FROM t b WHERE b.n = a.n AND b.rowid = a.rowid)": `"1000"`,
+		"SELECT sum((SELECT b.h FROM t b WHERE b.n = a.n)) FROM t a WHERE a.n IN (1, 2, 3, 4)":            `"5.0"`,
+		"SELECT count(*) FROM t a CROSS JOIN t b WHERE a.n < 10":                                          `"10000"`,
+	} {
+		f.ended = 0
+		if got := one(t, db, sql); got[0] != want {
+			t.Errorf("%s: got %s, want %s", sql, got[0], want)
+		}
+		if f.ended > 5 {
+			t.Errorf("%s: the table was read %d times", sql, f.ended)
+		}
+		f.ended = 0
+		if one(t, db, "SELECT count(*) FROM t"); f.ended != 1 {
+			t.Errorf("after %s: the table was read %d times", sql, f.ended)
+		}
+	}
+	// An error while the snapshot is taken is the statement's.
+	f.err = errors.New("broken")
+	if _, err := run(t.Context(), db, "SELECT count(*) FROM (SELECT 1 AS x UNION SELECT 2 UNION SELECT 3) a CROSS JOIN t b ON b.n = a.x"); !errors.Is(err, f.err) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestCancellation(t *testing.T) {
 	f := &fake{rows: math.MaxInt}
 	db := open(t, []schema.Any{f.table()})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -160,14 +161,20 @@ func parsePlan(text string) (p plan, err error) {
 // library has no name for.
 const endOfList = sqlite3.ErrorCode(101)
 
-// cursor is one scan after another.
+// cursor is one scan after another, of the table or of a snapshot of it.
 type cursor struct {
 	*vtab
 	planText string // what plan was parsed from
 	plan     plan
-	scan     schema.Scan
-	eof      bool
 	cell     schema.Cell
+	eof      bool
+
+	scan  schema.Scan
+	kind  *repeated
+	began time.Time
+
+	snapshot *snapshot
+	rows     []int32 // that are left of it, the current one first
 }
 
 // Filter begins a scan.
@@ -184,6 +191,14 @@ func (c *cursor) Filter(_ int, planText string, args ...sqlite3.Value) error {
 	var r schema.Request
 	for _, i := range c.plan.used {
 		r.Used = append(r.Used, columns[i].Name)
+	}
+	if err := c.repeat(r); err != nil {
+		return c.fail(err)
+	}
+	if c.snapshot = c.kind.snapshot; c.snapshot != nil {
+		c.rows = c.snapshot.find(columns, &c.plan, args)
+		c.eof = len(c.rows) == 0
+		return nil
 	}
 	for i, t := range c.plan.terms {
 		if !t.in {
@@ -207,8 +222,27 @@ func (c *cursor) Filter(_ int, planText string, args ...sqlite3.Value) error {
 			r.Constraints = append(r.Constraints, in...)
 		}
 	}
+	c.began = time.Now()
 	c.scan = c.table.Scan(c.db.conn.GetInterrupt(), c.table.Query(r))
 	return c.Next()
+}
+
+// repeat notes another scan of its kind, and takes a snapshot when those have
+// become too many.
+func (c *cursor) repeat(whole schema.Request) (err error) {
+	kind := scanKind{c.vtab, c.planText}
+	c.kind = c.db.repeated[kind]
+	if c.kind == nil {
+		c.kind = &repeated{}
+		c.db.repeated[kind] = c.kind
+	}
+	k := c.kind
+	if k.scans++; k.scans > 2 && k.spent > c.db.snapshotAfter && k.snapshot == nil && !k.tooLarge {
+		scan := c.table.Scan(c.db.conn.GetInterrupt(), c.table.Query(whole))
+		k.snapshot, err = takeSnapshot(scan, c.table.Spec().Columns, &c.plan)
+		k.tooLarge = k.snapshot == nil
+	}
+	return err
 }
 
 // constrain adds the constraint if its value is one that our tables compare
@@ -234,6 +268,11 @@ func constrain(to []schema.Constraint, c *schema.ColumnInfo, op schema.Op, v sql
 
 // Next moves on.
 func (c *cursor) Next() error {
+	if c.snapshot != nil {
+		c.rows = c.rows[1:]
+		c.eof = len(c.rows) == 0
+		return nil
+	}
 	c.eof = !c.scan.Next()
 	return c.fail(c.scan.Err())
 }
@@ -249,7 +288,11 @@ func (c *cursor) fail(err error) error {
 func (c *cursor) EOF() bool { return c.eof }
 
 func (c *cursor) Column(ctx sqlite3.Context, i int) error {
-	c.scan.Cell(i, &c.cell)
+	if c.snapshot != nil {
+		c.snapshot.load(c.rows[0], i, &c.cell)
+	} else {
+		c.scan.Cell(i, &c.cell)
+	}
 	switch cell := &c.cell; cell.Kind {
 	case schema.Int:
 		ctx.ResultInt64(cell.Int)
@@ -262,16 +305,26 @@ func (c *cursor) Column(ctx sqlite3.Context, i int) error {
 			ctx.ResultRawText(cell.Bytes)
 		}
 	}
+	if c.snapshot != nil {
+		return nil
+	}
 	return c.fail(c.scan.Err())
 }
 
-func (c *cursor) RowID() (int64, error) { return c.scan.RowID(), c.fail(c.scan.Err()) }
+func (c *cursor) RowID() (int64, error) {
+	if c.snapshot != nil {
+		return c.snapshot.rowIDs[c.rows[0]], nil
+	}
+	return c.scan.RowID(), c.fail(c.scan.Err())
+}
 
 // Close ends the scan.
 func (c *cursor) Close() error {
 	if c.scan != nil {
 		c.scan.Close()
 		c.scan = nil
+		c.kind.spent += time.Since(c.began)
 	}
+	c.snapshot, c.rows = nil, nil
 	return nil
 }

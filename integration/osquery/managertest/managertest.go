@@ -57,12 +57,17 @@ func New(t testing.TB) *Manager {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	m := &Manager{Path: filepath.Join(dir, "osquery.em"), changed: make(chan struct{}), extensions: make(map[osquery.ExtensionRouteUUID]*extension), last: 4000}
+	m := At(filepath.Join(dir, "osquery.em"))
 	if err := m.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(m.Stop)
 	return m
+}
+
+// At returns a manager that will listen at the path when it is started.
+func At(path string) *Manager {
+	return &Manager{Path: path, changed: make(chan struct{}), extensions: make(map[osquery.ExtensionRouteUUID]*extension), last: 4000}
 }
 
 // Start listens, also again after Stop. What was registered before is gone.

@@ -1,0 +1,174 @@
+package sqlite
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// As the inner side of a join a table is scanned once for each row of the
+// outer side. When its scans have taken longer than snapshotAfter in one
+// statement its rows are kept until the end of the statement, with an index on
+// the columns that must equal something: at worst the statement takes as long
+// again as one whole scan.
+const (
+	snapshotAfter = 20 * time.Millisecond
+	// maxSnapshot is the memory, in bytes, of the largest snapshot.
+	maxSnapshot = 64 << 20
+)
+
+// scanKind is the scans of a statement that one snapshot can serve.
+type scanKind struct {
+	table *vtab
+	plan  string
+}
+
+// repeated is what is known of the scans of one kind.
+type repeated struct {
+	scans    int
+	spent    time.Duration
+	snapshot *snapshot
+	tooLarge bool
+}
+
+// snapshot is the rows of a table, cut to the used columns.
+type snapshot struct {
+	width  int     // used columns
+	slots  []int   // by the column's position, -1 if it is not used
+	cells  []saved // width for each row
+	rowIDs []int64
+	text   []byte
+	keys   []int // columns that must equal something
+	index  map[string][]int32
+	all    []int32
+}
+
+// saved is a cell: a number, the bits of a float, or the place of a text.
+type saved struct {
+	value  int64
+	length int32
+	kind   schema.Kind
+}
+
+// savedSize and rowSize are what a cell and the rest of a row take, in bytes,
+// generously.
+const (
+	savedSize = 16
+	rowSize   = 96
+)
+
+// takeSnapshot reads the whole table. It returns nil if that is too large.
+func takeSnapshot(scan schema.Scan, columns []schema.ColumnInfo, p *plan) (*snapshot, error) {
+	defer scan.Close()
+	s := &snapshot{width: len(p.used), slots: make([]int, len(columns)), index: make(map[string][]int32)}
+	for i := range s.slots {
+		s.slots[i] = -1
+	}
+	for slot, column := range p.used {
+		s.slots[column] = slot
+	}
+	for _, t := range p.terms {
+		if t.op == schema.EQ && !t.in && columns[t.column].Type != schema.Double {
+			s.keys = append(s.keys, t.column)
+		}
+	}
+	var cell schema.Cell
+	var key []byte
+	for scan.Next() {
+		row := int32(len(s.rowIDs))
+		for _, column := range p.used {
+			scan.Cell(column, &cell)
+			c := saved{kind: cell.Kind}
+			switch cell.Kind {
+			case schema.Int:
+				c.value = cell.Int
+			case schema.Float:
+				c.value = int64(math.Float64bits(cell.Float))
+			case schema.Bytes:
+				c.value, c.length = int64(len(s.text)), int32(len(cell.Bytes))
+				s.text = append(s.text, cell.Bytes...)
+			}
+			s.cells = append(s.cells, c)
+		}
+		s.rowIDs = append(s.rowIDs, scan.RowID())
+		s.all = append(s.all, row)
+		if len(s.text)+len(s.cells)*savedSize+len(s.rowIDs)*rowSize > maxSnapshot {
+			return nil, scan.Err()
+		}
+		indexed := true
+		key = key[:0]
+		for _, column := range s.keys {
+			s.load(row, column, &cell)
+			switch cell.Kind {
+			case schema.Int:
+				key = appendNumber(key, cell.Int)
+			case schema.Bytes:
+				key = appendText(key, string(cell.Bytes))
+			default:
+				indexed = false // NULL equals nothing
+			}
+		}
+		if indexed && len(s.keys) > 0 {
+			s.index[string(key)] = append(s.index[string(key)], row)
+		}
+	}
+	return s, scan.Err()
+}
+
+// load writes a value of a row into a cell.
+func (s *snapshot) load(row int32, column int, cell *schema.Cell) {
+	c := &s.cells[int(row)*s.width+s.slots[column]]
+	cell.Kind = c.kind
+	switch c.kind {
+	case schema.Int:
+		cell.Int = c.value
+	case schema.Float:
+		cell.Float = math.Float64frombits(uint64(c.value))
+	case schema.Bytes:
+		cell.Bytes = append(cell.Bytes[:0], s.text[c.value:c.value+int64(c.length)]...)
+	}
+}
+
+// find returns the rows that may meet the terms.
+func (s *snapshot) find(columns []schema.ColumnInfo, p *plan, args []sqlite3.Value) []int32 {
+	if len(s.keys) == 0 {
+		return s.all
+	}
+	var key []byte
+	for i, t := range p.terms {
+		if t.op != schema.EQ || t.in || columns[t.column].Type == schema.Double {
+			continue
+		}
+		kind := args[i].Type()
+		switch {
+		case kind == sqlite3.NULL:
+			return nil // nothing equals it
+		case columns[t.column].Type == schema.Text && kind == sqlite3.TEXT:
+			key = appendText(key, args[i].Text())
+		case columns[t.column].Type == schema.Text:
+			return s.all
+		default:
+			n, err := strconv.ParseInt(strings.TrimSpace(args[i].Text()), 10, 64)
+			if err != nil {
+				return s.all
+			}
+			key = appendNumber(key, n)
+		}
+	}
+	return s.index[string(key)]
+}
+
+// appendNumber and appendText append a part of a key. Texts that any of
+// SQLite's collations takes for equal have the same.
+func appendNumber(key []byte, n int64) []byte {
+	return append(strconv.AppendInt(key, n, 10), 0)
+}
+
+func appendText(key []byte, text string) []byte {
+	return append(append(key, strings.ToLower(strings.TrimRight(text, " "))...), 0)
+}
