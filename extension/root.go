@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	osquerygo "github.com/osquery/osquery-go"
 	"github.com/spf13/cobra"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/osquery"
@@ -98,7 +97,7 @@ this program with --socket, and without osquery by the commands below.`,
 				return errors.New("--interval and --timeout are seconds, at least 1")
 			}
 			log := o.log(c.ErrOrStderr())
-			var plugins []osquerygo.OsqueryPlugin
+			var plugins []osquery.Plugin
 			for _, t := range tables.All(o.host(log)) {
 				plugins = append(plugins, schema.NewPlugin(t))
 			}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	osquerygo "github.com/osquery/osquery-go"
 	"github.com/osquery/osquery-go/gen/osquery"
 )
 
@@ -16,17 +15,17 @@ import (
 // osquery.thrift.
 type handler struct {
 	log     hclog.Logger
-	plugins map[string]map[string]osquerygo.OsqueryPlugin // by registry and name
+	plugins map[string]map[string]Plugin // by registry and name
 	// shutdown is closed when osquery asks us to end.
 	shutdown chan struct{}
 	once     sync.Once
 }
 
-func newHandler(log hclog.Logger, plugins []osquerygo.OsqueryPlugin) *handler {
-	h := &handler{log: log, plugins: make(map[string]map[string]osquerygo.OsqueryPlugin), shutdown: make(chan struct{})}
+func newHandler(log hclog.Logger, plugins []Plugin) *handler {
+	h := &handler{log: log, plugins: make(map[string]map[string]Plugin), shutdown: make(chan struct{})}
 	for _, p := range plugins {
 		if h.plugins[p.RegistryName()] == nil {
-			h.plugins[p.RegistryName()] = make(map[string]osquerygo.OsqueryPlugin)
+			h.plugins[p.RegistryName()] = make(map[string]Plugin)
 		}
 		h.plugins[p.RegistryName()][p.Name()] = p
 	}

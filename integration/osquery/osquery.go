@@ -15,7 +15,6 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/hashicorp/go-hclog"
-	osquerygo "github.com/osquery/osquery-go"
 	"github.com/osquery/osquery-go/gen/osquery"
 )
 
@@ -24,6 +23,22 @@ const (
 	DefaultTimeout  = 3 * time.Second
 	DefaultInterval = 3 * time.Second
 )
+
+// Plugin is OsqueryPlugin of osquery-go, so that each plugin of that package is
+// one. The package itself is not imported: a tracing library behind it adds two
+// milliseconds to every start of a program, which is most of a short query.
+type Plugin interface {
+	Name() string
+	RegistryName() string
+	Routes() osquery.ExtensionPluginResponse
+	Ping() osquery.ExtensionStatus
+	Call(context.Context, osquery.ExtensionPluginRequest) osquery.ExtensionResponse
+	Shutdown()
+}
+
+// maxSocketPath is the length of osquery's socket path, in bytes, that leaves
+// room for the suffix of an extension's own (sun_path of unix(7) has 108).
+const maxSocketPath = 97
 
 // Options say which osquery to serve, and as whom.
 type Options struct {
@@ -49,7 +64,7 @@ const (
 // Serve registers the plugins with osquery and answers its calls until ctx
 // ends or osquery asks the extension to shut down, and then returns nil. It
 // returns an error when osquery refuses the registration or has gone away.
-func Serve(ctx context.Context, o Options, plugins ...osquerygo.OsqueryPlugin) error {
+func Serve(ctx context.Context, o Options, plugins ...Plugin) error {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}
@@ -59,8 +74,8 @@ func Serve(ctx context.Context, o Options, plugins ...osquerygo.OsqueryPlugin) e
 	if o.Log == nil {
 		o.Log = hclog.NewNullLogger()
 	}
-	if n := len(o.Socket); n > osquerygo.MaxSocketPathCharacters {
-		return fmt.Errorf("socket path %s: %d bytes are too long, the kernel's limit leaves %d for it", o.Socket, n, osquerygo.MaxSocketPathCharacters)
+	if n := len(o.Socket); n > maxSocketPath {
+		return fmt.Errorf("socket path %s: %d bytes are too long, the kernel's limit leaves %d for it", o.Socket, n, maxSocketPath)
 	}
 	s := &server{Options: o, handler: newHandler(o.Log, plugins)}
 	return s.run(ctx)

@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	osquerygo "github.com/osquery/osquery-go"
 	"github.com/osquery/osquery-go/gen/osquery"
 
 	sockets "github.com/osquery-sockets/osquery-sockets/integration/osquery"
@@ -59,7 +58,7 @@ func serve(t testing.TB, m *managertest.Manager, plugins ...*plugin) *served {
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &served{cancel, make(chan error, 1)}
 	o := sockets.Options{Socket: m.Path, Name: "test", Version: "1", Timeout: time.Second, Interval: 10 * time.Millisecond}
-	var all []osquerygo.OsqueryPlugin
+	var all []sockets.Plugin
 	for _, p := range plugins {
 		all = append(all, p)
 	}
