@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -155,9 +156,16 @@ func (db *DB) run(ctx context.Context, stmt *sqlite3.Stmt, newResult func() (Res
 		return err
 	}
 	cells := make([][]byte, n)
+	numbers := make([][]byte, n)
 	for ; more; more = stmt.Step() {
 		for i := range cells {
-			cells[i] = stmt.ColumnRawText(i)
+			// SQLite would allocate the text of a number.
+			if stmt.ColumnType(i) == sqlite3.INTEGER {
+				numbers[i] = strconv.AppendInt(numbers[i][:0], stmt.ColumnInt64(i), 10)
+				cells[i] = numbers[i]
+			} else {
+				cells[i] = stmt.ColumnRawText(i)
+			}
 		}
 		if err := result.Row(cells); err != nil {
 			return err

@@ -261,7 +261,9 @@ func (r *inetReader[T]) readProc(ctx context.Context, list *inetList, use *Usage
 		return false, err
 	}
 	defer file.Close()
-	for s, err := range r.proc(&timedReader{file, &use.Wait}, list) {
+	var s T // one for all, as it is handed on by its address
+	for next, err := range r.proc(&timedReader{file, &use.Wait}, list) {
+		s = next
 		if use.Sockets++; use.Sockets%256 == 0 && err == nil {
 			err = ctx.Err()
 		}

@@ -142,90 +142,123 @@ func (b *bound[R]) Query(r Request) Query {
 	return q
 }
 
-// batchSize is how many rows cross from the table's goroutine at once: the
-// switch between two coroutines costs as much as a cheap row.
-const batchSize = 64
+// batchSize is how many rows cross from the table's goroutine to the host's at
+// once. The first batches are smaller: LIMIT 1 should not wait for many rows.
+const batchSize = 256
 
+// Scan reads the rows in a goroutine of their own, one batch ahead of the host:
+// the kernel lists sockets while the host uses those before.
 func (b *bound[R]) Scan(ctx context.Context, q Query) Scan {
-	s := &scan[R]{table: b, at: -1}
-	var filters []func(*R) bool
-	for _, c := range b.Columns {
-		if f := c.filter(q); f != nil {
-			filters = append(filters, f)
-		}
-	}
-	s.next, s.stop = iter.Pull(func(yield func(int) bool) {
-		defer func() {
-			if p := recover(); p != nil {
-				s.err = fmt.Errorf("table %s: panic: %v", b.Name, p)
-			}
-		}()
-		n, seen := 0, 0
-		// The first batches are short: LIMIT 1 should not wait for 64 rows.
-		size := 1
-	rows:
-		for row, err := range b.Rows(ctx, q) {
-			if err != nil {
-				s.err = fmt.Errorf("table %s: %w", b.Name, err)
-				break
-			}
-			if seen++; seen%batchSize == 0 {
-				if err := ctx.Err(); err != nil {
-					s.err = fmt.Errorf("table %s: %w", b.Name, err)
-					return
-				}
-			}
-			s.batch[n] = row
-			for _, f := range filters {
-				if !f(&s.batch[n]) {
-					continue rows
-				}
-			}
-			if n++; n == size {
-				if !yield(n) {
-					return
-				}
-				n, size = 0, min(2*size, batchSize)
-			}
-		}
-		if n > 0 {
-			yield(n)
-		}
-	})
+	s := &scan[R]{table: b, full: make(chan []R), free: make(chan []R, 2)}
+	ctx, s.cancel = context.WithCancel(ctx)
+	go s.read(ctx, q)
 	return s
 }
 
 type scan[R any] struct {
-	table *bound[R]
-	next  func() (int, bool)
-	stop  func()
-	batch [batchSize]R
-	n, at int // rows in the batch, and the current one
-	err   error
+	table  *bound[R]
+	cancel context.CancelFunc
+	full   chan []R // batches, closed at the end
+	free   chan []R // those that may be filled again
+	failed error    // why full was closed; read after that
+	batch  []R
+	at     int // the row after the current one
+	err    error
+}
+
+// read is the table's goroutine.
+func (s *scan[R]) read(ctx context.Context, q Query) {
+	defer close(s.full)
+	defer func() {
+		if p := recover(); p != nil {
+			s.failed = fmt.Errorf("table %s: panic: %v", s.table.Name, p)
+		}
+	}()
+	var filters []func(*R) bool
+	for _, c := range s.table.Columns {
+		if f := c.filter(q); f != nil {
+			filters = append(filters, f)
+		}
+	}
+	size := 1
+	batch := make([]R, 0, size)
+	send := func() bool {
+		select {
+		case s.full <- batch:
+			return true
+		case <-ctx.Done():
+			s.failed = fmt.Errorf("table %s: %w", s.table.Name, ctx.Err())
+			return false
+		}
+	}
+	seen := 0
+rows:
+	for row, err := range s.table.Rows(ctx, q) {
+		if seen++; err == nil && seen%batchSize == 0 {
+			err = ctx.Err()
+		}
+		if err != nil {
+			s.failed = fmt.Errorf("table %s: %w", s.table.Name, err)
+			return // the rows of the last batch with it: part of an answer is none
+		}
+		batch = append(batch, row)
+		for _, f := range filters {
+			if !f(&batch[len(batch)-1]) {
+				batch = batch[:len(batch)-1]
+				continue rows
+			}
+		}
+		if len(batch) < size {
+			continue
+		}
+		if !send() {
+			return
+		}
+		size = min(4*size, batchSize)
+		select {
+		case batch = <-s.free:
+			batch = batch[:0]
+		default:
+			batch = make([]R, 0, size)
+		}
+	}
+	if len(batch) > 0 {
+		send()
+	}
 }
 
 func (s *scan[R]) Next() bool {
-	if s.at++; s.at < s.n {
+	if s.at < len(s.batch) {
+		s.at++
 		return true
 	}
-	n, ok := s.next()
-	if !ok || s.err != nil { // part of an answer is none
-		s.n = 0
+	if cap(s.batch) == batchSize {
+		select {
+		case s.free <- s.batch:
+		default:
+		}
+	}
+	batch, ok := <-s.full
+	if !ok {
+		s.batch, s.at = nil, 0
+		if s.err == nil {
+			s.err = s.failed
+		}
 		return false
 	}
-	s.n, s.at = n, 0
+	s.batch, s.at = batch, 1
 	return true
 }
 
 func (s *scan[R]) Cell(i int, c *Cell) {
 	defer s.guard()
 	c.Kind = Null
-	s.table.columns[i].set(&s.batch[s.at], c)
+	s.table.columns[i].set(&s.batch[s.at-1], c)
 }
 
 func (s *scan[R]) RowID() (id int64) {
 	defer s.guard()
-	return s.table.RowID(&s.batch[s.at]) & (1<<63 - 1)
+	return s.table.RowID(&s.batch[s.at-1]) & (1<<63 - 1)
 }
 
 // guard turns a panic in an accessor into the scan's error.
@@ -237,4 +270,8 @@ func (s *scan[R]) guard() {
 
 func (s *scan[R]) Err() error { return s.err }
 
-func (s *scan[R]) Close() { s.stop() }
+func (s *scan[R]) Close() {
+	s.cancel()
+	for range s.full {
+	}
+}
