@@ -49,7 +49,7 @@ func SocketSources(h *host.Host) schema.Any {
 				}),
 			schema.Opt("last_rows", "Sockets that the kernel handed over then, which may be more than the query's rows. NULL if it was not read yet.",
 				last(func(u *host.Usage) int64 { return u.Sockets })),
-			schema.Opt("last_wait_us", "Microseconds that the kernel took then. NULL if it was not read yet.",
+			schema.Opt("last_wait_us", "Microseconds that the kernel took then; tcp and tcp6 are often read together. NULL if it was not read yet.",
 				last(func(u *host.Usage) int64 { return u.Wait.Microseconds() })),
 			schema.Opt("last_interrupted", "1 if the kernel called its list inconsistent then, so that it was asked again or the query failed. NULL if it was not read yet.",
 				last(func(u *host.Usage) int64 {

@@ -330,13 +330,13 @@ func TestManyColumns(t *testing.T) {
 func TestStreams(t *testing.T) {
 	f := &fake{rows: 1_000_000}
 	db := open(t, []schema.Any{f.table()})
-	if rows := one(t, db, "SELECT n FROM t LIMIT 3"); len(rows) != 3 || f.made.Load() > 500 || f.ended.Load() != 1 {
+	if rows := one(t, db, "SELECT n FROM t LIMIT 3"); len(rows) != 3 || f.made.Load() > 6000 || f.ended.Load() != 1 {
 		t.Errorf("%d rows; the table made %d and ended %d times", len(rows), f.made.Load(), f.ended.Load())
 	}
 	// A result that wants no more ends the table, and its error comes back.
 	full := errors.New("full")
 	err := db.Run(t.Context(), "SELECT n FROM t", func() (sqlite.Result, error) { return &refusing{err: full}, nil })
-	if !errors.Is(err, full) || f.ended.Load() != 2 || f.made.Load() > 1000 {
+	if !errors.Is(err, full) || f.ended.Load() != 2 || f.made.Load() > 12000 {
 		t.Errorf("got %v; the table made %d and ended %d times", err, f.made.Load(), f.ended.Load())
 	}
 	if err := db.Run(t.Context(), "SELECT n FROM t", func() (sqlite.Result, error) { return nil, full }); !errors.Is(err, full) {

@@ -338,6 +338,12 @@ func TestRequest(t *testing.T) {
 		order.Uint16(b[72:]) != 8 || order.Uint16(b[74:]) != 1 || string(b[76:]) != "code" {
 		t.Errorf("%x", b)
 	}
+	r = Request{Protocol: sock.ProtoTCP, States: 1 << sock.Listen, Attributes: Info, Filter: []byte("code")}
+	b = r.Append(nil, order, 5)
+	if len(b) != 84 || order.Uint32(b) != 84 || order.Uint16(b[4:]) != 18 || order.Uint16(b[6:]) != 0x301 || b[16] != 0 || b[19] != 2 ||
+		order.Uint32(b[60:]) != 1<<32-1 || order.Uint32(b[68:]) != 1<<10 || order.Uint16(b[76:]) != 8 || string(b[80:]) != "code" {
+		t.Errorf("%x", b)
+	}
 	r = Request{Family: sock.INET, Protocol: sock.ProtoTCP, Local: netip.MustParseAddrPort("192.0.2.1:443"), Remote: netip.MustParseAddrPort("192.0.2.2:50000"), Interface: 3}
 	b = r.Append(nil, order, 5)
 	if len(b) != 72 || order.Uint16(b[6:]) != 1 || order.Uint16(b[24:]) != 443 || order.Uint16(b[26:]) != 50000 ||

@@ -131,22 +131,31 @@ type inetReader[T any] struct {
 	inet       func(*T) *sock.Inet
 	diag       func([]byte, *inetList, *T) error
 	proc       func(io.Reader, *inetList) iter.Seq2[T, error]
+	handed     [256]int64 // sockets that sock_diag handed over, by family
 }
 
 // sockets streams lists, one after the other.
 func (r *inetReader[T]) sockets(ctx context.Context, lists []inetList) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
+		var wanted []*inetList
 		for i := range lists {
-			if !r.filter.wantsList(&lists[i]) {
-				continue
+			if r.filter.wantsList(&lists[i]) {
+				wanted = append(wanted, &lists[i])
 			}
-			if more, err := r.list(ctx, &lists[i], yield); err != nil {
-				var none T
-				yield(none, err)
-				return
-			} else if !more {
-				return
+		}
+		more, err := true, errRefused
+		if len(wanted) == 2 && wanted[0].protocol == sock.ProtoTCP {
+			more, err = r.bothFamilies(ctx, wanted, yield)
+		}
+		if errors.Is(err, errRefused) {
+			err = nil
+			for i := 0; i < len(wanted) && more && err == nil; i++ {
+				more, err = r.list(ctx, wanted[i], yield)
 			}
+		}
+		if err != nil {
+			var none T
+			yield(none, err)
 		}
 	}
 }
@@ -171,6 +180,29 @@ func (r *inetReader[T]) list(ctx context.Context, list *inetList, yield func(T, 
 	return r.readProc(ctx, list, &use, yield)
 }
 
+// bothFamilies hands over the TCP sockets of two lists from one dump, or fails
+// with errRefused.
+func (r *inetReader[T]) bothFamilies(ctx context.Context, lists []*inetList, yield func(T, error) bool) (more bool, err error) {
+	both := *lists[0]
+	both.family = sockdiag.AnyFamily
+	if r.host.whyNotDiag(&both) != "" {
+		return true, errRefused
+	}
+	use := Usage{Source: SockDiag}
+	more, err = r.askDiag(ctx, &both, &use, yield)
+	if errors.Is(err, errRefused) {
+		return true, err
+	}
+	for _, list := range lists {
+		use.Sockets = r.handed[list.family]
+		r.host.note(list, use)
+	}
+	if err != nil {
+		err = fmt.Errorf("sock_diag of tcp and tcp6: %w", err)
+	}
+	return more, err
+}
+
 // maxLookUps bounds the look-ups in place of a dump.
 const maxLookUps = 64
 
@@ -180,7 +212,9 @@ func (r *inetReader[T]) askDiag(ctx context.Context, list *inetList, use *Usage,
 		if err := r.diag(payload, list, &s); err != nil {
 			return false, err
 		}
-		if !r.filter.wants(r.inet(&s)) {
+		i := r.inet(&s)
+		r.handed[i.Family]++
+		if !r.filter.wants(i) {
 			return true, nil
 		}
 		return yield(s, nil), nil

@@ -252,7 +252,7 @@ func TestScanEndsWithItsContext(t *testing.T) {
 			cancel()
 		}
 	}
-	if !errors.Is(s.Err(), context.Canceled) || n > 1000+3*batchSize || !stopped {
+	if !errors.Is(s.Err(), context.Canceled) || n > 1000+(ahead+3)*batchSize || !stopped {
 		t.Errorf("%d rows and then %v; the table has ended: %v", n, s.Err(), stopped)
 	}
 	s.Close()
@@ -266,7 +266,7 @@ func TestScanIsLazy(t *testing.T) {
 	table := table(func(context.Context, Query) iter.Seq2[row, error] {
 		return func(yield func(row, error) bool) {
 			defer func() { ended = true }()
-			for i := range 1000 {
+			for i := range 100_000 {
 				made.Add(1)
 				if !yield(row{id: int64(i)}, nil) {
 					return
@@ -275,7 +275,7 @@ func TestScanIsLazy(t *testing.T) {
 		}
 	})
 	s := table.Scan(t.Context(), table.Query(Request{}))
-	if !s.Next() || made.Load() > 10 {
+	if !s.Next() || made.Load() > 6000 {
 		t.Errorf("%d rows were made for the first", made.Load())
 	}
 	s.Close()

@@ -144,12 +144,15 @@ func (b *bound[R]) Query(r Request) Query {
 
 // batchSize is how many rows cross from the table's goroutine to the host's at
 // once. The first batches are smaller: LIMIT 1 should not wait for many rows.
-const batchSize = 256
+const batchSize = 512
 
-// Scan reads the rows in a goroutine of their own, one batch ahead of the host:
-// the kernel lists sockets while the host uses those before.
+// ahead is how many batches may wait for the host.
+const ahead = 8
+
+// Scan reads the rows in a goroutine of their own, some ahead of the host: the
+// kernel lists sockets while the host uses those before.
 func (b *bound[R]) Scan(ctx context.Context, q Query) Scan {
-	s := &scan[R]{table: b, full: make(chan []R), free: make(chan []R, 2)}
+	s := &scan[R]{table: b, full: make(chan []R, ahead), free: make(chan []R, ahead+2)}
 	ctx, s.cancel = context.WithCancel(ctx)
 	go s.read(ctx, q)
 	return s
