@@ -5,11 +5,12 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 GO      ?= go
 FUZZTIME ?= 30s
 BENCHTIME ?= 1s
+SOCKETS ?= 100000
 
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test race integration lint fuzz bench schema clean
+.PHONY: help build run test race integration lint fuzz bench benchmarks schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,13 +45,17 @@ fuzz: ## run every fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
-bench: ## run the Go benchmarks
+bench: build ## compare with netstat and ss on a host with SOCKETS (100000) TCP sockets (needs root)
+	@$(GO) build -o bin/bench ./integration/bench
+	@bin/bench --sockets $(SOCKETS)
+
+benchmarks: ## run the Go benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
 schema: build ## print the tables' documents from their declarations
 	bin/sockets.ext schema --markdown > tables/README.md
 	bin/sockets.ext schema --json > tables/schema.json
-	bin/sockets.ext schema --list | sed -i -e '/^<!-- tables -->/,/^<!-- end of tables -->/{//!d}' -e '/^<!-- tables -->/r /dev/stdin' README.md
+	bin/sockets.ext schema --index | sed -i -e '/^<!-- tables -->/,/^<!-- end of tables -->/{//!d}' -e '/^<!-- tables -->/r /dev/stdin' README.md
 
 clean: ## remove what was built
 	rm -rf bin

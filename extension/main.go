@@ -4,17 +4,51 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 // version is set by the Makefile.
 var version = "unknown"
 
+// endTimeout bounds the end that a signal asks for: serving osquery may still
+// have calls to answer, and a reader of our output may have stopped reading.
+const endTimeout = 10 * time.Second
+
+// signalled is why a context ended: by a signal.
+type signalled struct{ syscall.Signal }
+
+func (s signalled) Error() string { return s.Signal.String() }
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	stop()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr) }()
+
+	var code int
+	select {
+	case code = <-ended:
+	case s := <-signals:
+		signal.Reset() // a second signal ends us at once
+		cancel(signalled{s.(syscall.Signal)})
+		select {
+		case code = <-ended:
+		case <-time.After(endTimeout):
+			code = exitFailed
+		}
+	}
+	// To end by the signal, and not by an exit code, also ends the shell's
+	// loop around us.
+	var by signalled
+	if code == exitFailed && errors.As(context.Cause(ctx), &by) {
+		signal.Reset()
+		syscall.Kill(os.Getpid(), by.Signal)
+		time.Sleep(time.Second) // it comes at once
+	}
 	os.Exit(code)
 }

@@ -61,6 +61,7 @@ func TestExitCodes(t *testing.T) {
 		stderr string // "" for none
 	}{
 		{"no rows", []string{"query", "SELECT 1 WHERE 0"}, 0, ""},
+		{"a comment behind --", []string{"query", "--", "-- a comment\nSELECT 1"}, 0, ""},
 		{"several statements", []string{"query", "SELECT 1; SELECT 2"}, 0, ""},
 		{"version", []string{"--version"}, 0, ""},
 		{"help", []string{"--help"}, 0, ""},
@@ -88,6 +89,13 @@ func TestExitCodes(t *testing.T) {
 		{"SQL without quotes", []string{"query", "SELECT", "1"}, 2, "in quotes"},
 		{"two modes", []string{"query", "--json", "--csv", "SELECT 1"}, 2, "json"},
 		{"separator of csv", []string{"query", "--csv", "--separator", "\n", "SELECT 1"}, 2, "separated"},
+		{"separator of json", []string{"query", "--json", "--separator", ";", "SELECT 1"}, 2, "--csv and --list"},
+		{"empty separator", []string{"query", "--csv", "--separator", "", "SELECT 1"}, 2, "must not be empty"},
+		{"empty services", []string{"query", "--services", "", "SELECT 1"}, 2, "--services is empty"},
+		{"empty proc", []string{"query", "--proc=", "SELECT 1"}, 2, "--proc is empty"},
+		{"a comment first", []string{"query", "-- a comment\nSELECT 1"}, 2, "behind a -- of its own"},
+		{"one dash", []string{"query", "-json", "SELECT 1"}, 2, "two dashes"},
+		{"dot command", []string{"query", ".tables"}, 1, "sockets.ext schema"},
 		{"header", []string{"query", "--header=maybe", "SELECT 1"}, 2, "header"},
 		{"schema of no table", []string{"schema", "nosuch"}, 2, "no such table: nosuch (there are socket_sources, tcp_sockets,"},
 		{"schema of two", []string{"schema", "a", "b"}, 2, "accepts at most 1 arg"},
@@ -166,7 +174,7 @@ func TestSchema(t *testing.T) {
 			}
 		}
 	}
-	for _, flag := range []string{"--markdown", "--list"} {
+	for _, flag := range []string{"--markdown", "--index"} {
 		if code, stdout, _ := sockets(t, "", "schema", flag); code != 0 || !strings.Contains(stdout, "`tcp_sockets`") && !strings.Contains(stdout, "## tcp_sockets") {
 			t.Errorf("%s: exit code %d\n%s", flag, code, stdout)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,28 @@ import (
 
 // maxSQL bounds the statements that are read from standard input, in bytes.
 const maxSQL = 16 << 20
+
+// readSQL reads all of standard input, unless the context ends before.
+func readSQL(ctx context.Context, r io.Reader) (string, error) {
+	type input struct {
+		text []byte
+		err  error
+	}
+	read := make(chan input, 1)
+	go func() {
+		text, err := io.ReadAll(io.LimitReader(r, maxSQL+1))
+		read <- input{text, err}
+	}()
+	select {
+	case in := <-read:
+		if in.err == nil && len(in.text) > maxSQL {
+			in.err = fmt.Errorf("more than %d bytes of SQL", maxSQL)
+		}
+		return string(in.text), in.err
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}
 
 // newQuery is the command that answers SQL without osquery.
 func newQuery(o *options) *cobra.Command {
@@ -43,14 +66,10 @@ query failed and 2 for bad usage.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			sql := args[0]
 			if sql == "-" {
-				text, err := io.ReadAll(io.LimitReader(c.InOrStdin(), maxSQL+1))
-				if err != nil {
+				var err error
+				if sql, err = readSQL(c.Context(), c.InOrStdin()); err != nil {
 					return failed(fmt.Errorf("standard input: %w", err))
 				}
-				if len(text) > maxSQL {
-					return failed(fmt.Errorf("standard input: more than %d bytes of SQL", maxSQL))
-				}
-				sql = string(text)
 			}
 			if strings.TrimSpace(sql) == "" {
 				return errors.New("the SQL is empty")
@@ -60,6 +79,9 @@ query failed and 2 for bad usage.`,
 				if *chosen {
 					mode = name
 				}
+			}
+			if f := c.Flag("separator"); f.Changed && (format.Separator == "" || mode != "csv" && mode != "list") {
+				return errors.New("--separator is for --csv and --list, and must not be empty")
 			}
 			// Bad options are to be found before the query runs.
 			if _, err := rowfmt.New(mode, io.Discard, format); err != nil {
@@ -86,7 +108,7 @@ query failed and 2 for bad usage.`,
 		modes[mode] = c.Flags().Bool(mode, false, usage[mode])
 	}
 	c.MarkFlagsMutuallyExclusive(rowfmt.Modes()...)
-	c.Flags().BoolVar(&format.Header, "header", true, "print the names of the columns")
+	c.Flags().BoolVar(&format.Header, "header", true, "print the names of the columns, in pretty, csv and list")
 	c.Flags().StringVar(&format.Separator, "separator", "", "separator of csv and list")
 	c.Flags().SortFlags = false
 	return c

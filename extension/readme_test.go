@@ -95,7 +95,7 @@ func TestPrintedDocumentsAreUpToDate(t *testing.T) {
 			t.Errorf("%s is out of date: make schema", path)
 		}
 	}
-	_, list, _ := sockets(t, "", "schema", "--list")
+	_, list, _ := sockets(t, "", "schema", "--index")
 	if want := "<!-- tables -->\n" + list + "<!-- end of tables -->\n"; !strings.Contains(read(t, "../README.md"), want) {
 		t.Error("the README's list of tables is out of date: make schema")
 	}

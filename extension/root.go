@@ -68,6 +68,7 @@ func newRoot() *cobra.Command {
 	var serve struct {
 		socket            string
 		timeout, interval uint
+		maxResponse       uint
 	}
 	root := &cobra.Command{
 		Use:   "sockets.ext",
@@ -76,7 +77,7 @@ func newRoot() *cobra.Command {
 this program with --socket, and without osquery by the commands below.`,
 		Example: `  sockets.ext query "SELECT * FROM tcp_sockets WHERE state = 'LISTEN'"
   sockets.ext schema tcp_sockets
-  osqueryi --extension /usr/lib/osquery/sockets.ext --extensions_require=sockets`,
+  osqueryi --extension /usr/lib/osquery/extensions/sockets.ext --extensions_require=sockets`,
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -96,10 +97,15 @@ this program with --socket, and without osquery by the commands below.`,
 			if serve.interval == 0 || serve.timeout == 0 {
 				return errors.New("--interval and --timeout are seconds, at least 1")
 			}
+			if serve.maxResponse == 0 || serve.maxResponse > schema.MaxResponse>>20 {
+				return fmt.Errorf("--max-response is from 1 to %d MiB, what osquery takes", schema.MaxResponse>>20)
+			}
 			log := o.log(c.ErrOrStderr())
 			var plugins []osquery.Plugin
 			for _, t := range tables.All(o.host(log)) {
-				plugins = append(plugins, schema.NewPlugin(t))
+				p := schema.NewPlugin(t)
+				p.MaxResponse = int(serve.maxResponse) << 20
+				plugins = append(plugins, p)
 			}
 			return failed(osquery.Serve(c.Context(), osquery.Options{
 				Socket: serve.socket, Name: "sockets", Version: version,
@@ -109,11 +115,31 @@ this program with --socket, and without osquery by the commands below.`,
 			}, plugins...))
 		},
 	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		text := err.Error()
+		flag, unknown := strings.CutPrefix(text, "unknown flag: --")
+		switch {
+		case unknown && strings.ContainsAny(flag, " \n"), strings.HasPrefix(text, "bad flag syntax: --"):
+			return errors.New("SQL that begins with -- goes behind a -- of its own: sockets.ext query -- \"-- a comment …\"")
+		case strings.HasPrefix(text, "unknown shorthand flag"):
+			return fmt.Errorf("%w (flags have two dashes)", err)
+		}
+		return err
+	})
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		for _, name := range []string{"proc", "services"} {
+			if f := c.Flag(name); f.Changed && f.Value.String() == "" {
+				return fmt.Errorf("--%s is empty", name)
+			}
+		}
+		return nil
+	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetVersionTemplate("sockets.ext {{.Version}}\n")
 	root.Flags().StringVar(&serve.socket, "socket", "", "serve the osquery whose extension socket this is")
 	root.Flags().UintVar(&serve.timeout, "timeout", 3, "seconds to wait for osquery's socket and answers")
 	root.Flags().UintVar(&serve.interval, "interval", 3, "seconds between two looks at whether osquery is there")
+	root.Flags().UintVar(&serve.maxResponse, "max-response", schema.MaxResponse>>20, "MiB of an answer to osquery, above which the query fails")
 	every := root.PersistentFlags()
 	every.BoolVar(&o.verbose, "verbose", false, "say on standard error what happens")
 	every.StringVar(&o.proc, "proc", "", "proc filesystem to read, or a saved copy of one (default "+host.DefaultProc+")")

@@ -15,7 +15,7 @@ import (
 
 // newSchema is the command that describes the tables.
 func newSchema() *cobra.Command {
-	var asJSON, asMarkdown, asList bool
+	var asJSON, asMarkdown, asIndex bool
 	c := &cobra.Command{
 		Use:   "schema [TABLE]",
 		Short: "Describe the tables: columns, types, examples",
@@ -40,15 +40,15 @@ func newSchema() *cobra.Command {
 				print = schemadoc.JSON
 			case asMarkdown:
 				print = schemadoc.Markdown
-			case asList:
-				print = schemadoc.List
+			case asIndex:
+				print = schemadoc.Index
 			}
 			return failed(print(c.OutOrStdout(), specs))
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON, in the shape of osquery's schema files")
 	c.Flags().BoolVar(&asMarkdown, "markdown", false, "as a page of Markdown")
-	c.Flags().BoolVar(&asList, "list", false, "as a Markdown table of the tables, one a line")
-	c.MarkFlagsMutuallyExclusive("json", "markdown", "list")
+	c.Flags().BoolVar(&asIndex, "index", false, "as a Markdown table of the tables, one a line")
+	c.MarkFlagsMutuallyExclusive("json", "markdown", "index")
 	return c
 }

@@ -18,11 +18,14 @@ type LineError struct {
 
 // Error says which line was wrong, how, and shows it.
 func (e *LineError) Error() string {
+	if e.Text == "" {
+		return fmt.Sprintf("line %d: %s", e.Line, e.Reason)
+	}
 	return fmt.Sprintf("line %d: %s: %q", e.Line, e.Reason, e.Text)
 }
 
 // maxErrorText keeps error messages readable.
-const maxErrorText = 120
+const maxErrorText = 80
 
 // NewLineError makes a LineError, cutting text to a readable length.
 func NewLineError(line int, text []byte, reason string) *LineError {

@@ -62,8 +62,8 @@ func Markdown(w io.Writer, specs []*schema.Spec) error {
 	return p.err
 }
 
-// List prints a Markdown table of the tables, one a line.
-func List(w io.Writer, specs []*schema.Spec) error {
+// Index prints a Markdown table of the tables, one a line.
+func Index(w io.Writer, specs []*schema.Spec) error {
 	p := printer{w: w}
 	p.printf("| table | |\n|---|---|\n")
 	for _, s := range specs {

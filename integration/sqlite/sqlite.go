@@ -144,8 +144,10 @@ func (db *DB) run(ctx context.Context, stmt *sqlite3.Stmt, newResult func() (Res
 		return err
 	}
 	names := make([]string, n)
+	texts := make([]bool, n) // columns of tables that have no numbers
 	for i := range names {
 		names[i] = stmt.ColumnName(i)
+		texts[i] = stmt.ColumnDeclType(i) == string(schema.Text)
 	}
 	// Without a first row there may be no answer at all, but an error.
 	more := stmt.Step()
@@ -160,7 +162,7 @@ func (db *DB) run(ctx context.Context, stmt *sqlite3.Stmt, newResult func() (Res
 	for ; more; more = stmt.Step() {
 		for i := range cells {
 			// SQLite would allocate the text of a number.
-			if stmt.ColumnType(i) == sqlite3.INTEGER {
+			if !texts[i] && stmt.ColumnType(i) == sqlite3.INTEGER {
 				numbers[i] = strconv.AppendInt(numbers[i][:0], stmt.ColumnInt64(i), 10)
 				cells[i] = numbers[i]
 			} else {
@@ -189,7 +191,7 @@ func (db *DB) explain(ctx context.Context, err error) error {
 		return db.tableErr
 	}
 	if db.denied {
-		return errors.New("not allowed: the tables can only be read, and nothing but them; to see their columns use PRAGMA table_info(NAME)")
+		return errors.New("not allowed: this database can only be read, so no writes, no ATTACH, no transactions, and of PRAGMA only table_info(NAME) and the like")
 	}
 	text := strings.TrimPrefix(err.Error(), "sqlite3: ")
 	text = strings.TrimPrefix(text, "SQL logic error: ")
@@ -198,6 +200,9 @@ func (db *DB) explain(ctx context.Context, err error) error {
 	}
 	if strings.HasPrefix(text, "no such column: ") {
 		return fmt.Errorf("%s (PRAGMA table_info(NAME) lists a table's columns, PRAGMA table_xinfo(NAME) also the hidden ones)", text)
+	}
+	if text == `near ".": syntax error` {
+		return fmt.Errorf("%s (there are no dot commands; sockets.ext schema shows the tables)", text)
 	}
 	return errors.New(text)
 }

@@ -32,7 +32,7 @@ const msPerTick = 10
 // /proc/net/tcp6. The addresses in it are printed as words of the host's byte
 // order. Errors are of type [*parser.LineError], or the reader's own.
 func TCP(r io.Reader, family sock.Family, order binary.ByteOrder) iter.Seq2[sock.TCP, error] {
-	return list(r, order, func(f *fields) (s sock.TCP) {
+	return list(r, order, false, func(f *fields) (s sock.TCP) {
 		s.Inet = f.inet(family, sock.ProtoTCP, &s.Timer, &s.TimerExpires, &s.Retransmits, &s.Probes)
 		// A closed connection in FIN_WAIT2 is told by its timer only.
 		if s.Timer == sock.TimerTimeWait || s.State == sock.SynRecv || s.State == sock.NewSynRecv {
@@ -48,7 +48,7 @@ func TCP(r io.Reader, family sock.Family, order binary.ByteOrder) iter.Seq2[sock
 // UDP streams the sockets of /proc/net/udp, udplite and their IPv6 siblings.
 // See [TCP] for byte order and errors.
 func UDP(r io.Reader, family sock.Family, protocol sock.Protocol, order binary.ByteOrder) iter.Seq2[sock.UDP, error] {
-	return list(r, order, func(f *fields) (s sock.UDP) {
+	return list(r, order, true, func(f *fields) (s sock.UDP) {
 		var timer sock.Timer
 		var skip uint32
 		s.Inet = f.inet(family, protocol, &timer, &skip, &skip, &skip)
@@ -59,7 +59,9 @@ func UDP(r io.Reader, family sock.Family, protocol sock.Protocol, order binary.B
 	})
 }
 
-func list[T any](r io.Reader, order binary.ByteOrder, decode func(*fields) T) iter.Seq2[T, error] {
+// list decodes a file whose header names a column of drops, or not: that is how
+// the lists of UDP differ from those of TCP.
+func list[T any](r io.Reader, order binary.ByteOrder, drops bool, decode func(*fields) T) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
 		fail := func(l parser.Line, reason string) {
@@ -79,8 +81,9 @@ func list[T any](r io.Reader, order binary.ByteOrder, decode func(*fields) T) it
 				fail(line, "the line is too long for a socket")
 				return
 			case !header:
-				if header = bytes.HasPrefix(bytes.TrimLeft(line.Text, " "), []byte("sl ")); !header {
-					fail(line, "expected the header of a /proc/net socket list")
+				header = bytes.HasPrefix(bytes.TrimLeft(line.Text, " "), []byte("sl "))
+				if !header || bytes.Contains(line.Text, []byte(" drops")) != drops {
+					fail(line, "expected the header of another /proc/net list")
 					return
 				}
 				continue

@@ -114,6 +114,7 @@ func TestDamage(t *testing.T) {
 	}{
 		"empty":          {"", 1, "header"},
 		"no header":      {good, 1, "header"},
+		"a list of UDP":  {strings.Replace(header, "inode", "inode ref pointer drops", 1) + good, 1, "header of another"},
 		"another file":   {"Inter-|   Receive\n face |bytes\n", 1, "header"},
 		"cut":            {header + good + good[:80], 3, "middle of a line"},
 		"cut in inode":   {header + good + strings.TrimSuffix(good, "2 1\n"), 3, "middle of a line"},
@@ -151,7 +152,7 @@ func FuzzTCP(f *testing.F) {
 }
 
 func FuzzUDP(f *testing.F) {
-	f.Add([]byte(header + " 1234: 00000000:0035 00000000:0000 07 00000000:00000100 00:00000000 00000000   101        0 99 2 0000000000000000 17\n"))
+	f.Add([]byte(strings.Replace(header, "inode", "inode ref pointer drops", 1) + " 1234: 00000000:0035 00000000:0000 07 00000000:00000100 00:00000000 00000000   101        0 99 2 0000000000000000 17\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got, err := collect(UDP(bytes.NewReader(data), sock.INET, sock.ProtoUDP, binary.LittleEndian))
 		checkWhole(t, data, len(got), err)

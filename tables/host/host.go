@@ -87,11 +87,17 @@ func (h *Host) netDir() (string, error) {
 		if info, err := os.Lstat(dir); err == nil && info.Mode()&fs.ModeSymlink != 0 {
 			return "", fmt.Errorf("%s is a proc filesystem in which this user does not see process 1, which stands for the host", h.proc)
 		}
-		if _, err := os.Stat(filepath.Join(dir, "tcp")); err == nil {
-			return dir, nil
-		} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
-			return "", err
+		for _, lists := range [][]inetList{tcpLists, udpLists} {
+			for i := range lists {
+				_, err := os.Stat(filepath.Join(dir, lists[i].name))
+				if err == nil {
+					return dir, nil
+				}
+				if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+					return "", err
+				}
+			}
 		}
 	}
-	return "", fmt.Errorf("%s is no proc filesystem nor a copy of one: it has neither 1/net/tcp nor net/tcp", h.proc)
+	return "", fmt.Errorf("%s is no proc filesystem nor a copy of one: neither 1/net nor net has a list of sockets, such as tcp", h.proc)
 }

@@ -34,6 +34,12 @@ func write(t testing.TB, files map[string]string) string {
 	return root
 }
 
+// write1 makes one file and returns its path.
+func write1(t testing.TB, content string) string {
+	t.Helper()
+	return filepath.Join(write(t, map[string]string{"file": content}), "file")
+}
+
 const (
 	header = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 	line   = "   0: 0100007F:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4242 1 0000000000000000 100 0 0 10 0\n"
@@ -62,6 +68,7 @@ func TestProcRoots(t *testing.T) {
 		{"no IPv6", map[string]string{"net/tcp": header + line}, 1, ""},
 		{"a file where a directory should be", map[string]string{"1": "", "net/tcp": header}, 0, ""},
 		{"no proc", map[string]string{"etc/passwd": ""}, 0, "no proc filesystem"},
+		{"only UDP", map[string]string{"net/udp": ""}, 0, "net/tcp: no such file"},
 		{"cut off", map[string]string{"net/tcp": header + line + line[:60]}, 1, "net/tcp: line 3"},
 		{"empty", map[string]string{"net/tcp": ""}, 0, "net/tcp: line 1"},
 		{"damaged", map[string]string{"net/tcp": header + "garbage\n"}, 0, "net/tcp: line 2"},
@@ -174,6 +181,9 @@ func TestServicesFile(t *testing.T) {
 		if n, err := drain(h.Services(t.Context())); n != want || err != nil {
 			t.Errorf("%s: %d entries, %v; want %d", name, n, err, want)
 		}
+	}
+	if _, err := drain(host.New(host.Options{Services: write1(t, "\x7fELF\n\x01\x02\n")}).Services(t.Context())); err == nil || !strings.Contains(err.Error(), "none of its 2 lines") {
+		t.Errorf("a file that is no list of services gave %v", err)
 	}
 	for _, name := range []string{filepath.Join(dir, "missing"), dir} {
 		h := host.New(host.Options{Services: name})

@@ -287,9 +287,10 @@ func (r *inetReader[T]) readProc(ctx context.Context, list *inetList, use *Usage
 	file, err := open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if !list.must {
+			r.host.log.Debug("no such list: taken for empty", "file", path)
 			return true, nil
 		}
-		return false, fmt.Errorf("%w: is the proc filesystem mounted there?", err)
+		return false, fmt.Errorf("%w: is the proc filesystem mounted, or copied, there?", err)
 	}
 	if err != nil {
 		return false, err

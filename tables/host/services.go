@@ -24,7 +24,9 @@ func (h *Host) Services(ctx context.Context) iter.Seq2[services.Entry, error] {
 			return
 		}
 		defer file.Close()
+		malformed := 0
 		skipped := func(e *parser.LineError) {
+			malformed++
 			h.log.Debug("services: a malformed line was skipped", "file", h.services, "error", e)
 		}
 		n := 0
@@ -39,6 +41,9 @@ func (h *Host) Services(ctx context.Context) iter.Seq2[services.Entry, error] {
 			if !yield(e, nil) {
 				return
 			}
+		}
+		if n == 0 && malformed > 0 {
+			yield(services.Entry{}, fmt.Errorf("%s is no list of services: none of its %d lines is understood", h.services, malformed))
 		}
 	}
 }
