@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +16,8 @@ import (
 // outer side. When its scans have taken longer than snapshotAfter in one
 // statement its rows are kept until the end of the statement, with an index on
 // the columns that must equal something: at worst the statement takes as long
-// again as one whole scan.
+// again as one whole scan. What all scans asked for alike, such as a state,
+// narrows the snapshot.
 const (
 	snapshotAfter = 20 * time.Millisecond
 	// maxSnapshot is the memory, in bytes, of the largest snapshot.
@@ -34,6 +36,19 @@ type repeated struct {
 	spent    time.Duration
 	snapshot *snapshot
 	tooLarge bool
+	// same are the constraints of the terms that were the same in every scan,
+	// and nothing for the others.
+	same [][]schema.Constraint
+}
+
+// compare notes what another scan asks for differently. A snapshot that was
+// narrowed by that is dropped.
+func (k *repeated) compare(terms [][]schema.Constraint) {
+	for i, t := range terms {
+		if len(k.same[i]) > 0 && !slices.Equal(t, k.same[i]) {
+			k.same[i], k.snapshot = nil, nil
+		}
+	}
 }
 
 // snapshot is the rows of a table, cut to the used columns.

@@ -47,10 +47,12 @@ type vtab struct {
 	table schema.Any
 }
 
-// The sizes that SQLite plans with. A scan costs much more than a row, so that
-// of two tables in a join the one that is narrowed more is the outer one.
+// The sizes that SQLite plans with. A constraint on a pushed column spares the
+// kernel's work for the rows that it excludes, one on another column does not.
+// A scan costs much more than a row, so that of two tables in a join the one
+// that is narrowed more is the outer one.
 const (
-	scanCost     = 10_000
+	scanCost     = 1_000
 	tableRows    = 10_000
 	equalKeeps   = 100 // one row of so many
 	compareKeeps = 3
@@ -61,7 +63,7 @@ const (
 func (t *vtab) BestIndex(index *sqlite3.IndexInfo) error {
 	var p plan
 	columns := t.table.Spec().Columns
-	rows := tableRows
+	rows, read := tableRows, tableRows
 	for i, k := range index.Constraint {
 		op := schema.Op(k.Op)
 		if !k.Usable || k.Column < 0 || !op.Known() {
@@ -77,6 +79,9 @@ func (t *vtab) BestIndex(index *sqlite3.IndexInfo) error {
 			term.in = index.In(i, 1)
 		}
 		rows = max(rows/keeps, 1)
+		if columns[k.Column].Pushed {
+			read = max(read/keeps, 1)
+		}
 		p.terms = append(p.terms, term)
 		index.ConstraintUsage[i].ArgvIndex = len(p.terms)
 	}
@@ -88,7 +93,7 @@ func (t *vtab) BestIndex(index *sqlite3.IndexInfo) error {
 	}
 	index.IdxStr = p.String()
 	index.EstimatedRows = int64(rows)
-	index.EstimatedCost = float64(scanCost + rows)
+	index.EstimatedCost = float64(scanCost + read)
 	return nil
 }
 
@@ -187,62 +192,77 @@ func (c *cursor) Filter(_ int, planText string, args ...sqlite3.Value) error {
 		}
 		c.plan, c.planText = p, planText
 	}
-	columns := c.table.Spec().Columns
-	var r schema.Request
-	for _, i := range c.plan.used {
-		r.Used = append(r.Used, columns[i].Name)
+	terms := make([][]schema.Constraint, len(c.plan.terms))
+	for i, t := range c.plan.terms {
+		var err error
+		if terms[i], err = constraints(&c.table.Spec().Columns[t.column], t, args[i]); err != nil {
+			return c.fail(err)
+		}
 	}
-	if err := c.repeat(r); err != nil {
+	if err := c.repeat(terms); err != nil {
 		return c.fail(err)
 	}
 	if c.snapshot = c.kind.snapshot; c.snapshot != nil {
-		c.rows = c.snapshot.find(columns, &c.plan, args)
+		c.rows = c.snapshot.find(c.table.Spec().Columns, &c.plan, args)
 		c.eof = len(c.rows) == 0
 		return nil
 	}
-	for i, t := range c.plan.terms {
-		if !t.in {
-			r.Constraints = constrain(r.Constraints, &columns[t.column], t.op, args[i])
-			continue
-		}
-		var in []schema.Constraint
-		n := 0
-		v, err := args[i].InFirst()
-		for ; err == nil; v, err = args[i].InNext() {
-			if v.Type() != sqlite3.NULL { // nothing equals NULL
-				in = constrain(in, &columns[t.column], t.op, v)
-				n++
-			}
-		}
-		if !errors.Is(err, endOfList) {
-			return c.fail(err)
-		}
-		// A value that does not translate widens the list to any.
-		if len(in) == n {
-			r.Constraints = append(r.Constraints, in...)
-		}
-	}
 	c.began = time.Now()
-	c.scan = c.table.Scan(c.db.conn.GetInterrupt(), c.table.Query(r))
+	c.scan = c.begin(terms)
 	return c.Next()
+}
+
+// begin begins a scan of the used columns with constraints.
+func (c *cursor) begin(terms [][]schema.Constraint) schema.Scan {
+	var r schema.Request
+	for _, i := range c.plan.used {
+		r.Used = append(r.Used, c.table.Spec().Columns[i].Name)
+	}
+	for _, t := range terms {
+		r.Constraints = append(r.Constraints, t...)
+	}
+	return c.table.Scan(c.db.conn.GetInterrupt(), c.table.Query(r))
 }
 
 // repeat notes another scan of its kind, and takes a snapshot when those have
 // become too many.
-func (c *cursor) repeat(whole schema.Request) (err error) {
+func (c *cursor) repeat(terms [][]schema.Constraint) (err error) {
 	kind := scanKind{c.vtab, c.planText}
 	c.kind = c.db.repeated[kind]
 	if c.kind == nil {
-		c.kind = &repeated{}
+		c.kind = &repeated{same: terms}
 		c.db.repeated[kind] = c.kind
 	}
 	k := c.kind
+	k.compare(terms)
 	if k.scans++; k.scans > 2 && k.spent > c.db.snapshotAfter && k.snapshot == nil && !k.tooLarge {
-		scan := c.table.Scan(c.db.conn.GetInterrupt(), c.table.Query(whole))
-		k.snapshot, err = takeSnapshot(scan, c.table.Spec().Columns, &c.plan)
+		k.snapshot, err = takeSnapshot(c.begin(k.same), c.table.Spec().Columns, &c.plan)
 		k.tooLarge = k.snapshot == nil
 	}
 	return err
+}
+
+// constraints translates a term; nil is any value.
+func constraints(c *schema.ColumnInfo, t term, arg sqlite3.Value) ([]schema.Constraint, error) {
+	if !t.in {
+		return constrain(nil, c, t.op, arg), nil
+	}
+	var in []schema.Constraint
+	n := 0
+	v, err := arg.InFirst()
+	for ; err == nil; v, err = arg.InNext() {
+		if v.Type() != sqlite3.NULL { // nothing equals NULL
+			in = constrain(in, c, t.op, v)
+			n++
+		}
+	}
+	if !errors.Is(err, endOfList) {
+		return nil, err
+	}
+	if len(in) < n {
+		return nil, nil // a value that does not translate widens the list
+	}
+	return in, nil
 }
 
 // constrain adds the constraint if its value is one that our tables compare
