@@ -145,7 +145,7 @@ func (s *snapshot) load(row int32, column int, cell *schema.Cell) {
 	case schema.Float:
 		cell.Float = math.Float64frombits(uint64(c.value))
 	case schema.Bytes:
-		cell.Bytes = append(cell.Bytes[:0], s.text[c.value:c.value+int64(c.length)]...)
+		cell.Bytes = s.text[c.value : c.value+int64(c.length)]
 	}
 }
 

@@ -3,13 +3,11 @@ package host
 import (
 	"os/user"
 	"strconv"
-	"sync"
 )
 
-// Usernames looks up the names of users, each once. It is for one query, so
-// that the next query sees a changed user.
+// Usernames looks up the names of users, each once. It is for one query in
+// one goroutine, so that the next query sees a changed user.
 type Usernames struct {
-	mu   sync.Mutex
 	seen map[uint32]string
 }
 
@@ -19,8 +17,6 @@ func (h *Host) Usernames() *Usernames { return &Usernames{seen: make(map[uint32]
 // Name returns the name of the user with that number in this machine's user
 // database, or "" if it has none.
 func (u *Usernames) Name(uid uint32) string {
-	u.mu.Lock()
-	defer u.mu.Unlock()
 	name, ok := u.seen[uid]
 	if !ok {
 		if found, err := user.LookupId(strconv.FormatUint(uint64(uid), 10)); err == nil {

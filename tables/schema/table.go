@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 )
 
 // Table declares a table with rows of type R.
@@ -58,7 +59,8 @@ type Scan interface {
 	// Next moves to the next row, and is false at the end or after an error.
 	Next() bool
 	// Cell writes the value of column i of the current row, by its position
-	// in the spec.
+	// in the spec; NULL if the query does not use the column. A text is valid
+	// until Next.
 	Cell(i int, c *Cell)
 	// RowID returns the current row's identity.
 	RowID() int64
@@ -150,130 +152,188 @@ const batchSize = 512
 const ahead = 8
 
 // Scan reads the rows in a goroutine of their own, some ahead of the host: the
-// kernel lists sockets while the host uses those before.
+// kernel lists sockets while the host uses those before. All code of the table
+// runs in that goroutine; what crosses are the values of the used columns.
 func (b *bound[R]) Scan(ctx context.Context, q Query) Scan {
-	s := &scan[R]{table: b, full: make(chan []R, ahead), free: make(chan []R, ahead+2)}
+	s := &scan{table: b.Name, full: make(chan *batch, ahead), free: make(chan *batch, ahead+2), slots: make([]int, len(b.columns))}
+	var used []Column[R]
+	for i, c := range b.columns {
+		s.slots[i] = -1
+		if q.used[i] {
+			s.slots[i] = len(used)
+			used = append(used, c)
+		}
+	}
+	s.width = len(used)
 	ctx, s.cancel = context.WithCancel(ctx)
-	go s.read(ctx, q)
+	go s.fill(ctx, func(add func(id int64) *batch) error { return b.read(ctx, q, used, add) })
 	return s
 }
 
-type scan[R any] struct {
-	table  *bound[R]
-	cancel context.CancelFunc
-	full   chan []R // batches, closed at the end
-	free   chan []R // those that may be filled again
-	failed error    // why full was closed; read after that
-	batch  []R
-	at     int // the row after the current one
-	err    error
-}
-
-// read is the table's goroutine.
-func (s *scan[R]) read(ctx context.Context, q Query) {
-	defer close(s.full)
-	defer func() {
-		if p := recover(); p != nil {
-			s.failed = fmt.Errorf("table %s: panic: %v", s.table.Name, p)
-		}
-	}()
+// read reads the rows into batches: each row's identity is added, which gives
+// the batch that takes its values, or nil to stop.
+func (b *bound[R]) read(ctx context.Context, q Query, used []Column[R], add func(id int64) *batch) error {
 	var filters []func(*R) bool
-	for _, c := range s.table.Columns {
+	for _, c := range b.Columns {
 		if f := c.filter(q); f != nil {
 			filters = append(filters, f)
 		}
 	}
-	size := 1
-	batch := make([]R, 0, size)
-	send := func() bool {
-		select {
-		case s.full <- batch:
-			return true
-		case <-ctx.Done():
-			s.failed = fmt.Errorf("table %s: %w", s.table.Name, ctx.Err())
-			return false
-		}
-	}
+	var row R // one for all, as it is handed on by its address
+	var cell Cell
 	seen := 0
 rows:
-	for row, err := range s.table.Rows(ctx, q) {
+	for next, err := range b.Rows(ctx, q) {
 		if seen++; err == nil && seen%batchSize == 0 {
 			err = ctx.Err()
 		}
 		if err != nil {
-			s.failed = fmt.Errorf("table %s: %w", s.table.Name, err)
-			return // the rows of the last batch with it: part of an answer is none
+			return err
 		}
-		batch = append(batch, row)
+		row = next
 		for _, f := range filters {
-			if !f(&batch[len(batch)-1]) {
-				batch = batch[:len(batch)-1]
+			if !f(&row) {
 				continue rows
 			}
 		}
-		if len(batch) < size {
-			continue
+		to := add(b.RowID(&row) & (1<<63 - 1))
+		if to == nil {
+			return ctx.Err()
 		}
-		if !send() {
-			return
-		}
-		size = min(4*size, batchSize)
-		select {
-		case batch = <-s.free:
-			batch = batch[:0]
-		default:
-			batch = make([]R, 0, size)
+		for _, c := range used {
+			cell.Kind = Null
+			c.set(&row, &cell)
+			to.append(&cell)
 		}
 	}
-	if len(batch) > 0 {
-		send()
+	return nil
+}
+
+// batch is rows of cells.
+type batch struct {
+	size   int // rows that it may hold
+	rowIDs []int64
+	cells  []stored
+	text   []byte
+}
+
+// stored is a cell: a number, the bits of a float, or the place of a text.
+type stored struct {
+	value  int64
+	length int32
+	kind   Kind
+}
+
+func (b *batch) append(c *Cell) {
+	s := stored{kind: c.Kind}
+	switch c.Kind {
+	case Int:
+		s.value = c.Int
+	case Float:
+		s.value = int64(math.Float64bits(c.Float))
+	case Bytes:
+		s.value, s.length = int64(len(b.text)), int32(len(c.Bytes))
+		b.text = append(b.text, c.Bytes...)
+	}
+	b.cells = append(b.cells, s)
+}
+
+// scan is a [Scan] of any table.
+type scan struct {
+	table  string
+	width  int   // used columns
+	slots  []int // by the column's position, -1 if it is not used
+	cancel context.CancelFunc
+	full   chan *batch // closed at the end
+	free   chan *batch // those that may be filled again
+	failed error       // why full was closed; read after that
+	batch  *batch
+	row    int // the current row of the batch
+	err    error
+}
+
+// fill is the table's goroutine: read fills batches, which it hands over.
+func (s *scan) fill(ctx context.Context, read func(add func(id int64) *batch) error) {
+	defer close(s.full)
+	defer func() {
+		if p := recover(); p != nil {
+			s.failed = fmt.Errorf("table %s: panic: %v", s.table, p)
+		}
+	}()
+	b := &batch{size: 1}
+	send := func() bool {
+		select {
+		case s.full <- b:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	err := read(func(id int64) *batch {
+		if len(b.rowIDs) == b.size {
+			if !send() {
+				return nil
+			}
+			size := min(4*b.size, batchSize)
+			select {
+			case b = <-s.free:
+				*b = batch{size, b.rowIDs[:0], b.cells[:0], b.text[:0]}
+			default:
+				b = &batch{size: size}
+			}
+		}
+		b.rowIDs = append(b.rowIDs, id)
+		return b
+	})
+	// The rows of the last batch do not go with an error: part of an answer is none.
+	if err == nil && len(b.rowIDs) > 0 && !send() {
+		err = ctx.Err()
+	}
+	if err != nil {
+		s.failed = fmt.Errorf("table %s: %w", s.table, err)
 	}
 }
 
-func (s *scan[R]) Next() bool {
-	if s.at < len(s.batch) {
-		s.at++
-		return true
-	}
-	if cap(s.batch) == batchSize {
+func (s *scan) Next() bool {
+	if s.batch != nil {
+		if s.row++; s.row < len(s.batch.rowIDs) {
+			return true
+		}
 		select {
 		case s.free <- s.batch:
 		default:
 		}
 	}
-	batch, ok := <-s.full
-	if !ok {
-		s.batch, s.at = nil, 0
-		if s.err == nil {
-			s.err = s.failed
-		}
-		return false
+	s.batch, s.row = <-s.full, 0
+	if s.batch == nil && s.err == nil {
+		s.err = s.failed
 	}
-	s.batch, s.at = batch, 1
-	return true
+	return s.batch != nil
 }
 
-func (s *scan[R]) Cell(i int, c *Cell) {
-	defer s.guard()
+func (s *scan) Cell(i int, c *Cell) {
 	c.Kind = Null
-	s.table.columns[i].set(&s.batch[s.at-1], c)
-}
-
-func (s *scan[R]) RowID() (id int64) {
-	defer s.guard()
-	return s.table.RowID(&s.batch[s.at-1]) & (1<<63 - 1)
-}
-
-// guard turns a panic in an accessor into the scan's error.
-func (s *scan[R]) guard() {
-	if p := recover(); p != nil && s.err == nil {
-		s.err = fmt.Errorf("table %s: panic: %v", s.table.Name, p)
+	slot := s.slots[i]
+	if slot < 0 {
+		return
+	}
+	v := &s.batch.cells[s.row*s.width+slot]
+	c.Kind = v.kind
+	switch v.kind {
+	case Int:
+		c.Int = v.value
+	case Float:
+		c.Float = math.Float64frombits(uint64(v.value))
+	case Bytes:
+		c.Bytes = s.batch.text[v.value : v.value+int64(v.length)]
 	}
 }
 
-func (s *scan[R]) Err() error { return s.err }
+func (s *scan) RowID() int64 { return s.batch.rowIDs[s.row] }
 
-func (s *scan[R]) Close() {
+func (s *scan) Err() error { return s.err }
+
+func (s *scan) Close() {
 	s.cancel()
 	for range s.full {
 	}

@@ -57,7 +57,7 @@ type Cell struct {
 	Kind  Kind
 	Int   int64
 	Float float64
-	// Bytes is a text. It is valid until the cell is set again.
+	// Bytes is a text, to be read only.
 	Bytes []byte
 }
 
