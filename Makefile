@@ -19,7 +19,7 @@ build: ## build bin/sockets.ext
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sockets.ext ./extension
 
 run: build ## print this host's listening TCP sockets with their services
-	bin/sockets.ext query "SELECT proto, local_address, local_port, local_service, username FROM tcp_sockets WHERE state = 'LISTEN' ORDER BY local_port, proto"
+	bin/sockets.ext query "SELECT proto, local_address, local_port, local_service, pid, program FROM tcp_sockets WHERE state = 'LISTEN' ORDER BY local_port, proto"
 
 test: ## run every test that this machine can run
 	$(GO) test -timeout 5m -count=1 ./...

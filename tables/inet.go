@@ -1,10 +1,13 @@
 package tables
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"math"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
@@ -17,16 +20,43 @@ const (
 	needUsers
 	needAttempts // retransmits and probes
 	needDrops
+	needHolders // the process that has the socket open
 )
 
 // names resolves numbers, for the columns of one query that need it.
 type names struct {
-	services host.ServiceNames
-	users    *host.Usernames
+	services  host.ServiceNames
+	users     *host.Usernames
+	holders   []host.Holder // one of each socket, sorted by inode
+	processes *host.Processes
 }
 
+// holder returns who has a socket open: of several processes the one with the
+// lowest number.
+func (n *names) holder(inode uint64) (h host.Holder, ok bool) {
+	i, ok := slices.BinarySearchFunc(n.holders, inode, func(h host.Holder, inode uint64) int { return cmp.Compare(h.Inode, inode) })
+	if !ok || inode == 0 {
+		return h, false
+	}
+	return n.holders[i], true
+}
+
+// process returns what is known of the socket's holder.
+func (n *names) process(inode uint64) host.Process {
+	if h, ok := n.holder(inode); ok {
+		return n.processes.Get(h.PID)
+	}
+	return host.Process{}
+}
+
+// fewSockets is how many sockets are held back to look for their holders only.
+// Those of more are looked for all at once.
+const fewSockets = 1024
+
 // withNames makes rows of sockets and the names that the query's columns need.
-func withNames[S, R any](ctx context.Context, h *host.Host, q schema.Query, sockets iter.Seq2[S, error], row func(S, *names) R) iter.Seq2[R, error] {
+// Where those need the holders, pids are the processes that the query allows;
+// nil means any.
+func withNames[S, R any](ctx context.Context, h *host.Host, q schema.Query, pids []int32, sockets iter.Seq2[S, error], inode func(*S) uint64, row func(S, *names) R) iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
 		n := &names{}
 		if q.Needs(needServices) {
@@ -40,10 +70,65 @@ func withNames[S, R any](ctx context.Context, h *host.Host, q schema.Query, sock
 		if q.Needs(needUsers) {
 			n.users = h.Usernames()
 		}
-		for s, err := range sockets {
-			if !yield(row(s, n), err) {
+		var none R
+		waiting := q.Needs(needHolders)
+		if waiting {
+			n.processes = h.Processes()
+		}
+		if waiting && pids != nil {
+			// Only what these have open can match, whoever is its lowest holder.
+			theirs, err := h.Holders(ctx, host.HolderFilter{PIDs: pids})
+			if err == nil {
+				inodes := []uint64{}
+				for _, holder := range theirs {
+					inodes = append(inodes, holder.Inode)
+				}
+				n.holders, err = h.Holders(ctx, host.HolderFilter{Inodes: inodes, Lowest: true})
+			}
+			if err != nil {
+				yield(none, err)
 				return
 			}
+			waiting = false
+		}
+		var few []S
+		// look finds the holders and hands over who waited for them.
+		look := func(f host.HolderFilter) bool {
+			var err error
+			if n.holders, err = h.Holders(ctx, f); err != nil {
+				yield(none, err)
+				return false
+			}
+			waiting = false
+			for _, s := range few {
+				if !yield(row(s, n), nil) {
+					return false
+				}
+			}
+			few = nil
+			return true
+		}
+		for s, err := range sockets {
+			if err != nil {
+				yield(none, err)
+				return
+			}
+			if waiting {
+				if few = append(few, s); len(few) == fewSockets && !look(host.HolderFilter{Lowest: true}) {
+					return
+				}
+			} else if !yield(row(s, n), nil) {
+				return
+			}
+		}
+		if waiting {
+			inodes := []uint64{}
+			for i := range few {
+				if number := inode(&few[i]); number != 0 {
+					inodes = append(inodes, number)
+				}
+			}
+			look(host.HolderFilter{Inodes: inodes, Lowest: true})
 		}
 	}
 }
@@ -57,6 +142,8 @@ type inetColumns[R any] struct {
 	localPort, remotePort                                                 *schema.Typed[R, uint16]
 	family, protocol                                                      *schema.Typed[R, uint8]
 	inode                                                                 *schema.Typed[R, int64]
+	pid, fd                                                               *schema.Typed[R, int32]
+	program, exe, cmdline                                                 *schema.Typed[R, string]
 }
 
 func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inetColumns[R] {
@@ -86,6 +173,16 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inet
 			}, schema.Needs(needUsers)),
 		inode: schema.Opt("inode", "Inode of the socket, as in the links /proc/PID/fd/N. NULL if no file refers to it: TIME_WAIT, SYN_RECV and connections that their program has closed.",
 			func(r *R) (int64, bool) { return int64(inet(r).Inode), inet(r).Inode-1 < 1<<63-1 }, schema.Synonym("socket")),
+		pid: schema.Opt("pid", "Process that has the socket open, of several the one with the lowest number; socket_processes has all. NULL if none has, or if we may not see it: without root only this user's processes are.",
+			func(r *R) (int32, bool) { h, ok := names(r).holder(inet(r).Inode); return h.PID, ok }, schema.Needs(needHolders)),
+		program: schema.Col("program", "That process's name as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name of it. Empty if there is no such process.",
+			func(r *R) string { return names(r).process(inet(r).Inode).Program }, schema.Needs(needHolders)),
+		fd: schema.Opt("fd", "Lowest file descriptor by which that process has the socket. NULL as for pid.",
+			func(r *R) (int32, bool) { h, ok := names(r).holder(inet(r).Inode); return h.FD, ok }, schema.Hidden, schema.Needs(needHolders)),
+		exe: schema.Col("exe", "Path of that process's executable file. Empty if it cannot be told.",
+			func(r *R) string { return names(r).process(inet(r).Inode).Exe }, schema.Hidden, schema.Needs(needHolders)),
+		cmdline: schema.Col("cmdline", "That process's command line, its arguments separated by blanks. Empty if it cannot be told.",
+			func(r *R) string { return strings.Join(names(r).process(inet(r).Inode).Args, " ") }, schema.Hidden, schema.Needs(needHolders)),
 		localService: schema.Col("local_service", "Name of the local port's service in the services file, for this protocol. Empty if it has none.",
 			func(r *R) string { return names(r).services.Name(inet(r).Local.Port(), inet(r).Protocol) }, schema.Hidden, schema.Needs(needServices)),
 		remoteService: schema.Col("remote_service", "Name of the peer's port in the services file, for this protocol. Empty if it has none.",

@@ -23,7 +23,7 @@ func TCPSockets(h *host.Host) schema.Any {
 		Name: "tcp_sockets",
 		Doc:  "TCP sockets of this network namespace, IPv4 and IPv6, in every state: what netstat -at shows.",
 		Examples: []string{
-			"SELECT proto, local_address, local_port, local_service, username FROM tcp_sockets WHERE state = 'LISTEN'",
+			"SELECT proto, local_address, local_port, local_service, pid, program FROM tcp_sockets WHERE state = 'LISTEN'",
 			"SELECT state, count(*) AS sockets FROM tcp_sockets GROUP BY state ORDER BY sockets DESC",
 			"SELECT local_port, local_address FROM tcp_sockets WHERE state = 'LISTEN' AND local_scope NOT IN ('loopback', 'link_local')",
 		},
@@ -31,7 +31,7 @@ func TCPSockets(h *host.Host) schema.Any {
 			inet.proto, inet.recvQ, inet.sendQ,
 			inet.localAddress, inet.localPort, inet.remoteAddress, inet.remotePort,
 			state,
-			inet.uid, inet.username, inet.inode,
+			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
 			schema.Col("timer", "Timer that runs, as in netstat -o: off, on (retransmission), keepalive, timewait, probe (zero window).",
 				func(r *tcpRow) string { return r.Timer.String() }),
 			schema.Opt("timer_expires_ms", "Milliseconds until that timer fires. NULL if none runs.",
@@ -41,13 +41,13 @@ func TCPSockets(h *host.Host) schema.Any {
 			schema.Col("probes", "Keepalive or zero window probes sent and not answered.",
 				func(r *tcpRow) uint32 { return r.Probes }, schema.Needs(needAttempts)),
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
-			inet.family, inet.protocol,
+			inet.family, inet.protocol, inet.fd, inet.exe, inet.cmdline,
 		},
 		RowID: func(r *tcpRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[tcpRow, error] {
 			filter := inet.filter(q)
 			filter.States = states(state.In(q))
-			return withNames(ctx, h, q, h.TCP(ctx, filter), func(s sock.TCP, n *names) tcpRow { return tcpRow{s, n} })
+			return withNames(ctx, h, q, inet.pid.In(q), h.TCP(ctx, filter), func(s *sock.TCP) uint64 { return s.Inode }, func(s sock.TCP, n *names) tcpRow { return tcpRow{s, n} })
 		},
 	})
 }

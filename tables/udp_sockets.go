@@ -22,7 +22,7 @@ func UDPSockets(h *host.Host) schema.Any {
 		Name: "udp_sockets",
 		Doc:  "UDP and UDP-Lite sockets of this network namespace, IPv4 and IPv6: what netstat -auU shows.",
 		Examples: []string{
-			"SELECT proto, local_address, local_port, local_service, username FROM udp_sockets WHERE state = ''",
+			"SELECT proto, local_address, local_port, local_service, pid, program FROM udp_sockets WHERE state = ''",
 			"SELECT local_port, sum(drops) AS dropped FROM udp_sockets GROUP BY local_port HAVING dropped > 0",
 		},
 		Columns: []schema.Column[udpRow]{
@@ -35,15 +35,15 @@ func UDPSockets(h *host.Host) schema.Any {
 					}
 					return r.State.String()
 				}),
-			inet.uid, inet.username, inet.inode,
+			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
 			schema.Col("drops", "Datagrams that were dropped at this socket, because its receive queue was full or a checksum was wrong.",
 				func(r *udpRow) int64 { return int64(min(r.Drops, math.MaxInt64)) }, schema.Needs(needDrops)),
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
-			inet.family, inet.protocol,
+			inet.family, inet.protocol, inet.fd, inet.exe, inet.cmdline,
 		},
 		RowID: func(r *udpRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[udpRow, error] {
-			return withNames(ctx, h, q, h.UDP(ctx, inet.filter(q)), func(s sock.UDP, n *names) udpRow { return udpRow{s, n} })
+			return withNames(ctx, h, q, inet.pid.In(q), h.UDP(ctx, inet.filter(q)), func(s *sock.UDP) uint64 { return s.Inode }, func(s sock.UDP, n *names) udpRow { return udpRow{s, n} })
 		},
 	})
 }

@@ -164,14 +164,16 @@ type question struct {
 func questions() []question {
 	csv := func(sql string) []string { return []string{"--csv", "--header=false", sql} }
 	return []question{
-		{"who listens", csv("SELECT * FROM tcp_sockets WHERE state = 'LISTEN'"), []string{"-ltn"}, []string{"-Hltn"}, false, false},
-		{"one local port", csv("SELECT * FROM tcp_sockets WHERE local_port = 40000"), nil, []string{"-Hatn", "sport = :40000"}, false, false},
-		{"listeners, or one port", csv("SELECT * FROM tcp_sockets WHERE state = 'LISTEN' OR local_port = 40000"), nil, nil, false, false},
-		{"one connection", csv("SELECT * FROM tcp_sockets WHERE local_address = '127.1.0.0' AND local_port = 40000 AND remote_address = '127.1.0.1' AND remote_port = 20000"), nil, []string{"-Hatn", "src 127.1.0.0:40000 and dst 127.1.0.1:20000"}, false, false},
+		{"who listens", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets WHERE state = 'LISTEN'"), []string{"-ltn"}, []string{"-Hltn"}, false, false},
+		{"one local port", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets WHERE local_port = 40000"), nil, []string{"-Hatn", "sport = :40000"}, false, false},
+		{"listeners, or one port", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets WHERE state = 'LISTEN' OR local_port = 40000"), nil, nil, false, false},
+		{"one connection", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets WHERE local_address = '127.1.0.0' AND local_port = 40000 AND remote_address = '127.1.0.1' AND remote_port = 20000"), nil, []string{"-Hatn", "src 127.1.0.0:40000 and dst 127.1.0.1:20000"}, false, false},
 		{"count of all", csv("SELECT count(*) FROM tcp_sockets"), nil, nil, true, true},
 		{"count by state", csv("SELECT state, count(*) FROM tcp_sockets GROUP BY state"), nil, nil, true, true},
 		{"what netstat -atn shows", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets"), []string{"-atn"}, []string{"-Hatn"}, true, true},
-		{"all visible columns", csv("SELECT * FROM tcp_sockets"), []string{"-atneo"}, []string{"-Hatneo"}, false, false},
+		{"the same with timers, owner", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state, uid, inode, timer, timer_expires_ms, retransmits, probes FROM tcp_sockets"), []string{"-atneo"}, []string{"-Hatneo"}, false, false},
+		{"who listens, with program", csv("SELECT local_address, local_port, pid, program FROM tcp_sockets WHERE state = 'LISTEN'"), []string{"-ltnp"}, []string{"-Hltnp"}, false, false},
+		{"all sockets with program", csv("SELECT proto, local_address, local_port, remote_address, remote_port, state, pid, program FROM tcp_sockets"), []string{"-atnp"}, []string{"-Hatnp"}, false, false},
 		{"SELECT 1", csv("SELECT 1"), nil, nil, false, false},
 	}
 }
@@ -392,7 +394,7 @@ type report struct {
 
 func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "%d TCP sockets, kernel %s, medians of %d interleaved runs of whole processes, milliseconds\n\n", r.Sockets, r.Kernel, r.Runs)
-	fmt.Fprintf(w, "%-26s %9s %9s %9s %9s %9s  %-44s %s\n", "question", "ours", "netstat", "ss", "bare dump", "read proc", "ours : others", "peak KiB (ours, netstat, ss)")
+	fmt.Fprintf(w, "%-28s %9s %9s %9s %9s %9s  %-44s %s\n", "question", "ours", "netstat", "ss", "bare dump", "read proc", "ours : others", "peak KiB (ours, netstat, ss)")
 	for _, a := range r.Questions {
 		var ratios, memory []string
 		cell := func(name string, m *measured) string {
@@ -409,10 +411,10 @@ func (r *report) print(w io.Writer) {
 				memory = append(memory, fmt.Sprint(m.Memory))
 			}
 		}
-		fmt.Fprintf(w, "%-26s %9s %9s %9s %9s %9s  ", a.Name, cell("", a.Ours), cell("netstat", a.Netstat), cell("ss", a.SS), cell("dump", a.Dump), cell("proc", a.Read))
+		fmt.Fprintf(w, "%-28s %9s %9s %9s %9s %9s  ", a.Name, cell("", a.Ours), cell("netstat", a.Netstat), cell("ss", a.SS), cell("dump", a.Dump), cell("proc", a.Read))
 		fmt.Fprintf(w, "%-44s %s\n", strings.Join(ratios, ", "), strings.Join(memory, ", "))
 		if a.Name == "SELECT 1" {
-			fmt.Fprintf(w, "%-26s %9.1f user and system\n", "", a.Ours.CPU)
+			fmt.Fprintf(w, "%-28s %9.1f user and system\n", "", a.Ours.CPU)
 		}
 	}
 	fmt.Fprintf(w, "\nOver osquery's Thrift to a Go client, milliseconds\n\n")

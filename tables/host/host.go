@@ -43,6 +43,8 @@ type Host struct {
 	exchange  exchange
 	wouldLoad func(module string) bool
 
+	deniedOnce sync.Once // some processes' files may not be read
+
 	mu           sync.Mutex
 	serviceNames cachedServiceNames
 	used         map[string]Usage // by the list's name

@@ -1,0 +1,239 @@
+package host
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/prometheus/procfs"
+)
+
+// Holder is a process that has a socket open, by one of its files.
+type Holder struct {
+	Inode uint64
+	PID   int32
+	FD    int32
+}
+
+// HolderFilter says which holders are wanted; the zero value wants all.
+type HolderFilter struct {
+	PIDs   []int32  // nil means any
+	Inodes []uint64 // nil means any
+	// Lowest asks for one holder of each socket: the lowest file of the process
+	// with the lowest number.
+	Lowest bool
+}
+
+// Holders returns who has sockets open, sorted by inode, process and file. It
+// sees the files of all processes with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH,
+// as root has them, else those of this user; what it may not see is left out,
+// and told in the log. A process that ends meanwhile is none.
+func (h *Host) Holders(ctx context.Context, f HolderFilter) ([]Holder, error) {
+	pids := slices.Clone(f.PIDs)
+	if pids == nil {
+		var err error
+		if pids, err = h.pids(); err != nil {
+			return nil, err
+		}
+	}
+	slices.Sort(pids)
+	w := walk{host: h, ctx: ctx, pids: slices.Compact(pids)}
+	if f.Inodes != nil {
+		w.wanted = make(map[uint64]bool, len(f.Inodes))
+		for _, inode := range f.Inodes {
+			w.wanted[inode] = false
+		}
+		w.missing = len(w.wanted)
+		w.stop = f.Lowest
+	}
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), max(len(w.pids), 1)) {
+		workers.Go(w.run)
+	}
+	workers.Wait()
+	if err := cmp.Or(w.err, ctx.Err()); err != nil {
+		return nil, err
+	}
+	if w.denied > 0 {
+		h.deniedOnce.Do(func() {
+			h.log.Warn("the files of some processes may not be read, so that their sockets have no pid: run as root", "processes", w.denied)
+		})
+	}
+	slices.SortFunc(w.holders, func(a, b Holder) int {
+		return cmp.Or(cmp.Compare(a.Inode, b.Inode), cmp.Compare(a.PID, b.PID), cmp.Compare(a.FD, b.FD))
+	})
+	if f.Lowest {
+		w.holders = slices.CompactFunc(w.holders, func(a, b Holder) bool { return a.Inode == b.Inode })
+	}
+	return w.holders, nil
+}
+
+// pids returns the processes that the proc filesystem shows.
+func (h *Host) pids() ([]int32, error) {
+	dir, err := os.Open(h.proc)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var pids []int32
+	for _, name := range names {
+		if pid, err := strconv.ParseInt(name, 10, 32); err == nil && pid > 0 {
+			pids = append(pids, int32(pid))
+		}
+	}
+	return pids, nil
+}
+
+// walk reads the files of processes, in several goroutines that take them in
+// ascending order.
+type walk struct {
+	host *Host
+	ctx  context.Context
+	pids []int32
+	stop bool // when every wanted socket has a holder
+
+	mu      sync.Mutex
+	next    int             // process to be taken
+	wanted  map[uint64]bool // whether each has a holder; nil wants all
+	missing int             // wanted sockets without one
+	holders []Holder
+	denied  int
+	err     error
+}
+
+func (w *walk) run() {
+	var reader fdReader
+	var found []Holder
+	for {
+		w.mu.Lock()
+		for _, holder := range found {
+			if held, ok := w.wanted[holder.Inode]; w.wanted != nil && !ok {
+				continue
+			} else if !held && ok {
+				w.wanted[holder.Inode] = true
+				w.missing--
+			}
+			w.holders = append(w.holders, holder)
+		}
+		// Processes are taken in their order: with the last socket found, who
+		// is not taken yet can hold it only by a higher number.
+		if w.next == len(w.pids) || w.err != nil || w.ctx.Err() != nil || w.stop && w.missing == 0 {
+			w.mu.Unlock()
+			return
+		}
+		pid := w.pids[w.next]
+		w.next++
+		w.mu.Unlock()
+
+		found = found[:0]
+		err := w.process(&reader, pid, &found)
+		if err != nil {
+			w.mu.Lock()
+			if errors.Is(err, fs.ErrPermission) {
+				w.denied++
+			} else {
+				w.err = fmt.Errorf("the files of process %d: %w", pid, err)
+			}
+			w.mu.Unlock()
+		}
+	}
+}
+
+// process reads the files of one process. Its threads share them; where the
+// first thread has ended, another still shows them.
+func (w *walk) process(reader *fdReader, pid int32, found *[]Holder) error {
+	add := func(inode uint64, fd int32) { *found = append(*found, Holder{inode, pid, fd}) }
+	dir := filepath.Join(w.host.proc, strconv.Itoa(int(pid)))
+	files, err := reader.sockets(filepath.Join(dir, "fd"), add)
+	if files == 0 && (err == nil || !errors.Is(err, fs.ErrPermission)) {
+		threads, _ := os.ReadDir(filepath.Join(dir, "task"))
+		for i := 1; i < len(threads) && files == 0; i++ {
+			files, err = reader.sockets(filepath.Join(dir, "task", threads[i].Name(), "fd"), add)
+		}
+	}
+	if gone(err) {
+		return nil
+	}
+	return err
+}
+
+// gone reports whether an error is that of a process which has ended.
+func gone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)
+}
+
+// socketLink takes the inode out of a link such as socket:[4242].
+func socketLink(link []byte) (inode uint64, ok bool) {
+	digits, ok := bytes.CutPrefix(link, []byte("socket:["))
+	if digits, ok2 := bytes.CutSuffix(digits, []byte("]")); ok && ok2 && len(digits) > 0 {
+		for _, c := range digits {
+			if c < '0' || c > '9' || inode > (1<<63)/10 {
+				return 0, false
+			}
+			inode = inode*10 + uint64(c-'0')
+		}
+		return inode, true
+	}
+	return 0, false
+}
+
+// Process is what is known of a process. What cannot be read is empty.
+type Process struct {
+	// Program is what netstat calls program name: argv[0], of an absolute path
+	// its last part, else the name that the kernel keeps (comm).
+	Program string
+	Exe     string   // path of the executable file
+	Args    []string // command line
+}
+
+// Processes looks up processes, each once. It is for one query in one
+// goroutine.
+type Processes struct {
+	fs   procfs.FS
+	err  error
+	seen map[int32]Process
+}
+
+// Processes returns an empty memory of processes.
+func (h *Host) Processes() *Processes {
+	p := &Processes{seen: make(map[int32]Process)}
+	p.fs, p.err = procfs.NewFS(h.proc)
+	return p
+}
+
+// Get returns what is known of a process; nothing if it has ended.
+func (p *Processes) Get(pid int32) Process {
+	known, ok := p.seen[pid]
+	if ok || p.err != nil {
+		return known
+	}
+	if process, err := p.fs.Proc(int(pid)); err == nil {
+		known.Args, _ = process.CmdLine()
+		known.Exe, _ = process.Executable()
+		if len(known.Args) > 0 && known.Args[0] != "" {
+			known.Program = known.Args[0]
+			if strings.HasPrefix(known.Program, "/") {
+				known.Program = filepath.Base(known.Program)
+			}
+		} else {
+			known.Program, _ = process.Comm()
+		}
+	}
+	p.seen[pid] = known
+	return known
+}

@@ -1,0 +1,82 @@
+package host
+
+import (
+	"encoding/binary"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Layout of struct linux_dirent64, getdents64(2).
+const (
+	direntLength = 16 // uint16
+	direntName   = 19
+)
+
+// direntSize is the buffer for the names of a directory, and linkSize that for
+// a link such as socket:[4294967295].
+const (
+	direntSize = 32 << 10
+	linkSize   = 32
+)
+
+// fdReader reads the directory of a process's files, with buffers that are
+// used again and no allocation for a link.
+type fdReader struct {
+	names [direntSize]byte
+	link  [linkSize]byte
+}
+
+// sockets hands the sockets among the files of a directory such as
+// /proc/PID/fd to found. A process that has ended has none.
+func (r *fdReader) sockets(path string, found func(inode uint64, fd int32)) (files int, err error) {
+	dir, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(dir)
+	for {
+		n, err := unix.Getdents(dir, r.names[:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			return files, err
+		}
+		for b := r.names[:n]; len(b) > direntName; {
+			size := int(binary.NativeEndian.Uint16(b[direntLength:]))
+			if size <= direntName || size > len(b) {
+				return files, unix.EIO
+			}
+			name := b[direntName:size]
+			b = b[size:]
+			fd, ok := number(name)
+			if !ok {
+				continue // . and ..
+			}
+			files++
+			length, _, errno := unix.Syscall6(unix.SYS_READLINKAT, uintptr(dir), uintptr(unsafe.Pointer(&name[0])),
+				uintptr(unsafe.Pointer(&r.link)), linkSize, 0, 0)
+			if errno != 0 {
+				continue // it was closed meanwhile
+			}
+			if inode, ok := socketLink(r.link[:length]); ok {
+				found(inode, int32(fd))
+			}
+		}
+	}
+}
+
+// number reads a decimal number that ends with a NUL byte.
+func number(name []byte) (n uint64, ok bool) {
+	for i, c := range name {
+		if c == 0 {
+			return n, i > 0
+		}
+		if c < '0' || c > '9' || n > 1<<32 {
+			return 0, false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return 0, false
+}

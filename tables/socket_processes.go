@@ -1,0 +1,103 @@
+package tables
+
+import (
+	"context"
+	"iter"
+	"math"
+	"strings"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// needKinds asks for family and protocol of sockets that are known by their
+// inode.
+const needKinds schema.Need = 1 << 32
+
+type holderRow struct {
+	host.Holder
+	processes *host.Processes
+	kinds     map[uint64]socketKind
+}
+
+type socketKind struct {
+	family   sock.Family
+	protocol sock.Protocol
+}
+
+// SocketProcesses is the table socket_processes.
+func SocketProcesses(h *host.Host) schema.Any {
+	inode := schema.Opt("inode", "Inode of the socket, as in the links /proc/PID/fd/N.",
+		func(r *holderRow) (int64, bool) { return int64(r.Inode), r.Inode <= math.MaxInt64 }, schema.Synonym("socket"))
+	pid := schema.Col("pid", "Process that has the socket open.",
+		func(r *holderRow) int32 { return r.PID }, schema.Pushed)
+	process := func(r *holderRow) host.Process { return r.processes.Get(r.PID) }
+	return schema.Bind(schema.Table[holderRow]{
+		Name: "socket_processes",
+		Doc:  "Who has sockets open, of every kind: one row for each file descriptor. Without root only this user's processes are seen.",
+		Examples: []string{
+			"SELECT pid, program, count(*) AS sockets FROM socket_processes GROUP BY pid ORDER BY sockets DESC LIMIT 10",
+			"SELECT p.pid, p.program, t.local_port FROM tcp_sockets t JOIN socket_processes p ON p.inode = t.inode WHERE t.state = 'LISTEN'",
+		},
+		Columns: []schema.Column[holderRow]{
+			inode, pid,
+			schema.Col("fd", "File descriptor by which it has the socket.",
+				func(r *holderRow) int32 { return r.FD }),
+			schema.Col("program", "Its name as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name of it.",
+				func(r *holderRow) string { return process(r).Program }),
+			schema.Col("exe", "Path of its executable file. Empty if it cannot be told.",
+				func(r *holderRow) string { return process(r).Exe }),
+			schema.Col("cmdline", "Its command line, the arguments separated by blanks. Empty if it cannot be told.",
+				func(r *holderRow) string { return strings.Join(process(r).Args, " ") }),
+			schema.Opt("family", "Address family of the socket as a number: 2 for IPv4, 10 for IPv6. NULL if it is no TCP or UDP socket of this network namespace.",
+				func(r *holderRow) (uint8, bool) { k, ok := r.kinds[r.Inode]; return uint8(k.family), ok }, schema.Needs(needKinds)),
+			schema.Opt("protocol", "IP protocol of the socket as a number: 6 for TCP, 17 for UDP, 136 for UDP-Lite. NULL as for family.",
+				func(r *holderRow) (uint8, bool) { k, ok := r.kinds[r.Inode]; return uint8(k.protocol), ok }, schema.Needs(needKinds)),
+		},
+		RowID: func(r *holderRow) int64 { return int64(r.PID)<<32 | int64(r.FD) },
+		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[holderRow, error] {
+			return func(yield func(holderRow, error) bool) {
+				f := host.HolderFilter{PIDs: pid.In(q)}
+				for _, number := range inode.In(q) {
+					f.Inodes = append(f.Inodes, uint64(number))
+				}
+				holders, err := h.Holders(ctx, f)
+				if err != nil {
+					yield(holderRow{}, err)
+					return
+				}
+				row := holderRow{processes: h.Processes()}
+				if q.Needs(needKinds) {
+					if row.kinds, err = kinds(ctx, h); err != nil {
+						yield(holderRow{}, err)
+						return
+					}
+				}
+				for _, row.Holder = range holders {
+					if !yield(row, nil) {
+						return
+					}
+				}
+			}
+		},
+	})
+}
+
+// kinds returns what the sockets of this namespace are, by their inode.
+func kinds(ctx context.Context, h *host.Host) (map[uint64]socketKind, error) {
+	kinds := make(map[uint64]socketKind)
+	for s, err := range h.TCP(ctx, host.InetFilter{}) {
+		if err != nil {
+			return nil, err
+		}
+		kinds[s.Inode] = socketKind{s.Family, s.Protocol}
+	}
+	for s, err := range h.UDP(ctx, host.InetFilter{}) {
+		if err != nil {
+			return nil, err
+		}
+		kinds[s.Inode] = socketKind{s.Family, s.Protocol}
+	}
+	return kinds, nil
+}
