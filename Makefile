@@ -10,7 +10,7 @@ SOCKETS ?= 100000
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test race integration lint fuzz bench benchmarks schema clean
+.PHONY: generate help build run test race integration lint fuzz bench benchmarks schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,11 @@ bench: build ## compare with netstat and ss on a host with SOCKETS (100000) TCP 
 
 benchmarks: ## run the Go benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+generate: ## compile the BPF program tables/host/bpf/holders.bpf.c (needs clang and llvm-strip)
+	cd tables/host/bpf && for target in bpfel bpfeb; do \
+		clang -target $$target -O2 -g -Wall -Werror -c holders.bpf.c -o holders_$$target.o && llvm-strip -g holders_$$target.o || exit 1; \
+	done
 
 schema: build ## print the tables' documents from their declarations
 	bin/sockets.ext schema --markdown > tables/README.md

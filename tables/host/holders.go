@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/procfs"
 )
@@ -35,11 +36,75 @@ type HolderFilter struct {
 	Lowest bool
 }
 
+// walkBudget is how long the walk of /proc may take before the kernel's BPF
+// iterator is asked, which takes about 20 ms to load and then a quarter of the
+// walk's time.
+const walkBudget = 15 * time.Millisecond
+
 // Holders returns who has sockets open, sorted by inode, process and file. It
 // sees the files of all processes with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH,
 // as root has them, else those of this user; what it may not see is left out,
 // and told in the log. A process that ends meanwhile is none.
 func (h *Host) Holders(ctx context.Context, f HolderFilter) ([]Holder, error) {
+	if f.PIDs != nil || h.proc != DefaultProc || h.iteratorFailure() != "" {
+		return h.walk(ctx, f)
+	}
+	short, cancel := context.WithTimeout(ctx, h.walkBudget)
+	holders, err := h.walk(short, f)
+	cancel()
+	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return holders, err
+	}
+	holders, err = h.iterate(ctx, f)
+	if err == nil || ctx.Err() != nil {
+		return holders, err
+	}
+	h.log.Debug("the BPF iterator does not work, walking /proc", "error", err)
+	h.mu.Lock()
+	h.noIterator = err.Error()
+	h.mu.Unlock()
+	return h.walk(ctx, f)
+}
+
+// iteratorFailure returns why the BPF iterator does not work here, if that was
+// found out.
+func (h *Host) iteratorFailure() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.noIterator
+}
+
+// iterate is Holders by the BPF iterator.
+func (h *Host) iterate(ctx context.Context, f HolderFilter) ([]Holder, error) {
+	var wanted map[uint64]bool
+	if f.Inodes != nil {
+		wanted = make(map[uint64]bool, len(f.Inodes))
+		for _, inode := range f.Inodes {
+			wanted[inode] = true
+		}
+	}
+	var holders []Holder
+	err := h.taskFiles(ctx, func(holder Holder) {
+		if wanted == nil || wanted[holder.Inode] {
+			holders = append(holders, holder)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f.arrange(holders), nil
+}
+
+// arrange sorts holders and leaves one of each socket, if that is asked for.
+func (f *HolderFilter) arrange(holders []Holder) []Holder {
+	slices.SortFunc(holders, func(a, b Holder) int {
+		return cmp.Or(cmp.Compare(a.Inode, b.Inode), cmp.Compare(a.PID, b.PID), cmp.Compare(a.FD, b.FD))
+	})
+	return slices.CompactFunc(holders, func(a, b Holder) bool { return a == b || f.Lowest && a.Inode == b.Inode })
+}
+
+// walk is Holders by /proc/PID/fd.
+func (h *Host) walk(ctx context.Context, f HolderFilter) ([]Holder, error) {
 	pids := slices.Clone(f.PIDs)
 	if pids == nil {
 		var err error
@@ -70,13 +135,7 @@ func (h *Host) Holders(ctx context.Context, f HolderFilter) ([]Holder, error) {
 			h.log.Warn("the files of some processes may not be read, so that their sockets have no pid: run as root", "processes", w.denied)
 		})
 	}
-	slices.SortFunc(w.holders, func(a, b Holder) int {
-		return cmp.Or(cmp.Compare(a.Inode, b.Inode), cmp.Compare(a.PID, b.PID), cmp.Compare(a.FD, b.FD))
-	})
-	if f.Lowest {
-		w.holders = slices.CompactFunc(w.holders, func(a, b Holder) bool { return a.Inode == b.Inode })
-	}
-	return w.holders, nil
+	return f.arrange(w.holders), nil
 }
 
 // pids returns the processes that the proc filesystem shows.
@@ -158,6 +217,7 @@ func (w *walk) run() {
 // first thread has ended, another still shows them.
 func (w *walk) process(reader *fdReader, pid int32, found *[]Holder) error {
 	add := func(inode uint64, fd int32) { *found = append(*found, Holder{inode, pid, fd}) }
+	reader.ended = w.ctx.Done()
 	dir := filepath.Join(w.host.proc, strconv.Itoa(int(pid)))
 	files, err := reader.sockets(filepath.Join(dir, "fd"), add)
 	if files == 0 && (err == nil || !errors.Is(err, fs.ErrPermission)) {

@@ -16,13 +16,14 @@ const (
 // direntSize is the buffer for the names of a directory, and linkSize that for
 // a link such as socket:[4294967295].
 const (
-	direntSize = 32 << 10
+	direntSize = 8 << 10
 	linkSize   = 32
 )
 
 // fdReader reads the directory of a process's files, with buffers that are
 // used again and no allocation for a link.
 type fdReader struct {
+	ended <-chan struct{} // when it is closed the reader gives up
 	names [direntSize]byte
 	link  [linkSize]byte
 }
@@ -36,6 +37,11 @@ func (r *fdReader) sockets(path string, found func(inode uint64, fd int32)) (fil
 	}
 	defer unix.Close(dir)
 	for {
+		select {
+		case <-r.ended:
+			return files, nil
+		default:
+		}
 		n, err := unix.Getdents(dir, r.names[:])
 		if err == unix.EINTR {
 			continue

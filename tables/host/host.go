@@ -4,6 +4,7 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -42,17 +44,21 @@ type Host struct {
 	// The kernel, in the place of which tests put another.
 	exchange  exchange
 	wouldLoad func(module string) bool
+	taskFiles func(context.Context, func(Holder)) error
+
+	walkBudget time.Duration
 
 	deniedOnce sync.Once // some processes' files may not be read
 
 	mu           sync.Mutex
 	serviceNames cachedServiceNames
 	used         map[string]Usage // by the list's name
+	noIterator   string           // why taskFiles does not work
 }
 
 // New returns the host that the options describe. It reads nothing yet.
 func New(o Options) *Host {
-	h := &Host{proc: o.Proc, services: o.Services, log: o.Log, exchange: sockDiag, wouldLoad: wouldLoad, used: make(map[string]Usage)}
+	h := &Host{proc: o.Proc, services: o.Services, log: o.Log, exchange: sockDiag, wouldLoad: wouldLoad, taskFiles: taskFiles, walkBudget: walkBudget, used: make(map[string]Usage)}
 	if h.proc == "" {
 		h.proc = DefaultProc
 	}

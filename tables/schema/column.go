@@ -88,6 +88,10 @@ func (c *Typed[R, V]) set(r *R, cell *Cell) {
 	}
 }
 
+// maxIn bounds the values of a column that narrow a query: a longer list costs
+// more than it spares.
+const maxIn = 512
+
 // In returns the values that the query allows in this column by = and IN; nil
 // means any. Text compares without case: a superset of what is asked for.
 func (c *Typed[R, V]) In(q Query) []V {
@@ -97,14 +101,13 @@ func (c *Typed[R, V]) In(q Query) []V {
 			continue
 		}
 		v, ok := parse[V](k.Value)
-		if !ok {
+		if !ok || len(in) == maxIn {
 			return nil
 		}
-		if !slices.Contains(in, v) {
-			in = append(in, v)
-		}
+		in = append(in, v)
 	}
-	return in
+	slices.SortFunc(in, compare)
+	return slices.Compact(in)
 }
 
 // Range returns the smallest and largest number that the query allows in this
@@ -152,7 +155,13 @@ func (c *Typed[R, V]) Range(q Query) (lo, hi int64) {
 }
 
 func (c *Typed[R, V]) filter(q Query) func(*R) bool {
-	in := c.In(q)
+	var in map[V]struct{} // what may be equal has one key
+	for _, v := range c.In(q) {
+		if in == nil {
+			in = make(map[V]struct{})
+		}
+		in[fold(v)] = struct{}{}
+	}
 	lo, hi := int64(math.MinInt64), int64(math.MaxInt64)
 	if c.about.Type == Integer || c.about.Type == BigInt {
 		lo, hi = c.Range(q)
@@ -167,7 +176,7 @@ func (c *Typed[R, V]) filter(q Query) func(*R) bool {
 			// NULL meets no comparison, but an absent text is '' and may.
 			return c.about.Type == Text
 		}
-		if in != nil && !slices.ContainsFunc(in, func(w V) bool { return equal(v, w) }) {
+		if _, ok := in[fold(v)]; in != nil && !ok {
 			return false
 		}
 		if lo != math.MinInt64 || hi != math.MaxInt64 {

@@ -166,6 +166,29 @@ func TestConstraints(t *testing.T) {
 	}
 }
 
+// A list of very many values is left to the host.
+func TestLongLists(t *testing.T) {
+	var rows []row
+	r := Request{All: true}
+	for i := range 20_000 {
+		rows = append(rows, row{id: int64(i), port: uint16(i)})
+		if i%2 == 0 {
+			r.Constraints = append(r.Constraints, Constraint{"port", EQ, fmt.Sprint(i)})
+		}
+	}
+	table := fixed(rows...)
+	if got := scanIDs(t, table, r); len(got) != len(rows) {
+		t.Errorf("%d rows, want all %d", len(got), len(rows))
+	}
+	r.Constraints = r.Constraints[:maxIn]
+	if got := scanIDs(t, table, r); len(got) != maxIn {
+		t.Errorf("%d rows, want %d", len(got), maxIn)
+	}
+	if got := port.In(table.Query(Request{Constraints: []Constraint{{"port", EQ, "5"}, {"port", EQ, "3"}, {"port", EQ, "5.0"}}})); !slices.Equal(got, []uint16{3, 5}) {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestNeeds(t *testing.T) {
 	table := fixed()
 	for _, c := range []struct {

@@ -35,7 +35,9 @@ type Any interface {
 	Spec() *Spec
 	// Query translates a request into the table's terms.
 	Query(Request) Query
-	// Scan starts to read the rows.
+	// Scan starts to read the rows, in a goroutine and so in a thread of its
+	// own: a network namespace that the caller's thread has entered is not the
+	// one that is read.
 	Scan(context.Context, Query) Scan
 }
 

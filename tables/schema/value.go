@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"cmp"
 	"math"
 	"net/netip"
 	"strconv"
@@ -112,8 +113,8 @@ func put[V Value](c *Cell, v V) {
 func parse[V Value](text string) (v V, ok bool) {
 	switch p := any(&v).(type) {
 	case *string:
-		// SQLite's NOCASE and RTRIM collations arrive as plain comparisons;
-		// equal compares without case, and without trailing blanks.
+		// SQLite's NOCASE and RTRIM collations arrive as plain comparisons,
+		// see fold.
 		*p, ok = strings.TrimRight(text, " "), true
 	case *netip.Addr:
 		a, err := netip.ParseAddr(strings.TrimRight(text, " "))
@@ -143,12 +144,27 @@ func parse[V Value](text string) (v V, ok bool) {
 	return v, ok
 }
 
-// equal compares as the most generous of SQLite's collations would.
-func equal[V Value](a, b V) bool {
-	if s, ok := any(a).(string); ok {
-		return strings.EqualFold(strings.TrimRight(s, " "), any(b).(string))
+// fold returns the same of all values that any of SQLite's collations takes for
+// equal: of texts that differ in case and in trailing blanks.
+func fold[V Value](v V) V {
+	if s, ok := any(v).(string); ok {
+		return any(strings.ToLower(strings.TrimRight(s, " "))).(V)
 	}
-	return a == b
+	return v
+}
+
+// compare orders values of one type.
+func compare[V Value](a, b V) int {
+	switch a := any(a).(type) {
+	case string:
+		return strings.Compare(a, any(b).(string))
+	case netip.Addr:
+		return a.Compare(any(b).(netip.Addr))
+	}
+	var x, y Cell
+	put(&x, a)
+	put(&y, b)
+	return cmp.Or(cmp.Compare(x.Int, y.Int), cmp.Compare(x.Float, y.Float))
 }
 
 // parseInt reads an operand that SQLite compares as an integer: 22, '22',
