@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // listeners opens sockets on loopback until the test ends.
@@ -53,8 +52,8 @@ func TestHoldersBothWays(t *testing.T) {
 	}
 }
 
-// A walk that takes long gives way to the iterator, and where that does not
-// work it goes on, and the iterator is not tried again.
+// With many files the iterator is asked; where it does not work /proc is walked,
+// and the iterator is not tried again.
 func TestHoldersFallBack(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip(errors.ErrUnsupported)
@@ -71,7 +70,7 @@ func TestHoldersFallBack(t *testing.T) {
 			}
 			return syscall.EPERM
 		}
-		h.walkBudget = -time.Second
+		h.openFiles = func() int { return manyFiles }
 		for range 2 {
 			holders, err := h.Holders(t.Context(), HolderFilter{})
 			if err != nil || works != slices.Equal(holders, []Holder{{1, 2, 3}}) || !works && len(holders) < 10 {
@@ -81,6 +80,17 @@ func TestHoldersFallBack(t *testing.T) {
 		if works && asked != 2 || !works && (asked != 1 || !strings.Contains(h.iteratorFailure(), "not permitted")) {
 			t.Errorf("works %v: asked %d times, %q", works, asked, h.iteratorFailure())
 		}
+	}
+}
+
+func TestOpenFiles(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip(errors.ErrUnsupported)
+	}
+	before := openFiles()
+	listeners(t, 500)
+	if n := openFiles(); before == 0 || n < 500 {
+		t.Errorf("%d files before, %d with 500 sockets more", before, n)
 	}
 }
 

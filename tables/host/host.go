@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -45,8 +44,7 @@ type Host struct {
 	exchange  exchange
 	wouldLoad func(module string) bool
 	taskFiles func(context.Context, func(Holder)) error
-
-	walkBudget time.Duration
+	openFiles func() int
 
 	deniedOnce sync.Once // some processes' files may not be read
 
@@ -58,7 +56,7 @@ type Host struct {
 
 // New returns the host that the options describe. It reads nothing yet.
 func New(o Options) *Host {
-	h := &Host{proc: o.Proc, services: o.Services, log: o.Log, exchange: sockDiag, wouldLoad: wouldLoad, taskFiles: taskFiles, walkBudget: walkBudget, used: make(map[string]Usage)}
+	h := &Host{proc: o.Proc, services: o.Services, log: o.Log, exchange: sockDiag, wouldLoad: wouldLoad, taskFiles: taskFiles, openFiles: openFiles, used: make(map[string]Usage)}
 	if h.proc == "" {
 		h.proc = DefaultProc
 	}
