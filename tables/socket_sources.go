@@ -26,19 +26,19 @@ func SocketSources(h *host.Host) schema.Any {
 	}
 	return schema.Bind(schema.Table[sourceRow]{
 		Name: "socket_sources",
-		Doc:  "Where the sockets of the other tables come from: one row for each list of the kernel.",
+		Doc:  "Where the sockets of the other tables, and those who have them open, come from: one row for each list of the kernel.",
 		Examples: []string{
 			"SELECT proto, source, reason FROM socket_sources",
 			"SELECT proto, last_rows, last_wait_us FROM socket_sources WHERE last_interrupted = 1",
 		},
 		Columns: []schema.Column[sourceRow]{
-			schema.Col("proto", "List of sockets, as netstat names it: tcp, tcp6, udp, udp6, udplite, udplite6.",
+			schema.Col("proto", "List of sockets, as netstat names it: tcp, tcp6, udp, udp6, udplite, udplite6; or holders, the processes that have sockets open.",
 				func(r *sourceRow) string { return r.Proto }),
 			schema.Col("net_namespace", "Inode number of the network namespace that is read. Empty if it cannot be told.",
 				func(r *sourceRow) string { return r.namespace }),
-			schema.Col("source", "Where the list would come from now: sock_diag (netlink) or procfs (/proc/net).",
+			schema.Col("source", "Where the list would come from now: sock_diag (netlink), bpf (an iterator in the kernel) or procfs (/proc/net, /proc/PID/fd).",
 				func(r *sourceRow) string { return string(r.Now.Source) }),
-			schema.Col("reason", "Why it is not sock_diag, which is faster and knows more. Empty if it is.",
+			schema.Col("reason", "Why it is procfs, which is slower and knows less. Empty if it is not.",
 				func(r *sourceRow) string { return r.Now.Reason }),
 			schema.Opt("last_source", "Where the list came from when this process last read it. Empty if it did not yet.",
 				func(r *sourceRow) (string, bool) {
@@ -47,9 +47,9 @@ func SocketSources(h *host.Host) schema.Any {
 					}
 					return string(r.Last.Source), true
 				}),
-			schema.Opt("last_rows", "Sockets that the kernel handed over then, which may be more than the query's rows. NULL if it was not read yet.",
+			schema.Opt("last_rows", "Sockets, or holders of them, that came from there then, which may be more than the query's rows. NULL if it was not read yet.",
 				last(func(u *host.Usage) int64 { return u.Sockets })),
-			schema.Opt("last_wait_us", "Microseconds that the kernel took then; tcp and tcp6 are often read together. NULL if it was not read yet.",
+			schema.Opt("last_wait_us", "Microseconds that this took then; tcp and tcp6 are often read together. NULL if it was not read yet.",
 				last(func(u *host.Usage) int64 { return u.Wait.Microseconds() })),
 			schema.Opt("last_interrupted", "1 if the kernel called its list inconsistent then, so that it was asked again or the query failed. NULL if it was not read yet.",
 				last(func(u *host.Usage) int64 {

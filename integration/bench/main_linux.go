@@ -26,6 +26,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/osquery-sockets/osquery-sockets/integration/netnstest"
 	"github.com/osquery-sockets/osquery-sockets/integration/osquery/managertest"
 )
 
@@ -81,10 +82,7 @@ func bench() error {
 	defer stop()
 	// The namespace is that of this thread; children inherit it.
 	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("no new network namespace: %w (root may)", err)
-	}
-	if err := loopbackUp(); err != nil {
+	if err := netnstest.Unshare(); err != nil {
 		return err
 	}
 	progress := func(format string, args ...any) {
@@ -134,20 +132,6 @@ func kernelRelease() string {
 		return ""
 	}
 	return unix.ByteSliceToString(u.Release[:])
-}
-
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	lo.SetUint16(unix.IFF_UP)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
 }
 
 // question is asked of every program that can answer it. The arguments of

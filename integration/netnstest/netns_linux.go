@@ -85,7 +85,7 @@ func (ns *NS) run(ready chan<- error) {
 // ends.
 func (ns *NS) serve(ready chan<- error) {
 	defer close(ns.done)
-	if err := unshare(); err != nil {
+	if err := Unshare(); err != nil {
 		ready <- err
 		return
 	}
@@ -140,9 +140,9 @@ func (ns *NS) Command(ctx context.Context, name string, args ...string) ([]byte,
 	return stdout.Bytes(), nil
 }
 
-// unshare moves the calling thread into a fresh network namespace and brings
+// Unshare moves the calling thread into a fresh network namespace and brings
 // its loopback up. A missing privilege or kernel feature is errors.ErrUnsupported.
-func unshare() error {
+func Unshare() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) {
 			return fmt.Errorf("no new network namespace: not privileged or not built into the kernel: %w (%w)", err, errors.ErrUnsupported)

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/procfs"
 )
@@ -45,26 +46,28 @@ const manyFiles = 10_000
 // as root has them, else those of this user; what it may not see is left out,
 // and told in the log. A process that ends meanwhile is none.
 func (h *Host) Holders(ctx context.Context, f HolderFilter) ([]Holder, error) {
-	if f.PIDs != nil || h.proc != DefaultProc || h.iteratorFailure() != "" || h.openFiles() < manyFiles {
-		return h.walk(ctx, f)
+	use := Usage{Source: ProcFS, Reason: "only some processes are asked about"}
+	if f.PIDs == nil {
+		use.Reason = h.whyNotBPF()
 	}
-	holders, err := h.iterate(ctx, f)
-	if err == nil || ctx.Err() != nil {
-		return holders, err
+	start := time.Now()
+	var holders []Holder
+	var err error
+	if use.Reason == "" {
+		use.Source = BPF
+		if holders, err = h.iterate(ctx, f); err != nil && ctx.Err() == nil {
+			h.mu.Lock()
+			h.noIterator = err.Error()
+			h.mu.Unlock()
+			use.Source, use.Reason = ProcFS, h.whyNotBPF()
+		}
 	}
-	h.log.Debug("the BPF iterator does not work, walking /proc", "error", err)
-	h.mu.Lock()
-	h.noIterator = err.Error()
-	h.mu.Unlock()
-	return h.walk(ctx, f)
-}
-
-// iteratorFailure returns why the BPF iterator does not work here, if that was
-// found out.
-func (h *Host) iteratorFailure() string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.noIterator
+	if use.Source == ProcFS {
+		holders, err = h.walk(ctx, f)
+	}
+	use.Sockets, use.Wait = int64(len(holders)), time.Since(start)
+	h.note(holdersList, use)
+	return holders, err
 }
 
 // iterate is Holders by the BPF iterator.

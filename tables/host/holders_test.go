@@ -77,8 +77,8 @@ func TestHoldersFallBack(t *testing.T) {
 				t.Errorf("works %v: %v, %v", works, holders, err)
 			}
 		}
-		if works && asked != 2 || !works && (asked != 1 || !strings.Contains(h.iteratorFailure(), "not permitted")) {
-			t.Errorf("works %v: asked %d times, %q", works, asked, h.iteratorFailure())
+		if works && asked != 2 || !works && (asked != 1 || !strings.Contains(h.whyNotBPF(), "not permitted")) {
+			t.Errorf("works %v: asked %d times, %q", works, asked, h.whyNotBPF())
 		}
 	}
 }

@@ -165,7 +165,7 @@ func (r *inetReader[T]) sockets(ctx context.Context, lists []inetList) iter.Seq2
 func (r *inetReader[T]) list(ctx context.Context, list *inetList, yield func(T, error) bool) (more bool, err error) {
 	h := r.host
 	use := Usage{Source: SockDiag}
-	defer func() { h.note(list, use) }()
+	defer func() { h.note(list.name, use) }()
 	if use.Reason = h.whyNotDiag(list); use.Reason == "" {
 		more, err := r.askDiag(ctx, list, &use, yield)
 		if !errors.Is(err, errRefused) {
@@ -195,7 +195,7 @@ func (r *inetReader[T]) bothFamilies(ctx context.Context, lists []*inetList, yie
 	}
 	for _, list := range lists {
 		use.Sockets = r.handed[list.family]
-		r.host.note(list, use)
+		r.host.note(list.name, use)
 	}
 	if err != nil {
 		err = fmt.Errorf("sock_diag of tcp and tcp6: %w", err)

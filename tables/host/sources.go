@@ -18,16 +18,18 @@ type Source string
 // The sources.
 const (
 	SockDiag Source = "sock_diag" // netlink, NETLINK_SOCK_DIAG
-	ProcFS   Source = "procfs"    // /proc/net
+	ProcFS   Source = "procfs"    // /proc/net, /proc/PID/fd
+	BPF      Source = "bpf"       // the iterator over the files of all tasks
 )
 
 // Usage tells how a list of sockets was read.
 type Usage struct {
 	Source Source
-	// Reason says why it was not sock_diag; empty if it was.
+	// Reason says why it was not the faster source, sock_diag or BPF; empty if
+	// it was.
 	Reason string
-	// Sockets were handed over by the kernel, before anything else narrowed
-	// them.
+	// Sockets, or their holders, were handed over by the kernel, before anything
+	// else narrowed them.
 	Sockets int64
 	// Wait is the time that was spent in the kernel.
 	Wait time.Duration
@@ -35,9 +37,12 @@ type Usage struct {
 	Interrupted bool
 }
 
-// ListSource is a list of sockets and where it comes from.
+// holdersList is the name of the list of those who have sockets open.
+const holdersList = "holders"
+
+// ListSource is a list of sockets, or of their holders, and where it comes from.
 type ListSource struct {
-	// Proto is the list's name in netstat and in /proc/net.
+	// Proto is the list's name in netstat and in /proc/net, or "holders".
 	Proto string
 	// Now is where the list would come from if it was read now.
 	Now Usage
@@ -67,25 +72,49 @@ func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 			if s.Now.Reason != "" {
 				s.Now.Source = ProcFS
 			}
-			h.mu.Lock()
-			if last, ok := h.used[list.name]; ok {
-				s.Last = &last
-			}
-			h.mu.Unlock()
 			all = append(all, s)
+		}
+	}
+	s := ListSource{Proto: holdersList, Now: Usage{Source: BPF, Reason: h.whyNotBPF()}}
+	if s.Now.Reason != "" {
+		s.Now.Source = ProcFS
+	}
+	all = append(all, s)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range all {
+		if last, ok := h.used[all[i].Proto]; ok {
+			all[i].Last = &last
 		}
 	}
 	return all, nil
 }
 
 // note remembers how a list was read.
-func (h *Host) note(list *inetList, use Usage) {
+func (h *Host) note(list string, use Usage) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if old, ok := h.used[list.name]; !ok || old.Source != use.Source || old.Reason != use.Reason {
-		h.log.Debug("source of sockets", "list", list.name, "source", use.Source, "reason", use.Reason)
+	if old, ok := h.used[list]; !ok || old.Source != use.Source || old.Reason != use.Reason {
+		h.log.Debug("source of sockets", "list", list, "source", use.Source, "reason", use.Reason)
 	}
-	h.used[list.name] = use
+	h.used[list] = use
+}
+
+// whyNotBPF returns why the holders are not asked of the BPF iterator, or
+// nothing.
+func (h *Host) whyNotBPF() string {
+	h.mu.Lock()
+	failure := h.noIterator
+	h.mu.Unlock()
+	switch {
+	case h.proc != DefaultProc:
+		return h.proc + " is read in place of this host's " + DefaultProc
+	case failure != "":
+		return "the BPF iterator is refused: " + failure
+	case h.openFiles() < manyFiles:
+		return fmt.Sprintf("fewer than %d files are open on this host, so that a walk is faster", manyFiles)
+	}
+	return ""
 }
 
 // whyNotDiag returns why sock_diag must not be asked for a list, or nothing.
