@@ -169,6 +169,18 @@ func TestExtensionAnswersOsquery(t *testing.T) {
 		}
 	}
 
+	// osquery's planner takes a constrained INDEX (1) for cheap, and calls the
+	// table for each row of another: what people JOIN by must not be one.
+	options := map[string]string{}
+	for _, route := range m.Routes("tcp_sockets") {
+		options[route["name"]] = route["op"]
+	}
+	for name, want := range map[string]string{"pid": "8", "uid": "8", "inode": "8", "fd": "24", "state": "9", "local_port": "9", "remote_address": "9", "family": "25"} {
+		if options[name] != want {
+			t.Errorf("the column %s has the options %s, want %s", name, options[name], want)
+		}
+	}
+
 	// The arms of an OR are two calls; SQLite merges them by the identities.
 	_, arm1 := generate(t, m, "tcp_sockets", request(`"local_port","state"`, "state 2 LISTEN"))
 	_, arm2 := generate(t, m, "tcp_sockets", request(`"local_port","state"`, "local_port 2 22"))

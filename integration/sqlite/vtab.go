@@ -325,17 +325,14 @@ func (c *cursor) Column(ctx sqlite3.Context, i int) error {
 			ctx.ResultRawText(cell.Bytes)
 		}
 	}
-	if c.snapshot != nil {
-		return nil
-	}
-	return c.fail(c.scan.Err())
+	return nil
 }
 
 func (c *cursor) RowID() (int64, error) {
 	if c.snapshot != nil {
 		return c.snapshot.rowIDs[c.rows[0]], nil
 	}
-	return c.scan.RowID(), c.fail(c.scan.Err())
+	return c.scan.RowID(), nil
 }
 
 // Close ends the scan.
