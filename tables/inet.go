@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/cgroup"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
@@ -143,7 +144,7 @@ type inetColumns[R any] struct {
 	family, protocol                                                      *schema.Typed[R, uint8]
 	inode                                                                 *schema.Typed[R, int64]
 	pid, fd                                                               *schema.Typed[R, int32]
-	program, exe, cmdline                                                 *schema.Typed[R, string]
+	program, exe, cmdline, cgroup, containerID, systemdUnit               *schema.Typed[R, string]
 }
 
 func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inetColumns[R] {
@@ -183,6 +184,12 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inet
 			func(r *R) string { return names(r).process(inet(r).Inode).Exe }, schema.Hidden, schema.Needs(needHolders)),
 		cmdline: schema.Col("cmdline", "That process's command line, its arguments separated by blanks. Empty if it cannot be told.",
 			func(r *R) string { return strings.Join(names(r).process(inet(r).Inode).Args, " ") }, schema.Hidden, schema.Needs(needHolders)),
+		cgroup: schema.Col("cgroup", "Path of that process's control group. Empty if it cannot be told.",
+			func(r *R) string { return names(r).process(inet(r).Inode).Cgroup }, schema.Hidden, schema.Needs(needHolders)),
+		containerID: schema.Col("container_id", "Container that the control group belongs to: the identity that Docker, containerd, CRI-O and Podman give it, or LXC's name. Empty if it is none.",
+			func(r *R) string { return cgroup.ContainerID(names(r).process(inet(r).Inode).Cgroup) }, schema.Hidden, schema.Needs(needHolders)),
+		systemdUnit: schema.Col("systemd_unit", "Unit of the system's systemd that the control group belongs to, such as ssh.service. Empty if it is none.",
+			func(r *R) string { return cgroup.Unit(names(r).process(inet(r).Inode).Cgroup) }, schema.Hidden, schema.Needs(needHolders)),
 		localService: schema.Col("local_service", "Name of the local port's service in the services file, for this protocol. Empty if it has none.",
 			func(r *R) string { return names(r).services.Name(inet(r).Local.Port(), inet(r).Protocol) }, schema.Hidden, schema.Needs(needServices)),
 		remoteService: schema.Col("remote_service", "Name of the peer's port in the services file, for this protocol. Empty if it has none.",

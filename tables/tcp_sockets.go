@@ -41,7 +41,7 @@ func TCPSockets(h *host.Host) schema.Any {
 			schema.Col("probes", "Keepalive or zero window probes sent and not answered.",
 				func(r *tcpRow) uint32 { return r.Probes }, schema.Needs(needAttempts)),
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
-			inet.family, inet.protocol, inet.fd, inet.exe, inet.cmdline,
+			inet.family, inet.protocol, inet.fd, inet.exe, inet.cmdline, inet.cgroup, inet.containerID, inet.systemdUnit,
 		},
 		RowID: func(r *tcpRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[tcpRow, error] {

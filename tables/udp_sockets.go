@@ -39,7 +39,7 @@ func UDPSockets(h *host.Host) schema.Any {
 			schema.Col("drops", "Datagrams that were dropped at this socket, because its receive queue was full or a checksum was wrong.",
 				func(r *udpRow) int64 { return int64(min(r.Drops, math.MaxInt64)) }, schema.Needs(needDrops)),
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
-			inet.family, inet.protocol, inet.fd, inet.exe, inet.cmdline,
+			inet.family, inet.protocol, inet.fd, inet.exe, inet.cmdline, inet.cgroup, inet.containerID, inet.systemdUnit,
 		},
 		RowID: func(r *udpRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[udpRow, error] {

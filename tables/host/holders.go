@@ -267,6 +267,9 @@ type Process struct {
 	Program string
 	Exe     string   // path of the executable file
 	Args    []string // command line
+	// Cgroup is the path of its control group: in systemd's hierarchy, else in
+	// that of version 2.
+	Cgroup string
 }
 
 // Processes looks up processes, each once. It is for one query in one
@@ -300,6 +303,12 @@ func (p *Processes) Get(pid int32) Process {
 			}
 		} else {
 			known.Program, _ = process.Comm()
+		}
+		groups, _ := process.Cgroups()
+		for _, group := range groups {
+			if group.HierarchyID == 0 && known.Cgroup == "" || slices.Contains(group.Controllers, "name=systemd") {
+				known.Cgroup = group.Path
+			}
 		}
 	}
 	p.seen[pid] = known
