@@ -172,9 +172,9 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inet
 				}
 				return names(r).users.Name(inet(r).UID), true
 			}, schema.Needs(needUsers)),
-		inode: schema.Opt("inode", "Inode of the socket, as in the links /proc/PID/fd/N. NULL if no file refers to it: TIME_WAIT, SYN_RECV and connections that their program has closed.",
+		inode: schema.Opt("inode", "Inode of the socket, as in the links /proc/PID/fd/N. NULL if no file refers to it: TIME_WAIT, SYN_RECV, connections that wait to be accepted and those that their program has closed.",
 			func(r *R) (int64, bool) { return int64(inet(r).Inode), inet(r).Inode-1 < 1<<63-1 }, schema.Synonym("socket")),
-		pid: schema.Opt("pid", "Process that has the socket open, of several the one with the lowest number; socket_processes has all. NULL if none has, or if we may not see it: without root only this user's processes are.",
+		pid: schema.Opt("pid", "Process that has the socket open, of several the one with the lowest number; socket_processes has all. NULL if none has, as of a connection that waits to be accepted, or if we may not see it: without root only this user's processes are.",
 			func(r *R) (int32, bool) { h, ok := names(r).holder(inet(r).Inode); return h.PID, ok }, schema.Needs(needHolders)),
 		program: schema.Col("program", "That process's name as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name of it. Empty if there is no such process.",
 			func(r *R) string { return names(r).process(inet(r).Inode).Program }, schema.Needs(needHolders)),

@@ -44,7 +44,8 @@ const manyFiles = 10_000
 // Holders returns who has sockets open, sorted by inode, process and file. It
 // sees the files of all processes with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH,
 // as root has them, else those of this user; what it may not see is left out,
-// and told in the log. A process that ends meanwhile is none.
+// and told in the log. A process that ends meanwhile is none. Files that a thread
+// keeps apart from its process (CLONE_FILES of unshare(2)) are not seen.
 func (h *Host) Holders(ctx context.Context, f HolderFilter) ([]Holder, error) {
 	use := Usage{Source: ProcFS, Reason: "only some processes are asked about"}
 	if f.PIDs == nil {
@@ -58,6 +59,9 @@ func (h *Host) Holders(ctx context.Context, f HolderFilter) ([]Holder, error) {
 		if holders, err = h.iterate(ctx, f); err != nil && ctx.Err() == nil {
 			h.mu.Lock()
 			h.noIterator = err.Error()
+			if errors.Is(err, fs.ErrPermission) {
+				h.noIterator = "it needs root, or CAP_BPF and CAP_PERFMON"
+			}
 			h.mu.Unlock()
 			use.Source, use.Reason = ProcFS, h.whyNotBPF()
 		}
@@ -101,15 +105,16 @@ func (f *HolderFilter) arrange(holders []Holder) []Holder {
 
 // walk is Holders by /proc/PID/fd.
 func (h *Host) walk(ctx context.Context, f HolderFilter) ([]Holder, error) {
-	pids := slices.Clone(f.PIDs)
-	if pids == nil {
-		var err error
-		if pids, err = h.pids(); err != nil {
-			return nil, err
-		}
+	pids, err := h.pids()
+	if err != nil {
+		return nil, err
+	}
+	if f.PIDs != nil {
+		// A thread has a directory too, which is not listed.
+		pids = slices.DeleteFunc(pids, func(pid int32) bool { return !slices.Contains(f.PIDs, pid) })
 	}
 	slices.Sort(pids)
-	w := walk{host: h, ctx: ctx, pids: slices.Compact(pids)}
+	w := walk{host: h, ctx: ctx, pids: pids}
 	if f.Inodes != nil {
 		w.wanted = make(map[uint64]bool, len(f.Inodes))
 		for _, inode := range f.Inodes {

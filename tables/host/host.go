@@ -61,6 +61,9 @@ func New(o Options) *Host {
 		h.proc = DefaultProc
 	}
 	h.proc = filepath.Clean(h.proc)
+	if path, err := filepath.EvalSymlinks(h.proc); err == nil && path == DefaultProc {
+		h.proc = DefaultProc
+	}
 	if h.services == "" {
 		h.services, h.servicesMissing = DefaultServices, true
 	}

@@ -125,7 +125,11 @@ func TestProcWithoutProcess1(t *testing.T) {
 		t.Errorf("%d sockets, %v", n, err)
 	}
 	// However it is spelled, /proc is this host's.
-	for _, proc := range []string{"", "/proc", "/proc/", "//proc", "/proc/."} {
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink("/proc", link); err != nil {
+		t.Fatal(err)
+	}
+	for _, proc := range []string{"", "/proc", "/proc/", "//proc", "/proc/.", link} {
 		sources, err := host.New(host.Options{Proc: proc}).Sources(t.Context())
 		if err != nil || strings.Contains(sources[0].Now.Reason, "in place of") {
 			t.Errorf("%q: %+v, %v", proc, sources, err)

@@ -251,6 +251,7 @@ func (r *inetReader[T]) lookUp(ctx context.Context, request sockdiag.Request, li
 		return false, true, nil
 	}
 	seen := make(map[uint64]bool)
+	defer func() { use.Sockets = int64(len(seen)) }()
 	for _, number := range append([]net.Interface{{Index: 0}}, interfaces...) {
 		request.Interface = uint32(number.Index)
 		more, err := r.host.lookUp(ctx, request, use, func(payload []byte) (bool, error) {

@@ -21,8 +21,13 @@ struct file {
 	struct inode *f_inode;
 } CORE;
 
+struct files_struct;
+
 struct task_struct {
+	int pid;
 	int tgid;
+	struct files_struct *files;
+	struct task_struct *group_leader;
 } CORE;
 
 struct seq_file;
@@ -57,6 +62,10 @@ int holders(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 
 	if (!task || !file)
+		return 0;
+	// A thread may keep files apart from its process, unshare(CLONE_FILES). Like
+	// /proc/PID/fd leave them out, unless the first thread has ended.
+	if (task->pid != task->tgid && task->group_leader->files)
 		return 0;
 	struct inode *inode = file->f_inode;
 	if ((inode->i_mode & TYPE) != SOCKET)

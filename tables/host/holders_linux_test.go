@@ -7,9 +7,12 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // listeners opens sockets on loopback until the test ends.
@@ -22,6 +25,15 @@ func listeners(t testing.TB, n int) {
 		}
 		t.Cleanup(func() { l.Close() })
 	}
+}
+
+// skipOrFail skips a test that lacks a privilege, unless it must run.
+func skipOrFail(t testing.TB, err error) {
+	t.Helper()
+	if os.Getenv("SOCKETS_MUST_RUN") == "1" || os.Geteuid() == 0 {
+		t.Fatal(err)
+	}
+	t.Skip(errors.Join(err, errors.ErrUnsupported))
 }
 
 // The kernel's iterator and the walk of /proc see the same.
@@ -39,10 +51,7 @@ func TestHoldersBothWays(t *testing.T) {
 		}
 		iterated, err := h.iterate(t.Context(), f)
 		if err != nil {
-			if os.Getenv("SOCKETS_MUST_RUN") != "1" && (runtime.GOOS != "linux" || os.Geteuid() != 0) {
-				t.Skip(errors.Join(err, errors.ErrUnsupported))
-			}
-			t.Fatal(err)
+			skipOrFail(t, err)
 		}
 		if len(walked) == 0 || len(iterated) == 0 {
 			t.Fatalf("%+v: the walk found %d holders, the iterator %d", f, len(walked), len(iterated))
@@ -54,12 +63,52 @@ func TestHoldersBothWays(t *testing.T) {
 	}
 }
 
+// A thread with files of its own is seen by neither way.
+func TestHoldersOfThreads(t *testing.T) {
+	h := New(Options{})
+	ready, done := make(chan error), make(chan struct{})
+	var thread func()
+	thread = func() {
+		runtime.LockOSThread() // the thread ends with the goroutine
+		if unix.Gettid() == unix.Getpid() {
+			go thread() // not the first thread: /proc/PID/fd shows its files
+			<-done
+			runtime.UnlockOSThread()
+			return
+		}
+		if err := unix.Unshare(unix.CLONE_FILES); err != nil {
+			ready <- err
+			return
+		}
+		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+		ready <- err
+		<-done
+		syscall.Close(fd)
+	}
+	go thread()
+	if err := <-ready; err != nil {
+		skipOrFail(t, err)
+	}
+	defer close(done)
+	own := func(all []Holder, err error) []Holder {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(all, func(h Holder) bool { return h.PID != int32(os.Getpid()) })
+	}
+	walked := own(h.walk(t.Context(), HolderFilter{}))
+	iterated, err := h.iterate(t.Context(), HolderFilter{})
+	if err != nil {
+		skipOrFail(t, err)
+	}
+	if iterated = own(iterated, nil); !slices.Equal(walked, iterated) {
+		t.Errorf("the walk found %v, the iterator %v", walked, iterated)
+	}
+}
+
 // With many files the iterator is asked; where it does not work /proc is walked,
 // and the iterator is not tried again.
 func TestHoldersFallBack(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip(errors.ErrUnsupported)
-	}
 	listeners(t, 10)
 	for _, works := range []bool{true, false} {
 		h := New(Options{})
@@ -79,16 +128,13 @@ func TestHoldersFallBack(t *testing.T) {
 				t.Errorf("works %v: %v, %v", works, holders, err)
 			}
 		}
-		if works && asked != 2 || !works && (asked != 1 || !strings.Contains(h.whyNotBPF(), "not permitted")) {
+		if works && asked != 2 || !works && (asked != 1 || !strings.Contains(h.whyNotBPF(), "needs root")) {
 			t.Errorf("works %v: asked %d times, %q", works, asked, h.whyNotBPF())
 		}
 	}
 }
 
 func TestOpenFiles(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip(errors.ErrUnsupported)
-	}
 	before := openFiles()
 	listeners(t, 500)
 	if n := openFiles(); before == 0 || n < 500 {
@@ -97,9 +143,6 @@ func TestOpenFiles(t *testing.T) {
 }
 
 func TestHoldersOfSome(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip(errors.ErrUnsupported)
-	}
 	listeners(t, 3)
 	h := New(Options{})
 	self := int32(os.Getpid())
@@ -111,6 +154,20 @@ func TestHoldersOfSome(t *testing.T) {
 		one, err := h.Holders(t.Context(), HolderFilter{Inodes: []uint64{ours[0].Inode, 1 << 40}, Lowest: lowest})
 		if err != nil || !slices.Contains(one, ours[0]) || lowest && len(one) != 1 {
 			t.Errorf("lowest %v: %v, %v; want %v", lowest, one, err, ours[0])
+		}
+	}
+	// A thread is no process, although it has a directory.
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil || len(threads) < 2 {
+		t.Fatal(threads, err)
+	}
+	for _, thread := range threads {
+		tid, err := strconv.Atoi(thread.Name())
+		if err != nil || int32(tid) == self {
+			continue
+		}
+		if theirs, err := h.Holders(t.Context(), HolderFilter{PIDs: []int32{int32(tid)}}); err != nil || len(theirs) > 0 {
+			t.Errorf("thread %d holds %v, %v", tid, theirs, err)
 		}
 	}
 	if none, err := h.Holders(t.Context(), HolderFilter{Inodes: []uint64{}}); err != nil || len(none) > 0 {
