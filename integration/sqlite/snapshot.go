@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,29 +52,17 @@ func (k *repeated) compare(terms [][]schema.Constraint) {
 
 // snapshot is the rows of a table, cut to the used columns.
 type snapshot struct {
-	width  int     // used columns
-	slots  []int   // by the column's position, -1 if it is not used
-	cells  []saved // width for each row
+	width  int   // used columns
+	slots  []int // by the column's position, -1 if it is not used
+	cells  schema.Cells
 	rowIDs []int64
-	text   []byte
 	keys   []int // columns that must equal something
 	index  map[string][]int32
 	all    []int32
 }
 
-// saved is a cell: a number, the bits of a float, or the place of a text.
-type saved struct {
-	value  int64
-	length int32
-	kind   schema.Kind
-}
-
-// savedSize and rowSize are what a cell and the rest of a row take, in bytes,
-// generously.
-const (
-	savedSize = 16
-	rowSize   = 96
-)
+// rowSize is what a row takes beside its cells, in bytes, generously.
+const rowSize = 96
 
 // takeSnapshot reads the whole table. It returns nil if that is too large.
 func takeSnapshot(scan schema.Scan, columns []schema.ColumnInfo, p *plan) (*snapshot, error) {
@@ -98,21 +85,11 @@ func takeSnapshot(scan schema.Scan, columns []schema.ColumnInfo, p *plan) (*snap
 		row := int32(len(s.rowIDs))
 		for _, column := range p.used {
 			scan.Cell(column, &cell)
-			c := saved{kind: cell.Kind}
-			switch cell.Kind {
-			case schema.Int:
-				c.value = cell.Int
-			case schema.Float:
-				c.value = int64(math.Float64bits(cell.Float))
-			case schema.Bytes:
-				c.value, c.length = int64(len(s.text)), int32(len(cell.Bytes))
-				s.text = append(s.text, cell.Bytes...)
-			}
-			s.cells = append(s.cells, c)
+			s.cells.Append(&cell)
 		}
 		s.rowIDs = append(s.rowIDs, scan.RowID())
 		s.all = append(s.all, row)
-		if len(s.text)+len(s.cells)*savedSize+len(s.rowIDs)*rowSize > maxSnapshot {
+		if s.cells.Size()+len(s.rowIDs)*rowSize > maxSnapshot {
 			return nil, scan.Err()
 		}
 		indexed := true
@@ -137,16 +114,7 @@ func takeSnapshot(scan schema.Scan, columns []schema.ColumnInfo, p *plan) (*snap
 
 // load writes a value of a row into a cell.
 func (s *snapshot) load(row int32, column int, cell *schema.Cell) {
-	c := &s.cells[int(row)*s.width+s.slots[column]]
-	cell.Kind = c.kind
-	switch c.kind {
-	case schema.Int:
-		cell.Int = c.value
-	case schema.Float:
-		cell.Float = math.Float64frombits(uint64(c.value))
-	case schema.Bytes:
-		cell.Bytes = s.text[c.value : c.value+int64(c.length)]
-	}
+	s.cells.Get(int(row)*s.width+s.slots[column], cell)
 }
 
 // find returns the rows that may meet the terms.

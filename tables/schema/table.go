@@ -10,7 +10,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"math"
 )
 
 // Table declares a table with rows of type R.
@@ -205,7 +204,7 @@ rows:
 		for _, c := range used {
 			cell.Kind = Null
 			c.set(&row, &cell)
-			to.append(&cell)
+			to.cells.Append(&cell)
 		}
 	}
 	return nil
@@ -215,29 +214,7 @@ rows:
 type batch struct {
 	size   int // rows that it may hold
 	rowIDs []int64
-	cells  []stored
-	text   []byte
-}
-
-// stored is a cell: a number, the bits of a float, or the place of a text.
-type stored struct {
-	value  int64
-	length int32
-	kind   Kind
-}
-
-func (b *batch) append(c *Cell) {
-	s := stored{kind: c.Kind}
-	switch c.Kind {
-	case Int:
-		s.value = c.Int
-	case Float:
-		s.value = int64(math.Float64bits(c.Float))
-	case Bytes:
-		s.value, s.length = int64(len(b.text)), int32(len(c.Bytes))
-		b.text = append(b.text, c.Bytes...)
-	}
-	b.cells = append(b.cells, s)
+	cells  Cells
 }
 
 // scan is a [Scan] of any table.
@@ -279,7 +256,8 @@ func (s *scan) fill(ctx context.Context, read func(add func(id int64) *batch) er
 			size := min(4*b.size, batchSize)
 			select {
 			case b = <-s.free:
-				*b = batch{size, b.rowIDs[:0], b.cells[:0], b.text[:0]}
+				b.size, b.rowIDs = size, b.rowIDs[:0]
+				b.cells.Reset()
 			default:
 				b = &batch{size: size}
 			}
@@ -314,20 +292,10 @@ func (s *scan) Next() bool {
 }
 
 func (s *scan) Cell(i int, c *Cell) {
-	c.Kind = Null
-	slot := s.slots[i]
-	if slot < 0 {
-		return
-	}
-	v := &s.batch.cells[s.row*s.width+slot]
-	c.Kind = v.kind
-	switch v.kind {
-	case Int:
-		c.Int = v.value
-	case Float:
-		c.Float = math.Float64frombits(uint64(v.value))
-	case Bytes:
-		c.Bytes = s.batch.text[v.value : v.value+int64(v.length)]
+	if slot := s.slots[i]; slot >= 0 {
+		s.batch.cells.Get(s.row*s.width+slot, c)
+	} else {
+		c.Kind = Null
 	}
 }
 
