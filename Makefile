@@ -54,7 +54,7 @@ benchmarks: ## run the Go benchmarks
 
 generate: ## compile the BPF program tables/host/bpf/holders.bpf.c (needs clang and llvm-strip)
 	cd tables/host/bpf && for target in bpfel bpfeb; do \
-		clang -target $$target -O2 -g -Wall -Werror -c holders.bpf.c -o holders_$$target.o && llvm-strip -g holders_$$target.o || exit 1; \
+		clang -target $$target -ffile-prefix-map=$$PWD=. -fdebug-compilation-dir=. -O2 -g -Wall -Werror -c holders.bpf.c -o holders_$$target.o && llvm-strip -g holders_$$target.o || exit 1; \
 	done
 
 schema: build ## print the tables' documents from their declarations
