@@ -283,7 +283,7 @@ func sqlite3(t *testing.T, options []string, names []string, rows [][]string) st
 		if os.Getenv("SOCKETS_MUST_RUN") == "1" || !errors.Is(err, exec.ErrNotFound) {
 			t.Fatal(err)
 		}
-		t.Skip(err)
+		t.Skip(errors.Join(err, errors.ErrUnsupported))
 	}
 	return string(out)
 }

@@ -414,6 +414,18 @@ func TestSnapshots(t *testing.T) {
 	}
 }
 
+// What any collation takes for equal is found in a snapshot too.
+func TestSnapshotsAndCollations(t *testing.T) {
+	db := open(t, fixtures())
+	db.SnapshotSoon()
+	for collation, want := range map[string]string{"BINARY": `"84"`, "NOCASE": `"168"`, "RTRIM": `"126"`} {
+		sql := "SELECT count(*) FROM (SELECT column1 AS x FROM (VALUES ('LISTEN'), ('listen'), ('Listen'), ('LISTEN '), ('LISTEN'))) a CROSS JOIN tcp_sockets t ON t.state = a.x COLLATE " + collation
+		if got := one(t, db, sql); got[0] != want {
+			t.Errorf("%s: got %s, want %s", collation, got[0], want)
+		}
+	}
+}
+
 func TestCancellation(t *testing.T) {
 	f := &fake{rows: math.MaxInt}
 	db := open(t, []schema.Any{f.table()})

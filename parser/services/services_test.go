@@ -2,6 +2,7 @@ package services
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -230,7 +231,7 @@ func missing(t *testing.T, format string, args ...any) {
 	if os.Getenv("SOCKETS_MUST_RUN") == "1" {
 		t.Fatalf(format, args...)
 	}
-	t.Skipf(format, args...)
+	t.Skip(errors.Join(fmt.Errorf(format, args...), errors.ErrUnsupported))
 }
 
 // render writes an entry as a line of the file.

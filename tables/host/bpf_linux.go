@@ -35,7 +35,7 @@ const recordSize = 16
 // root has them, and leaves nothing behind in the kernel.
 func taskFiles(ctx context.Context, found func(Holder)) error {
 	if ns, err := os.Readlink("/proc/self/ns/pid"); err != nil || ns != initialPIDNamespace {
-		return errors.New("this process is in a PID namespace, and the iterator is not")
+		return fmt.Errorf("this process is in a PID namespace, and the iterator is not: %w", errors.ErrUnsupported)
 	}
 	// Kernels before 5.11 count the program as locked memory.
 	if err := rlimit.RemoveMemlock(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"iter"
 	"net/netip"
 	"os"
@@ -29,6 +30,9 @@ const (
 // answered so, without its end.
 func sockets(t testing.TB) (messages [][]byte) {
 	t.Helper()
+	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
+		skipOrFail(t, fmt.Errorf("the capture is of a little-endian machine: %w", errors.ErrUnsupported))
+	}
 	b, err := os.ReadFile("../../parser/sockdiag/testdata/tcp.diag")
 	if err != nil {
 		t.Fatal(err)
@@ -99,9 +103,6 @@ func read(t testing.TB, f InetFilter, answers ...answer) (n int, requests [][]by
 }
 
 func TestConversation(t *testing.T) {
-	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
-		t.Skip("the capture is of a little-endian machine")
-	}
 	all := sockets(t)
 	one, done := all[0], end(0, 0)
 	interrupted := end(0, flagDumpIntr)
@@ -158,9 +159,6 @@ func TestConversation(t *testing.T) {
 
 // Where netlink is refused /proc has the sockets, and the reason is told.
 func TestFallBack(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip(errors.ErrUnsupported)
-	}
 	for _, errno := range []syscall.Errno{syscall.EPERM, syscall.ENOENT, syscall.EPROTONOSUPPORT, syscall.EAFNOSUPPORT, syscall.ENOSYS, syscall.EINVAL} {
 		for name, a := range map[string]answer{
 			"by a system call": {nil, os.NewSyscallError("socket", errno)},
@@ -190,9 +188,6 @@ func TestFallBack(t *testing.T) {
 // A connection that is looked up is asked for by each interface, and only
 // what answers to it counts.
 func TestLookUp(t *testing.T) {
-	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
-		t.Skip("the capture is of a little-endian machine")
-	}
 	var connected, listener []byte
 	var s sock.TCP
 	for _, m := range sockets(t) {
@@ -250,9 +245,6 @@ func TestLookUp(t *testing.T) {
 
 // Scans that end early, by their reader or their context, leave nothing open.
 func TestNothingIsLeftOpen(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip(errors.ErrUnsupported)
-	}
 	open := func() int {
 		files, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
@@ -284,9 +276,6 @@ func TestNothingIsLeftOpen(t *testing.T) {
 
 // A kernel that says nothing is not waited for longer than the context lets.
 func TestWaitEndsWithItsContext(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip(errors.ErrUnsupported)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	start := time.Now()
