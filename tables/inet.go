@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/cgroup"
@@ -20,16 +21,20 @@ const (
 	needServices schema.Need = 1 << iota
 	needUsers
 	needAttempts // retransmits and probes
-	needDrops
-	needHolders // the process that has the socket open
+	needCongestion
+	needMemory // what the socket takes of the kernel's memory
+	needTypeOfService
+	needInterfaces // names of network interfaces
+	needHolders    // the process that has the socket open
 )
 
 // names resolves numbers, for the columns of one query that need it.
 type names struct {
-	services  host.ServiceNames
-	users     *host.Usernames
-	holders   []host.Holder // one of each socket, sorted by inode
-	processes *host.Processes
+	services   host.ServiceNames
+	users      *host.Usernames
+	interfaces *host.InterfaceNames
+	holders    []host.Holder // one of each socket, sorted by inode
+	processes  *host.Processes
 }
 
 // holder returns who has a socket open: of several processes the one with the
@@ -70,6 +75,9 @@ func withNames[S, R any](ctx context.Context, h *host.Host, q schema.Query, pids
 		}
 		if q.Needs(needUsers) {
 			n.users = h.Usernames()
+		}
+		if q.Needs(needInterfaces) {
+			n.interfaces = h.InterfaceNames()
 		}
 		var none R
 		waiting := q.Needs(needHolders)
@@ -145,10 +153,41 @@ type inetColumns[R any] struct {
 	inode                                                                 *schema.Typed[R, int64]
 	pid, fd                                                               *schema.Typed[R, int32]
 	program, exe, cmdline, cgroup, containerID, systemdUnit               *schema.Typed[R, string]
+	netNamespace                                                          *schema.Typed[R, string]
+	details                                                               []schema.Column[R]
 }
 
 func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inetColumns[R] {
+	details := func(r *R) *sock.Details { return &inet(r).Details }
 	return inetColumns[R]{
+		netNamespace: netNamespaceColumn(func(r *R) uint32 { return inet(r).Namespace }),
+		details: append([]schema.Column[R]{
+			schema.Opt("cookie", "The kernel's identity of the socket, which no other had since the host was started. NULL where only /proc tells of it.",
+				func(r *R) (int64, bool) { return int64(inet(r).Cookie), inet(r).Cookie-1 < 1<<63-1 }, schema.Hidden),
+			schema.Opt("interface", "Network interface that the socket is bound to; its number if it has no name that can be told. Empty if it is bound to none, or if only /proc tells of it.",
+				func(r *R) (string, bool) {
+					d := details(r)
+					if d.Interface == 0 {
+						return "", false
+					}
+					return names(r).interfaces.Name(inet(r).Namespace, d.Interface), true
+				}, schema.Hidden, schema.Needs(needInterfaces)),
+			schema.Opt("mark", "SO_MARK of the socket, by which routing and packet filters may choose. NULL if it cannot be told: it takes CAP_NET_ADMIN, and /proc does not.",
+				known(details, sock.KnowsMark, func(d *sock.Details) uint32 { return d.Mark }), schema.Hidden),
+			schema.Opt("cgroup_id", "Number of the control group in which the socket was made: the inode of its directory in the cgroup2 file system. NULL if the kernel does not tell (since Linux 5.9), or only /proc does.",
+				func(r *R) (int64, bool) {
+					d := details(r)
+					return int64(d.CgroupID), d.Known&sock.KnowsCgroupID != 0 && d.CgroupID < 1<<63
+				}, schema.Hidden),
+			schema.Opt("tos", "IPv4 type of service of the packets that the socket sends, a byte. NULL if it cannot be told, as of TIME_WAIT and where only /proc does.",
+				known(details, sock.KnowsTOS, func(d *sock.Details) uint8 { return d.TOS }), schema.Hidden, schema.Needs(needTypeOfService)),
+			schema.Opt("tclass", "IPv6 traffic class of the packets that the socket sends, a byte. NULL of IPv4 sockets, and as for tos.",
+				known(details, sock.KnowsTClass, func(d *sock.Details) uint8 { return d.TClass }), schema.Hidden, schema.Needs(needTypeOfService)),
+			schema.Opt("v6only", "1 if an IPv6 socket takes no IPv4 packets, 0 if it takes both. NULL of IPv4 sockets, and as for tos.",
+				known(details, sock.KnowsV6Only, func(d *sock.Details) bool { return d.V6Only }), schema.Hidden),
+			schema.Opt("shutdown", "What was shut down: 0 nothing, 1 receiving, 2 sending, 3 both. NULL as for tos.",
+				known(details, sock.KnowsShutdown, func(d *sock.Details) uint8 { return d.Shutdown }), schema.Hidden),
+		}, memoryColumns(details)...),
 		proto: schema.Col("proto", "Protocol as netstat names it: tcp, tcp6, udp, udp6, udplite, udplite6.",
 			func(r *R) string { return sock.Proto(inet(r).Family, inet(r).Protocol) }, schema.Pushed),
 		recvQ: schema.Col("recv_q", "Bytes received and not yet read by the program; for a TCP listener the connections that wait to be accepted.",
@@ -205,12 +244,54 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inet
 	}
 }
 
+// known returns an accessor that is absent unless the kernel told of the field.
+func known[R any, V schema.Value](details func(*R) *sock.Details, field sock.Known, get func(*sock.Details) V) func(*R) (V, bool) {
+	return func(r *R) (V, bool) {
+		d := details(r)
+		return get(d), d.Known&field != 0
+	}
+}
+
+// memoryColumns are those of ss's skmem, in its order.
+func memoryColumns[R any](details func(*R) *sock.Details) (columns []schema.Column[R]) {
+	for _, c := range []struct {
+		name, doc string
+		get       func(*sock.Memory) uint32
+	}{
+		{"received_memory_bytes", "Kernel memory in the receive queue, with its overhead: r of ss's skmem.", func(m *sock.Memory) uint32 { return m.Received }},
+		{"receive_buffer_bytes", "Limit of that, SO_RCVBUF: rb of ss's skmem.", func(m *sock.Memory) uint32 { return m.ReceiveBuffer }},
+		{"sent_memory_bytes", "Kernel memory of what was given to the network layer: t of ss's skmem.", func(m *sock.Memory) uint32 { return m.Sent }},
+		{"send_buffer_bytes", "Limit of what may wait to be sent, SO_SNDBUF: tb of ss's skmem.", func(m *sock.Memory) uint32 { return m.SendBuffer }},
+		{"forward_memory_bytes", "Kernel memory set aside for what comes next: f of ss's skmem.", func(m *sock.Memory) uint32 { return m.Forward }},
+		{"queued_memory_bytes", "Kernel memory of what waits to be sent or acknowledged: w of ss's skmem.", func(m *sock.Memory) uint32 { return m.Queued }},
+		{"option_memory_bytes", "Kernel memory of socket options and filters: o of ss's skmem.", func(m *sock.Memory) uint32 { return m.Options }},
+		{"backlog_memory_bytes", "Kernel memory of packets that came while the program held the socket: bl of ss's skmem.", func(m *sock.Memory) uint32 { return m.Backlog }},
+	} {
+		columns = append(columns, schema.Opt(c.name, c.doc+" NULL as for tos.",
+			known(details, sock.KnowsMemory, func(d *sock.Details) uint32 { return c.get(&d.Memory) }), schema.Hidden, schema.Needs(needMemory)))
+	}
+	return columns
+}
+
+// netNamespaceColumn is the column of a socket table by which a query reaches
+// other network namespaces.
+func netNamespaceColumn[R any](namespace func(*R) uint32) *schema.Typed[R, string] {
+	return schema.Opt("net_namespace", "Inode number of the network namespace. Without a comparison with it, by = or IN or a join, the table shows this process's own only; with one also others, see network_namespaces. Empty if it cannot be told.",
+		func(r *R) (string, bool) {
+			if namespace(r) == 0 {
+				return "", false
+			}
+			return strconv.FormatUint(uint64(namespace(r)), 10), true
+		}, schema.Hidden, schema.Pushed)
+}
+
 // filter translates what the query says of the shared columns.
 func (c *inetColumns[R]) filter(q schema.Query) host.InetFilter {
 	f := host.InetFilter{
 		LocalPorts: ports(c.localPort, q), RemotePorts: ports(c.remotePort, q),
 		LocalAddrs: c.localAddress.In(q), RemoteAddrs: c.remoteAddress.In(q),
-		Attempts: q.Needs(needAttempts), Drops: q.Needs(needDrops),
+		Attempts: q.Needs(needAttempts), Memory: q.Needs(needMemory), TypeOfService: q.Needs(needTypeOfService),
+		Namespaces: c.netNamespace.All(q),
 	}
 	for _, n := range c.family.In(q) {
 		f.Families = append(f.Families, sock.Family(n))

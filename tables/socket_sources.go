@@ -3,6 +3,7 @@ package tables
 import (
 	"context"
 	"iter"
+	"strconv"
 
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
@@ -10,8 +11,7 @@ import (
 
 type sourceRow struct {
 	host.ListSource
-	position  int64
-	namespace string
+	position int64
 }
 
 // SocketSources is the table socket_sources.
@@ -32,13 +32,15 @@ func SocketSources(h *host.Host) schema.Any {
 			"SELECT proto, last_rows, last_wait_us FROM socket_sources WHERE last_interrupted = 1",
 		},
 		Columns: []schema.Column[sourceRow]{
-			schema.Col("proto", "List of sockets, as netstat names it: tcp, tcp6, udp, udp6, udplite, udplite6; or holders, the processes that have sockets open.",
+			schema.Col("proto", "List of sockets, as netstat names it: tcp, tcp6, udp, udp6, udplite, udplite6; or holders, the processes that have sockets open. Empty for another network namespace that was asked for and could not be read.",
 				func(r *sourceRow) string { return r.Proto }),
-			schema.Col("net_namespace", "Inode number of the network namespace that is read. Empty if it cannot be told.",
-				func(r *sourceRow) string { return r.namespace }),
-			schema.Col("source", "Where the list would come from now: sock_diag (netlink), bpf (an iterator in the kernel) or procfs (/proc/net, /proc/PID/fd).",
+			schema.Opt("net_namespace", "Inode number of the network namespace that is read. Empty if it cannot be told.",
+				func(r *sourceRow) (string, bool) {
+					return strconv.FormatUint(uint64(r.Namespace), 10), r.Namespace != 0
+				}),
+			schema.Col("source", "Where the list would come from now: sock_diag (netlink), bpf (an iterator in the kernel) or procfs (/proc/net, /proc/PID/fd). Empty where the network namespace cannot be read.",
 				func(r *sourceRow) string { return string(r.Now.Source) }),
-			schema.Col("reason", "Why it is procfs, which is slower and knows less. Empty if it is not.",
+			schema.Col("reason", "Why it is procfs, which is slower and knows less, or why the network namespace cannot be read. Empty if it is the fastest.",
 				func(r *sourceRow) string { return r.Now.Reason }),
 			schema.Opt("last_source", "Where the list came from when this process last read it. Empty if it did not yet.",
 				func(r *sourceRow) (string, bool) {
@@ -68,7 +70,7 @@ func SocketSources(h *host.Host) schema.Any {
 					return
 				}
 				for i, s := range sources {
-					if !yield(sourceRow{s, int64(i), h.NetNamespace()}, nil) {
+					if !yield(sourceRow{s, int64(i)}, nil) {
 						return
 					}
 				}

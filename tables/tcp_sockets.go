@@ -17,7 +17,7 @@ type tcpRow struct {
 // TCPSockets is the table tcp_sockets.
 func TCPSockets(h *host.Host) schema.Any {
 	inet := newInetColumns(func(r *tcpRow) *sock.Inet { return &r.Inet }, func(r *tcpRow) *names { return r.names })
-	state := schema.Col("state", "TCP state as netstat names it: ESTABLISHED, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING. One that we do not know is its number.",
+	state := schema.Col("state", "TCP state as netstat names it: ESTABLISHED, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING. One that we do not know is its number. Sockets that are bound and no more are shown if they are asked for, by state = 'BOUND' (since Linux 6.8, not from /proc).",
 		func(r *tcpRow) string { return r.State.String() }, schema.Pushed)
 	return schema.Bind(schema.Table[tcpRow]{
 		Name: "tcp_sockets",
@@ -27,7 +27,7 @@ func TCPSockets(h *host.Host) schema.Any {
 			"SELECT state, count(*) AS sockets FROM tcp_sockets GROUP BY state ORDER BY sockets DESC",
 			"SELECT local_port, local_address FROM tcp_sockets WHERE state = 'LISTEN' AND local_scope NOT IN ('loopback', 'link_local')",
 		},
-		Columns: []schema.Column[tcpRow]{
+		Columns: append([]schema.Column[tcpRow]{
 			inet.proto, inet.recvQ, inet.sendQ,
 			inet.localAddress, inet.localPort, inet.remoteAddress, inet.remotePort,
 			state,
@@ -42,11 +42,15 @@ func TCPSockets(h *host.Host) schema.Any {
 				func(r *tcpRow) uint32 { return r.Probes }, schema.Needs(needAttempts)),
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
 			inet.family, inet.protocol, inet.fd, inet.exe, inet.cmdline, inet.cgroup, inet.containerID, inet.systemdUnit,
-		},
+			inet.netNamespace,
+			schema.Col("congestion_algorithm", "Congestion control algorithm, such as cubic. Empty if it cannot be told, as of TIME_WAIT and where only /proc does.",
+				func(r *tcpRow) string { return r.Congestion }, schema.Hidden, schema.Needs(needCongestion)),
+		}, inet.details...),
 		RowID: func(r *tcpRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[tcpRow, error] {
 			filter := inet.filter(q)
 			filter.States = states(state.In(q))
+			filter.Congestion = q.Needs(needCongestion)
 			return withNames(ctx, h, q, inet.pid.In(q), h.TCP(ctx, filter), func(s *sock.TCP) uint64 { return s.Inode }, func(s sock.TCP, n *names) tcpRow { return tcpRow{s, n} })
 		},
 	})

@@ -22,10 +22,10 @@ func UDPSockets(h *host.Host) schema.Any {
 		Name: "udp_sockets",
 		Doc:  "UDP and UDP-Lite sockets of this network namespace, IPv4 and IPv6: what netstat -auU shows.",
 		Examples: []string{
-			"SELECT proto, local_address, local_port, local_service, pid, program FROM udp_sockets WHERE state = ''",
+			"SELECT proto, local_address, local_port, local_service, pid, program FROM udp_sockets WHERE listening = 1",
 			"SELECT local_port, sum(drops) AS dropped FROM udp_sockets GROUP BY local_port HAVING dropped > 0",
 		},
-		Columns: []schema.Column[udpRow]{
+		Columns: append([]schema.Column[udpRow]{
 			inet.proto, inet.recvQ, inet.sendQ,
 			inet.localAddress, inet.localPort, inet.remoteAddress, inet.remotePort,
 			schema.Col("state", "ESTABLISHED if the socket is connected to one peer, else empty, as in netstat.",
@@ -37,10 +37,13 @@ func UDPSockets(h *host.Host) schema.Any {
 				}),
 			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
 			schema.Col("drops", "Datagrams that were dropped at this socket, because its receive queue was full or a checksum was wrong.",
-				func(r *udpRow) int64 { return int64(min(r.Drops, math.MaxInt64)) }, schema.Needs(needDrops)),
+				func(r *udpRow) int64 { return int64(min(r.Drops, math.MaxInt64)) }, schema.Needs(needMemory)),
+			schema.Col("listening", "1 if the socket has a port and takes datagrams from anyone, else 0.",
+				func(r *udpRow) bool { return r.State == sock.Close && r.Local.Port() != 0 && r.Remote.Port() == 0 }),
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
 			inet.family, inet.protocol, inet.fd, inet.exe, inet.cmdline, inet.cgroup, inet.containerID, inet.systemdUnit,
-		},
+			inet.netNamespace,
+		}, inet.details...),
 		RowID: func(r *udpRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[udpRow, error] {
 			return withNames(ctx, h, q, inet.pid.In(q), h.UDP(ctx, inet.filter(q)), func(s *sock.UDP) uint64 { return s.Inode }, func(s sock.UDP, n *names) udpRow { return udpRow{s, n} })

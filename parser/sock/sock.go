@@ -199,6 +199,59 @@ type Inet struct {
 	Cookie uint64
 	// Absent names the fields above that mean nothing.
 	Absent Absent
+	Details
+	// Namespace is the inode number of the network namespace; 0 if it is not
+	// known.
+	Namespace uint32
+}
+
+// Details are what only sock_diag tells of a socket, and of a full one only: a
+// connection in TIME_WAIT or SYN_RECV has none.
+type Details struct {
+	// Known names the fields that have a value.
+	Known Known
+	// Interface is the number of the network interface that the socket is bound
+	// to; 0 if it is to none.
+	Interface uint32
+	Mark      uint32 // SO_MARK, socket(7)
+	// CgroupID is the number of the control group in which the socket was made:
+	// the inode of its directory in the cgroup2 file system.
+	CgroupID uint64
+	TOS      uint8 // IP_TOS, ip(7)
+	TClass   uint8 // IPV6_TCLASS, RFC 3542
+	// Shutdown is what was shut down: 1 receiving, 2 sending, 3 both.
+	Shutdown uint8
+	V6Only   bool // IPV6_V6ONLY, ipv6(7)
+	Memory   Memory
+}
+
+// Known is a set of fields of [Details].
+type Known uint8
+
+// The fields.
+const (
+	KnowsInterface Known = 1 << iota
+	KnowsMark
+	KnowsCgroupID
+	KnowsTOS
+	KnowsTClass
+	KnowsShutdown
+	KnowsV6Only
+	KnowsMemory
+)
+
+// Memory is what a socket takes of the kernel's memory, in bytes but for Drops:
+// INET_DIAG_SKMEMINFO, sock_diag(7).
+type Memory struct {
+	Received      uint32 // in the receive queue, with the kernel's overhead
+	ReceiveBuffer uint32 // its limit, SO_RCVBUF
+	Sent          uint32 // in the hands of the network layer
+	SendBuffer    uint32 // its limit, SO_SNDBUF
+	Forward       uint32 // set aside for what comes next
+	Queued        uint32 // to be sent, or sent and not acknowledged
+	Options       uint32
+	Backlog       uint32 // came while the program held the socket
+	Drops         uint32 // packets dropped since the socket was made
 }
 
 // Absent is a set of fields that the kernel, or the source that was asked, has
@@ -217,13 +270,13 @@ const (
 )
 
 // ID returns a 63-bit identity of the socket: the kernel's cookie, else a mix of
-// protocol, inode and both ends, which changes when the socket is connected or
+// namespace, protocol, inode and both ends, which changes when the socket is connected or
 // its program closes it.
 func (s *Inet) ID() int64 {
 	if s.Cookie != 0 {
 		return int64(s.Cookie &^ (1 << 63))
 	}
-	h := mix(uint64(s.Family)<<8|uint64(s.Protocol), s.Inode)
+	h := mix(uint64(s.Namespace)<<16|uint64(s.Family)<<8|uint64(s.Protocol), s.Inode)
 	for _, end := range [...]netip.AddrPort{s.Local, s.Remote} {
 		a := end.Addr().As16()
 		h = mix(h, be64(a[:8]))
@@ -261,6 +314,9 @@ type TCP struct {
 	// Retransmits counts the retransmissions of the segment that waits for
 	// an acknowledgement, Probes the unanswered window or keepalive probes.
 	Retransmits, Probes uint32
+	// Congestion is the congestion control algorithm, such as cubic; "" if it
+	// is not known.
+	Congestion string
 }
 
 // UDP is one UDP or UDP-Lite socket.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 )
 
@@ -54,7 +55,7 @@ func (f *Filter) Program(order binary.ByteOrder) []byte {
 	for _, list := range lists {
 		size += listSize(list)
 	}
-	if size > maxAttributeSize-attributeHeader {
+	if size > netlink.MaxAttributeSize-netlink.AttributeHeaderSize {
 		return nil
 	}
 	var code []byte

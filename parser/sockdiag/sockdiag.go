@@ -10,13 +10,12 @@
 package sockdiag
 
 import (
+	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"iter"
 	"net/netip"
-	"syscall"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 )
 
@@ -25,6 +24,11 @@ import (
 const (
 	// Info asks for struct tcp_info, which only full TCP sockets have.
 	Info uint8 = 1 << (attrInfo - 1)
+	// Congestion asks for the congestion control algorithm of TCP sockets.
+	Congestion uint8 = 1 << (attrCong - 1)
+	// TypeOfService asks for the bytes that the socket's packets carry for it,
+	// of both families.
+	TypeOfService uint8 = 1<<(attrTOS-1) | 1<<(attrTClass-1)
 	// MemInfo asks for the socket's memory and drop counters.
 	MemInfo uint8 = 1 << (attrSKMemInfo - 1)
 )
@@ -32,27 +36,26 @@ const (
 // Attribute numbers, INET_DIAG_*.
 const (
 	attrInfo      = 2
+	attrCong      = 4
+	attrTOS       = 5
+	attrTClass    = 6
 	attrSKMemInfo = 7
+	attrShutdown  = 8
+	attrV6Only    = 11
+	attrMark      = 15
+	attrCgroupID  = 21
 )
 
-// Types and flags of netlink messages, include/uapi/linux/netlink.h and
-// sock_diag.h.
+// The types of messages, include/uapi/linux/sock_diag.h and inet_diag.h, and the
+// sizes of the structures in them.
 const (
-	typeError        = 2
-	typeDone         = 3
-	typeTCP          = 18 // TCPDIAG_GETSOCK
-	typeByFamily     = 20 // SOCK_DIAG_BY_FAMILY
-	flagRequest      = 0x1
-	flagDump         = 0x300
-	flagDumpIntr     = 0x10
-	attrReqByteCode  = 1 // INET_DIAG_REQ_BYTECODE
-	headerSize       = 16
-	attributeHeader  = 4
-	inetRequestSize  = 56 // struct inet_diag_req_v2
-	tcpRequestSize   = 60 // struct inet_diag_req
-	inetMessageSize  = 72 // struct inet_diag_msg
-	memInfoDrops     = 8  // SK_MEMINFO_DROPS
-	maxAttributeSize = 1<<16 - 1
+	typeTCP         = 18 // TCPDIAG_GETSOCK
+	typeByFamily    = 20 // SOCK_DIAG_BY_FAMILY
+	attrReqByteCode = 1  // INET_DIAG_REQ_BYTECODE
+	inetRequestSize = 56 // struct inet_diag_req_v2
+	tcpRequestSize  = 60 // struct inet_diag_req
+	inetMessageSize = 72 // struct inet_diag_msg
+	memInfoSize     = 36 // SK_MEMINFO_VARS numbers
 )
 
 // AnyFamily asks for the TCP sockets of both families at once, which takes the
@@ -82,26 +85,22 @@ func (r *Request) Exact() bool { return r.Local.IsValid() }
 // Append appends the netlink message of the request: struct nlmsghdr, struct
 // inet_diag_req_v2, or inet_diag_req for any family, and the filter.
 func (r *Request) Append(b []byte, order binary.ByteOrder, seq uint32) []byte {
-	flags := uint16(flagRequest | flagDump)
+	flags := netlink.FlagRequest | netlink.FlagDump
 	if r.Exact() {
-		flags = flagRequest
+		flags = netlink.FlagRequest
 	}
 	kind, requestSize := uint16(typeByFamily), inetRequestSize
 	if r.Family == AnyFamily {
 		kind, requestSize = typeTCP, tcpRequestSize
 	}
-	size := headerSize + requestSize
+	size := requestSize
 	if len(r.Filter) > 0 {
-		size += attributeHeader + len(r.Filter)
+		size += netlink.AttributeHeaderSize + len(r.Filter)
 	}
+	b = netlink.AppendHeader(b, order, kind, flags, seq, size)
 	start := len(b)
-	b = append(b, make([]byte, size)...)
-	m := b[start:]
-	order.PutUint32(m[0:], uint32(size))
-	order.PutUint16(m[4:], kind)
-	order.PutUint16(m[6:], flags)
-	order.PutUint32(m[8:], seq)
-	q := m[headerSize:]
+	b = append(b, make([]byte, requestSize)...)
+	q := b[start:]
 	var id []byte
 	if r.Family == AnyFamily {
 		q[3] = r.Attributes
@@ -123,71 +122,10 @@ func (r *Request) Append(b []byte, order binary.ByteOrder, seq uint32) []byte {
 	order.PutUint32(id[40:], 1<<32-1)
 	order.PutUint32(id[44:], 1<<32-1)
 	if len(r.Filter) > 0 {
-		a := q[requestSize:]
-		order.PutUint16(a[0:], uint16(attributeHeader+len(r.Filter)))
-		order.PutUint16(a[2:], attrReqByteCode)
-		copy(a[attributeHeader:], r.Filter)
+		b = netlink.AppendAttribute(b, order, attrReqByteCode, r.Filter)
 	}
 	return b
 }
-
-// Message is one netlink message of an answer.
-type Message struct {
-	Seq     uint32
-	Payload []byte
-	// Done says that the answer is over; if Errno is not 0 it is not whole.
-	Done  bool
-	Errno syscall.Errno
-	// Interrupted says that sockets changed places while the kernel listed
-	// them: the list may lack some (NLM_F_DUMP_INTR).
-	Interrupted bool
-}
-
-// errShort is wrapped by the errors of messages that end too early.
-var errShort = errors.New("the message is too short")
-
-// Messages takes what was received at once apart. An error ends the sequence.
-func Messages(b []byte, order binary.ByteOrder) iter.Seq2[Message, error] {
-	return func(yield func(Message, error) bool) {
-		for len(b) > 0 {
-			if len(b) < headerSize {
-				yield(Message{}, fmt.Errorf("netlink: %d bytes left of a header: %w", len(b), errShort))
-				return
-			}
-			size := order.Uint32(b)
-			if size < headerSize || uint64(size) > uint64(len(b)) {
-				yield(Message{}, fmt.Errorf("netlink: a message of %d bytes in %d: %w", size, len(b), errShort))
-				return
-			}
-			m := Message{
-				Seq:         order.Uint32(b[8:]),
-				Payload:     b[headerSize:size],
-				Interrupted: order.Uint16(b[6:])&flagDumpIntr != 0,
-			}
-			switch order.Uint16(b[4:]) {
-			case typeDone, typeError:
-				m.Done = true
-				// A kernel's errno is negative; an acknowledgement's is 0.
-				if len(m.Payload) >= 4 {
-					m.Errno = syscall.Errno(-int32(order.Uint32(m.Payload)))
-				} else if order.Uint16(b[4:]) == typeError {
-					yield(m, fmt.Errorf("netlink: an error without a number: %w", errShort))
-					return
-				}
-			case typeByFamily, typeTCP:
-			default:
-				m.Payload = nil // of no interest
-			}
-			if (m.Done || m.Payload != nil) && !yield(m, nil) {
-				return
-			}
-			b = b[min(align(int(size)), len(b)):]
-		}
-	}
-}
-
-// align rounds up to NLMSG_ALIGNTO.
-func align(n int) int { return (n + 3) &^ 3 }
 
 // TCP decodes struct inet_diag_msg and the attributes behind it. Without
 // [Info] Retransmits and Probes are only those of the timer that runs.
@@ -207,16 +145,19 @@ func TCP(b []byte, order binary.ByteOrder, s *sock.TCP) error {
 	if s.Timer == sock.TimerTimeWait || s.State == sock.SynRecv || s.State == sock.NewSynRecv {
 		s.Absent |= sock.NoOwner
 	}
-	return attributes(b[inetMessageSize:], order, func(kind uint16, value []byte) error {
+	return netlink.Attributes(b[inetMessageSize:], order, func(kind uint16, value []byte) error {
 		if kind == attrInfo {
 			// struct tcp_info, include/uapi/linux/tcp.h: state, ca_state,
 			// retransmits, probes, …
 			if len(value) < 4 {
-				return fmt.Errorf("tcp_info of %d bytes: %w", len(value), errShort)
+				return fmt.Errorf("tcp_info of %d bytes: %w", len(value), netlink.ErrShort)
 			}
 			s.Retransmits, s.Probes = uint32(value[2]), uint32(value[3])
 		}
-		return nil
+		if kind == attrCong {
+			s.Congestion = string(bytes.TrimRight(value, "\x00"))
+		}
+		return detail(kind, value, order, &s.Details)
 	})
 }
 
@@ -227,17 +168,68 @@ func UDP(b []byte, order binary.ByteOrder, protocol sock.Protocol, s *sock.UDP) 
 	if err := inet(b, order, protocol, &s.Inet); err != nil {
 		return err
 	}
-	return attributes(b[inetMessageSize:], order, func(kind uint16, value []byte) error {
-		if kind == attrSKMemInfo && len(value) >= 4*(memInfoDrops+1) {
-			s.Drops = uint64(order.Uint32(value[4*memInfoDrops:]))
-		}
-		return nil
+	err := netlink.Attributes(b[inetMessageSize:], order, func(kind uint16, value []byte) error {
+		return detail(kind, value, order, &s.Details)
 	})
+	s.Drops = uint64(s.Memory.Drops)
+	return err
+}
+
+// detail decodes an attribute of a socket of any IP protocol. Attributes that are
+// shorter than they should be are errors, others pass by.
+func detail(kind uint16, value []byte, order binary.ByteOrder, d *sock.Details) error {
+	need := func(size int, field sock.Known) bool {
+		if len(value) < size {
+			return false
+		}
+		d.Known |= field
+		return true
+	}
+	ok := true
+	switch kind {
+	case attrTOS:
+		if ok = need(1, sock.KnowsTOS); ok {
+			d.TOS = value[0]
+		}
+	case attrTClass:
+		if ok = need(1, sock.KnowsTClass); ok {
+			d.TClass = value[0]
+		}
+	case attrShutdown:
+		if ok = need(1, sock.KnowsShutdown); ok {
+			d.Shutdown = value[0]
+		}
+	case attrV6Only:
+		if ok = need(1, sock.KnowsV6Only); ok {
+			d.V6Only = value[0] != 0
+		}
+	case attrMark:
+		if ok = need(4, sock.KnowsMark); ok {
+			d.Mark = order.Uint32(value)
+		}
+	case attrCgroupID:
+		if ok = need(8, sock.KnowsCgroupID); ok {
+			d.CgroupID = order.Uint64(value)
+		}
+	case attrSKMemInfo:
+		// Drops came with Linux 4.11; without them there is no use for the rest.
+		if len(value) >= memInfoSize {
+			d.Known |= sock.KnowsMemory
+			m := &d.Memory
+			for i, to := range []*uint32{&m.Received, &m.ReceiveBuffer, &m.Sent, &m.SendBuffer, &m.Forward, &m.Queued, &m.Options, &m.Backlog, &m.Drops} {
+				*to = order.Uint32(value[4*i:])
+			}
+		}
+	}
+	if !ok {
+		return fmt.Errorf("the attribute %d of %d bytes: %w", kind, len(value), netlink.ErrShort)
+	}
+	return nil
 }
 
 func inet(b []byte, order binary.ByteOrder, protocol sock.Protocol, s *sock.Inet) error {
 	if len(b) < inetMessageSize {
-		return fmt.Errorf("struct inet_diag_msg of %d bytes: %w", len(b), errShort)
+		return fmt.Errorf("struct inet_diag_msg of %d bytes: %w", len(b), netlink.ErrShort)
 	}
 	s.Family, s.Protocol, s.State = sock.Family(b[0]), protocol, sock.State(b[1])
 	local, remote := b[8:24], b[24:40]
@@ -255,24 +247,6 @@ func inet(b []byte, order binary.ByteOrder, protocol sock.Protocol, s *sock.Inet
 	s.Cookie = uint64(order.Uint32(b[48:]))<<32 | uint64(order.Uint32(b[44:]))
 	s.RecvQueue, s.SendQueue = order.Uint32(b[56:]), order.Uint32(b[60:])
 	s.UID, s.Inode = order.Uint32(b[64:]), uint64(order.Uint32(b[68:]))
-	return nil
-}
-
-// attributes hands out the attributes (struct rtattr) of a message.
-func attributes(b []byte, order binary.ByteOrder, take func(kind uint16, value []byte) error) error {
-	for len(b) >= attributeHeader {
-		size := int(order.Uint16(b))
-		if size < attributeHeader || size > len(b) {
-			return fmt.Errorf("an attribute of %d bytes in %d: %w", size, len(b), errShort)
-		}
-		// The upper two bits are flags, NLA_TYPE_MASK.
-		if err := take(order.Uint16(b[2:])&0x3fff, b[attributeHeader:size]); err != nil {
-			return err
-		}
-		b = b[min(align(size), len(b)):]
-	}
-	if len(b) > 0 {
-		return fmt.Errorf("%d bytes left of an attribute: %w", len(b), errShort)
-	}
+	s.Interface, s.Known = order.Uint32(b[40:]), sock.KnowsInterface
 	return nil
 }

@@ -11,9 +11,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 )
 
@@ -26,7 +26,7 @@ func captured(t testing.TB, name string) (sockets []sock.TCP) {
 		t.Fatal(err)
 	}
 	done := false
-	for m, err := range Messages(b, binary.LittleEndian) {
+	for m, err := range netlink.Messages(b, binary.LittleEndian) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,27 +151,31 @@ func expectation(line string) string {
 	return fmt.Sprintf("%s %s %s %s %s [%s] uid %s ino %s sk %s", f[0], f[1], f[2], end(f[3]), end(f[4]), timer, value("uid", "0"), value("ino", ""), value("sk", ""))
 }
 
+// flagDumpIntr is NLM_F_DUMP_INTR.
+const flagDumpIntr = 0x10
+
 // message makes a netlink message with a struct inet_diag_msg and attributes.
 func message(order binary.ByteOrder, flags uint16, attributes ...[]byte) []byte {
-	b := make([]byte, headerSize+inetMessageSize)
+	b := make([]byte, netlink.HeaderSize+inetMessageSize)
 	order.PutUint16(b[4:], typeByFamily)
 	order.PutUint16(b[6:], flags)
 	order.PutUint32(b[8:], 7)
-	m := b[headerSize:]
+	m := b[netlink.HeaderSize:]
 	m[0], m[1], m[2], m[3] = byte(sock.INET6), byte(sock.Established), byte(sock.TimerProbe), 9
 	binary.BigEndian.PutUint16(m[4:], 443)
 	binary.BigEndian.PutUint16(m[6:], 50000)
 	copy(m[8:], netip.MustParseAddr("::ffff:127.0.0.1").AsSlice())
 	copy(m[24:], netip.MustParseAddr("2001:db8::1").AsSlice())
+	order.PutUint32(m[40:], 7)
 	for i, v := range []uint32{0x01020304, 0x05060708, 1500, 10, 20, 4294967294, 4242} {
 		order.PutUint32(m[44+4*i:], v)
 	}
 	for i, a := range attributes {
-		head := make([]byte, attributeHeader)
-		order.PutUint16(head, uint16(attributeHeader+len(a)))
+		head := make([]byte, netlink.AttributeHeaderSize)
+		order.PutUint16(head, uint16(netlink.AttributeHeaderSize+len(a)))
 		order.PutUint16(head[2:], []uint16{attrInfo, attrSKMemInfo, 99}[i])
 		b = append(append(b, head...), a...)
-		b = append(b, make([]byte, align(len(a))-len(a))...)
+		b = append(b, make([]byte, netlink.Align(len(a))-len(a))...)
 	}
 	order.PutUint32(b, uint32(len(b)))
 	return b
@@ -180,11 +184,11 @@ func message(order binary.ByteOrder, flags uint16, attributes ...[]byte) []byte 
 func TestBothByteOrders(t *testing.T) {
 	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
 		memory := make([]byte, 36)
-		order.PutUint32(memory[4*memInfoDrops:], 77)
+		order.PutUint32(memory[32:], 77)
 		b := message(order, 0, []byte{1, 0, 3, 4, 5}, memory, []byte("unknown"))
 		b = append(b, message(order, flagDumpIntr)...)
-		var all []Message
-		for m, err := range Messages(b, order) {
+		var all []netlink.Message
+		for m, err := range netlink.Messages(b, order) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -197,13 +201,16 @@ func TestBothByteOrders(t *testing.T) {
 			Family: sock.INET6, Protocol: sock.ProtoTCP, State: sock.Established,
 			Local: netip.MustParseAddrPort("[::ffff:127.0.0.1]:443"), Remote: netip.MustParseAddrPort("[2001:db8::1]:50000"),
 			RecvQueue: 10, SendQueue: 20, UID: 4294967294, Inode: 4242, Cookie: 0x0506070801020304,
+			Details: sock.Details{Known: sock.KnowsInterface | sock.KnowsMemory, Interface: 7, Memory: sock.Memory{Drops: 77}},
 		}
 		var s sock.TCP
 		if err := TCP(all[0].Payload, order, &s); err != nil || s != (sock.TCP{Inet: want, Timer: sock.TimerProbe, TimerExpires: 1500, Retransmits: 3, Probes: 4}) {
 			t.Errorf("%v: %+v, %v", order, s, err)
 		}
+		bare := want
+		bare.Details = sock.Details{Known: sock.KnowsInterface, Interface: 7}
 		// Without tcp_info the number of tries is that of the timer.
-		if err := TCP(all[1].Payload, order, &s); err != nil || s != (sock.TCP{Inet: want, Timer: sock.TimerProbe, TimerExpires: 1500, Probes: 9}) {
+		if err := TCP(all[1].Payload, order, &s); err != nil || s != (sock.TCP{Inet: bare, Timer: sock.TimerProbe, TimerExpires: 1500, Probes: 9}) {
 			t.Errorf("%v: %+v, %v", order, s, err)
 		}
 		var u sock.UDP
@@ -214,71 +221,85 @@ func TestBothByteOrders(t *testing.T) {
 	}
 }
 
+// The attributes beside struct inet_diag_msg, as the kernel writes them.
+func TestDetails(t *testing.T) {
+	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+		var mark, cgroup, memory [36]byte
+		order.PutUint32(mark[:], 0x01020304)
+		order.PutUint64(cgroup[:], 0x0102030405060708)
+		for i := range uint32(9) {
+			order.PutUint32(memory[4*i:], 10+i)
+		}
+		attributes := []struct {
+			kind  uint16
+			value []byte
+			field sock.Known
+		}{
+			{5, []byte{0x10}, sock.KnowsTOS},
+			{6, []byte{0x20}, sock.KnowsTClass},
+			{7, memory[:], sock.KnowsMemory},
+			{8, []byte{3}, sock.KnowsShutdown},
+			{11, []byte{1}, sock.KnowsV6Only},
+			{15, mark[:4], sock.KnowsMark},
+			{21, cgroup[:8], sock.KnowsCgroupID},
+			{99, nil, 0},
+		}
+		var all []byte
+		for _, a := range attributes {
+			all = netlink.AppendAttribute(all, order, a.kind, a.value)
+			var s sock.TCP
+			one := netlink.AppendAttribute(message(order, 0)[netlink.HeaderSize:], order, a.kind, a.value)
+			if err := TCP(one, order, &s); err != nil || s.Known != a.field|sock.KnowsInterface {
+				t.Errorf("%v: attribute %d gives the fields %b, %v", order, a.kind, s.Known, err)
+			}
+			if len(a.value) > 0 && a.kind != 7 {
+				short := netlink.AppendAttribute(message(order, 0)[netlink.HeaderSize:], order, a.kind, a.value[1:])
+				if err := TCP(short, order, &s); err == nil {
+					t.Errorf("%v: attribute %d of %d bytes passes", order, a.kind, len(a.value)-1)
+				}
+			}
+		}
+		var s sock.TCP
+		if err := TCP(append(message(order, 0)[netlink.HeaderSize:], all...), order, &s); err != nil {
+			t.Fatal(err)
+		}
+		want := sock.Details{
+			Known: 1<<8 - 1, Interface: 7, Mark: 0x01020304, CgroupID: 0x0102030405060708, TOS: 0x10, TClass: 0x20, Shutdown: 3, V6Only: true,
+			Memory: sock.Memory{Received: 10, ReceiveBuffer: 11, Sent: 12, SendBuffer: 13, Forward: 14, Queued: 15, Options: 16, Backlog: 17, Drops: 18},
+		}
+		if s.Details != want {
+			t.Errorf("%v: got  %+v\nwant %+v", order, s.Details, want)
+		}
+	}
+}
+
 // What ends too early is an error, never a socket; what is longer is not.
 func TestShortAndLong(t *testing.T) {
 	order := binary.LittleEndian
 	whole := message(order, 0, []byte{1, 0, 3, 4, 5, 0, 0, 0})
 	for n := 1; n < len(whole); n++ {
-		for m, err := range Messages(whole[:n], order) {
+		for m, err := range netlink.Messages(whole[:n], order) {
 			if err == nil {
 				t.Errorf("%d bytes of %d pass for a message: %+v", n, len(whole), m)
 			}
 		}
 		var s sock.TCP
-		if n < headerSize {
+		if n < netlink.HeaderSize {
 			continue
 		}
-		if err := TCP(whole[headerSize:n], order, &s); err == nil && n != headerSize+inetMessageSize {
+		if err := TCP(whole[netlink.HeaderSize:n], order, &s); err == nil && n != netlink.HeaderSize+inetMessageSize {
 			t.Errorf("%d bytes of %d pass for a socket: %+v", n, len(whole), s)
 		}
 	}
 	var s sock.TCP
-	odd := slices.Clone(whole[headerSize:])
+	odd := slices.Clone(whole[netlink.HeaderSize:])
 	odd[0] = 1
 	if err := TCP(odd, order, &s); err == nil || !strings.Contains(err.Error(), "address family 1") {
 		t.Errorf("another family gave %v", err)
 	}
 	var u sock.UDP
-	if err := UDP(message(order, 0, nil, []byte{1})[headerSize:], order, sock.ProtoUDP, &u); err != nil || u.Drops != 0 {
+	if err := UDP(message(order, 0, nil, []byte{1})[netlink.HeaderSize:], order, sock.ProtoUDP, &u); err != nil || u.Drops != 0 {
 		t.Errorf("short memory information: %v, %+v", err, u)
-	}
-}
-
-func TestEnds(t *testing.T) {
-	order := binary.LittleEndian
-	end := func(kind uint16, payload ...byte) []byte {
-		b := make([]byte, headerSize, headerSize+len(payload))
-		b = append(b, payload...)
-		order.PutUint32(b, uint32(len(b)))
-		order.PutUint16(b[4:], kind)
-		return b
-	}
-	for _, c := range []struct {
-		b     []byte
-		errno syscall.Errno
-		bad   bool
-	}{
-		{end(typeDone), 0, false},
-		{end(typeDone, 0, 0, 0, 0), 0, false},
-		{end(typeDone, 0xff, 0xff, 0xff, 0xff), syscall.EPERM, false},
-		{end(typeError, 0xfe, 0xff, 0xff, 0xff, 1, 2, 3, 4), syscall.ENOENT, false},
-		{end(typeError, 0, 0, 0, 0), 0, false},
-		{end(typeError, 0xff), 0, true},
-	} {
-		n := 0
-		for m, err := range Messages(c.b, order) {
-			n++
-			if (err != nil) != c.bad || !m.Done || m.Errno != c.errno {
-				t.Errorf("%x: %+v, %v", c.b, m, err)
-			}
-		}
-		if n != 1 {
-			t.Errorf("%x: %d messages", c.b, n)
-		}
-	}
-	// Types that are not known pass by.
-	for m, err := range Messages(end(1), order) {
-		t.Errorf("a message of type 1: %+v, %v", m, err)
 	}
 }
 
@@ -297,11 +318,11 @@ func FuzzMessages(f *testing.F) {
 			order = binary.BigEndian
 		}
 		total := 0
-		for m, err := range Messages(b, order) {
+		for m, err := range netlink.Messages(b, order) {
 			if err != nil {
 				return
 			}
-			total += headerSize + len(m.Payload)
+			total += netlink.HeaderSize + len(m.Payload)
 			if !m.Done {
 				var s sock.TCP
 				var u sock.UDP
@@ -318,7 +339,7 @@ func FuzzMessages(f *testing.F) {
 }
 
 func BenchmarkTCP(b *testing.B) {
-	m := message(binary.NativeEndian, 0)[headerSize:]
+	m := message(binary.NativeEndian, 0)[netlink.HeaderSize:]
 	var s sock.TCP
 	b.ReportAllocs()
 	for b.Loop() {

@@ -9,12 +9,19 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
+	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
 )
 
-// exchange sends one netlink request and streams the answer; tests put a fake
-// kernel in its place. The bytes are valid until the next are asked for.
-type exchange func(ctx context.Context, request []byte) iter.Seq2[[]byte, error]
+// exchange sends one request to a protocol of netlink in a network namespace and
+// streams the answer; tests put a fake kernel in its place. The bytes are valid
+// until the next are asked for.
+type exchange func(ctx context.Context, p *place, protocol int, request []byte) iter.Seq2[[]byte, error]
+
+// request is a question to netlink.
+type request interface {
+	// Append appends the request's message.
+	Append(b []byte, order binary.ByteOrder, seq uint32) []byte
+}
 
 // errInterrupted says that a list is not whole.
 var errInterrupted = errors.New("sockets changed places while the kernel listed them, so that some may be missing: ask again")
@@ -34,19 +41,17 @@ var refusals = []error{
 // asked for.
 const maxTries = 3
 
-// dump asks for a list and hands its sockets to take, which reports whether it
-// wants more. It reports that too, and what went wrong.
-func (h *Host) dump(ctx context.Context, r sockdiag.Request, use *Usage, take func(payload []byte) (bool, error)) (more bool, err error) {
+// dump asks sock_diag for a list and hands its messages to take, which reports
+// whether it wants more. It reports that too, and what went wrong.
+func (h *Host) dump(ctx context.Context, p *place, r request, use *Usage, take func(payload []byte) (bool, error)) (more bool, err error) {
 	for try := 1; ; try++ {
-		c := conversation{host: h, use: use, take: take}
+		c := conversation{host: h, place: p, protocol: netlinkSockDiag, use: use, take: take}
 		more, err := c.run(ctx, r)
 		switch {
 		case err == nil && more && c.interrupted:
 			if c.taken > 0 || try == maxTries {
 				return false, errInterrupted
 			}
-		case errors.Is(err, syscall.EINVAL) && c.taken == 0 && r.Filter != nil:
-			r.Filter = nil // an operation that this kernel does not know
 		case err != nil && c.taken == 0 && isAny(err, refusals):
 			return false, fmt.Errorf("%w: %w", errRefused, err)
 		default:
@@ -55,36 +60,29 @@ func (h *Host) dump(ctx context.Context, r sockdiag.Request, use *Usage, take fu
 	}
 }
 
-// lookUp asks for one connection, which need not be there.
-func (h *Host) lookUp(ctx context.Context, r sockdiag.Request, use *Usage, take func(payload []byte) (bool, error)) (more bool, err error) {
-	c := conversation{host: h, use: use, take: take}
-	more, err = c.run(ctx, r)
-	if errors.Is(err, syscall.ENOENT) {
-		return true, nil
-	}
-	return more, err
-}
-
 // conversation is one request and its answer.
 type conversation struct {
-	host *Host
-	use  *Usage
-	take func(payload []byte) (bool, error)
+	host     *Host
+	place    *place
+	protocol int  // of netlink
+	single   bool // the answer is one message without an end
+	use      *Usage
+	take     func(payload []byte) (bool, error)
 
-	taken       int  // sockets that were handed to take
+	taken       int  // messages that were handed to take
 	interrupted bool // the list is not whole
 }
 
-func (c *conversation) run(ctx context.Context, r sockdiag.Request) (more bool, err error) {
+func (c *conversation) run(ctx context.Context, r request) (more bool, err error) {
 	const seq = 1
 	order := binary.NativeEndian
 	asked := time.Now()
-	for received, err := range c.host.exchange(ctx, r.Append(nil, order, seq)) {
+	for received, err := range c.host.exchange(ctx, c.place, c.protocol, r.Append(nil, order, seq)) {
 		c.use.Wait += time.Since(asked)
 		if err != nil {
 			return false, err
 		}
-		for m, err := range sockdiag.Messages(received, order) {
+		for m, err := range netlink.Messages(received, order) {
 			switch {
 			case err != nil:
 				return false, err
@@ -104,7 +102,7 @@ func (c *conversation) run(ctx context.Context, r sockdiag.Request) (more bool, 
 			if more, err := c.take(m.Payload); err != nil || !more {
 				return false, err
 			}
-			if r.Exact() {
+			if c.single {
 				return true, nil
 			}
 		}

@@ -69,7 +69,7 @@ type answer struct {
 // kernel answers the first request with the first answer, and so on; the last
 // one again and again.
 func kernel(requests *[][]byte, answers ...answer) exchange {
-	return func(_ context.Context, request []byte) iter.Seq2[[]byte, error] {
+	return func(_ context.Context, _ *place, _ int, request []byte) iter.Seq2[[]byte, error] {
 		*requests = append(*requests, request)
 		a := answers[min(len(*requests), len(answers))-1]
 		return func(yield func([]byte, error) bool) {
@@ -171,7 +171,7 @@ func TestFallBack(t *testing.T) {
 		}
 	}
 	h := New(Options{})
-	h.exchange = func(context.Context, []byte) iter.Seq2[[]byte, error] {
+	h.exchange = func(context.Context, *place, int, []byte) iter.Seq2[[]byte, error] {
 		panic("asked although a module would be loaded")
 	}
 	h.wouldLoad = func(module string) bool { return module == "tcp_diag" }
@@ -221,7 +221,7 @@ func TestLookUp(t *testing.T) {
 		h := New(Options{})
 		h.wouldLoad = func(string) bool { return false }
 		dumps, n := 0, 0
-		h.exchange = func(_ context.Context, request []byte) iter.Seq2[[]byte, error] {
+		h.exchange = func(_ context.Context, _ *place, _ int, request []byte) iter.Seq2[[]byte, error] {
 			return func(yield func([]byte, error) bool) {
 				if flags := binary.NativeEndian.Uint16(request[6:]); flags == 1 {
 					yield(c.answer, nil)
@@ -281,7 +281,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	start := time.Now()
 	var last error
 	// Half a header is no request: the kernel does not answer it.
-	for _, err := range sockDiag(ctx, []byte{1, 2, 3, 4}) {
+	for _, err := range converse(ctx, &place{own: true}, netlinkSockDiag, []byte{1, 2, 3, 4}) {
 		last = err
 	}
 	if !errors.Is(last, context.DeadlineExceeded) || time.Since(start) > 5*time.Second {

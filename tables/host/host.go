@@ -50,13 +50,16 @@ type Host struct {
 
 	mu           sync.Mutex
 	serviceNames cachedServiceNames
-	used         map[string]Usage // by the list's name
-	noIterator   string           // why taskFiles does not work
+	used         map[string]Usage         // by the list's name
+	namespaces   map[uint32]*NetNamespace // as last seen, by inode
+	refused      map[uint32]string        // namespaces that could not be read, and why
+	noIterator   string                   // why taskFiles does not work
 }
 
 // New returns the host that the options describe. It reads nothing yet.
 func New(o Options) *Host {
-	h := &Host{proc: o.Proc, services: o.Services, log: o.Log, exchange: sockDiag, wouldLoad: wouldLoad, taskFiles: taskFiles, openFiles: openFiles, used: make(map[string]Usage)}
+	h := &Host{proc: o.Proc, services: o.Services, log: o.Log, exchange: converse, wouldLoad: wouldLoad, taskFiles: taskFiles, openFiles: openFiles,
+		used: make(map[string]Usage), refused: make(map[uint32]string)}
 	if h.proc == "" {
 		h.proc = DefaultProc
 	}
@@ -96,15 +99,13 @@ func (h *Host) netDir() (string, error) {
 		if info, err := os.Lstat(dir); err == nil && info.Mode()&fs.ModeSymlink != 0 {
 			return "", fmt.Errorf("%s is a proc filesystem in which this user does not see process 1, which stands for the host", h.proc)
 		}
-		for _, lists := range [][]inetList{tcpLists, udpLists} {
-			for i := range lists {
-				_, err := os.Stat(filepath.Join(dir, lists[i].name))
-				if err == nil {
-					return dir, nil
-				}
-				if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
-					return "", err
-				}
+		for _, list := range allLists() {
+			_, err := os.Stat(filepath.Join(dir, list.name))
+			if err == nil {
+				return dir, nil
+			}
+			if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+				return "", err
 			}
 		}
 	}

@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"iter"
 	"net"
 	"net/netip"
-	"path/filepath"
 	"slices"
-	"time"
+	"syscall"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
@@ -23,6 +21,9 @@ import (
 // value wants all; a source may return more than are wanted, never less. An
 // empty list of ports or addresses is any.
 type InetFilter struct {
+	// Namespaces are the inode numbers of the network namespaces, as text; nil
+	// means this process's own.
+	Namespaces              []string
 	Families                []sock.Family   // nil means any
 	Protocols               []sock.Protocol // nil means any
 	States                  sock.StateSet   // 0 means any
@@ -30,12 +31,16 @@ type InetFilter struct {
 	LocalAddrs, RemoteAddrs []netip.Addr
 	// Attempts asks for Retransmits and Probes of TCP sockets.
 	Attempts bool
-	// Drops asks for the Drops of UDP sockets.
-	Drops bool
+	// Congestion asks for the Congestion of TCP sockets.
+	Congestion bool
+	// Memory asks for the Memory of sockets, and for the Drops of UDP ones.
+	Memory bool
+	// TypeOfService asks for TOS and TClass.
+	TypeOfService bool
 }
 
 // wantsList reports whether a socket of the list can match.
-func (f *InetFilter) wantsList(list *inetList) bool {
+func (f *InetFilter) wantsList(list *list) bool {
 	of := func(addrs []netip.Addr) bool {
 		return len(addrs) == 0 || slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.Is4() == (list.family == sock.INET) })
 	}
@@ -62,140 +67,116 @@ func (f *InetFilter) connection() (local, remote netip.AddrPort, ok bool) {
 	return local, remote, okLocal && okRemote && local.Addr().Is4() == remote.Addr().Is4()
 }
 
-// inetList is a list of sockets that the kernel keeps: a file of /proc/net,
-// and the family and protocol of sock_diag. One that must not be missing
-// exists on every kernel with IPv4; the others are missing where the kernel
-// was built or started without IPv6 or UDP-Lite, and so has no such sockets.
-type inetList struct {
-	name     string
-	family   sock.Family
-	protocol sock.Protocol
-	module   string // that answers for it in sock_diag
-	must     bool
-}
-
 var (
-	tcpLists = []inetList{
-		{"tcp", sock.INET, sock.ProtoTCP, "tcp_diag", true},
-		{"tcp6", sock.INET6, sock.ProtoTCP, "tcp_diag", false},
+	tcpLists = []list{
+		{"tcp", sock.INET, sock.ProtoTCP, "tcp_diag", true, noInet},
+		{"tcp6", sock.INET6, sock.ProtoTCP, "tcp_diag", false, noInet},
 	}
-	udpLists = []inetList{
-		{"udp", sock.INET, sock.ProtoUDP, "udp_diag", true},
-		{"udp6", sock.INET6, sock.ProtoUDP, "udp_diag", false},
-		{"udplite", sock.INET, sock.ProtoUDPLite, "udp_diag", false},
-		{"udplite6", sock.INET6, sock.ProtoUDPLite, "udp_diag", false},
+	udpLists = []list{
+		{"udp", sock.INET, sock.ProtoUDP, "udp_diag", true, noInet},
+		{"udp6", sock.INET6, sock.ProtoUDP, "udp_diag", false, noInet},
+		{"udplite", sock.INET, sock.ProtoUDPLite, "udp_diag", false, noInet},
+		{"udplite6", sock.INET6, sock.ProtoUDPLite, "udp_diag", false, noInet},
 	}
 )
 
-// TCP streams the TCP sockets of the host's network namespace. It needs no
-// privilege.
+// noInet asks for IP sockets in no state.
+func noInet(l *list) request {
+	return &sockdiag.Request{Family: l.family, Protocol: l.protocol}
+}
+
+// TCP streams the TCP sockets of network namespaces. It needs no privilege in
+// this process's own. Sockets that are bound and no more, which Linux tells of
+// since 6.8 and /proc does not, come only if the filter names their state.
 func (h *Host) TCP(ctx context.Context, f InetFilter) iter.Seq2[sock.TCP, error] {
-	r := inetReader[sock.TCP]{
-		host: h, filter: f,
-		inet: func(s *sock.TCP) *sock.Inet { return &s.Inet },
-		diag: func(b []byte, _ *inetList, s *sock.TCP) error { return sockdiag.TCP(b, binary.NativeEndian, s) },
-		proc: func(file io.Reader, list *inetList) iter.Seq2[sock.TCP, error] {
-			return procnet.TCP(file, list.family, binary.NativeEndian)
-		},
-	}
+	var attributes uint8
 	if f.Attempts {
-		r.attributes |= sockdiag.Info
+		attributes |= sockdiag.Info
 	}
-	return r.sockets(ctx, tcpLists)
+	if f.Congestion {
+		attributes |= sockdiag.Congestion
+	}
+	return readInet(ctx, h, f, tcpLists, attributes,
+		func(s *sock.TCP) *sock.Inet { return &s.Inet },
+		func(b []byte, _ *list, s *sock.TCP) error { return sockdiag.TCP(b, binary.NativeEndian, s) },
+		func(file io.Reader, l *list) iter.Seq2[sock.TCP, error] {
+			return procnet.TCP(file, l.family, binary.NativeEndian)
+		})
 }
 
-// UDP streams the UDP and UDP-Lite sockets of the host's network namespace. It
-// needs no privilege.
+// UDP streams the UDP and UDP-Lite sockets of network namespaces. It needs no
+// privilege in this process's own.
 func (h *Host) UDP(ctx context.Context, f InetFilter) iter.Seq2[sock.UDP, error] {
-	r := inetReader[sock.UDP]{
-		host: h, filter: f,
-		inet: func(s *sock.UDP) *sock.Inet { return &s.Inet },
-		diag: func(b []byte, list *inetList, s *sock.UDP) error {
-			return sockdiag.UDP(b, binary.NativeEndian, list.protocol, s)
+	return readInet(ctx, h, f, udpLists, 0,
+		func(s *sock.UDP) *sock.Inet { return &s.Inet },
+		func(b []byte, l *list, s *sock.UDP) error {
+			return sockdiag.UDP(b, binary.NativeEndian, l.protocol, s)
 		},
-		proc: func(file io.Reader, list *inetList) iter.Seq2[sock.UDP, error] {
-			return procnet.UDP(file, list.family, list.protocol, binary.NativeEndian)
-		},
-	}
-	if f.Drops {
-		r.attributes |= sockdiag.MemInfo
-	}
-	return r.sockets(ctx, udpLists)
+		func(file io.Reader, l *list) iter.Seq2[sock.UDP, error] {
+			return procnet.UDP(file, l.family, l.protocol, binary.NativeEndian)
+		})
 }
 
-// inetReader reads sockets of type T from either source.
+// readInet streams the IP sockets of lists, one after the other.
+func readInet[T any](ctx context.Context, h *Host, f InetFilter, lists []list, attributes uint8,
+	inet func(*T) *sock.Inet, diag func([]byte, *list, *T) error, proc func(io.Reader, *list) iter.Seq2[T, error]) iter.Seq2[T, error] {
+	if f.Memory {
+		attributes |= sockdiag.MemInfo
+	}
+	if f.TypeOfService {
+		attributes |= sockdiag.TypeOfService
+	}
+	r := inetReader[T]{filter: f, attributes: attributes, inet: inet, diag: diag}
+	r.reader = reader[T]{
+		host: h, ask: r.askDiag, proc: proc,
+		wants: func(s *T) bool { return f.wants(inet(s)) },
+		mark:  func(s *T, namespace uint32) { inet(s).Namespace = namespace },
+	}
+	some := wanted(lists, f.wantsList)
+	return func(yield func(T, error) bool) {
+		inEach(ctx, h, f.Namespaces, yield, func(p *place, yield func(T, error) bool) (more bool, err error) {
+			more, err = true, errRefused
+			if len(some) == 2 && some[0].protocol == sock.ProtoTCP {
+				more, err = r.bothFamilies(ctx, p, some, yield)
+			}
+			if errors.Is(err, errRefused) {
+				err = nil
+				for i := 0; i < len(some) && more && err == nil; i++ {
+					more, err = r.read(ctx, p, some[i], yield)
+				}
+			}
+			return more, err
+		})
+	}
+}
+
+// inetReader reads IP sockets of type T from either source.
 type inetReader[T any] struct {
-	host       *Host
+	reader[T]
 	filter     InetFilter
 	attributes uint8 // what sock_diag is asked for besides
 	inet       func(*T) *sock.Inet
-	diag       func([]byte, *inetList, *T) error
-	proc       func(io.Reader, *inetList) iter.Seq2[T, error]
+	diag       func([]byte, *list, *T) error
 	handed     [256]int64 // sockets that sock_diag handed over, by family
-}
-
-// sockets streams lists, one after the other.
-func (r *inetReader[T]) sockets(ctx context.Context, lists []inetList) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var wanted []*inetList
-		for i := range lists {
-			if r.filter.wantsList(&lists[i]) {
-				wanted = append(wanted, &lists[i])
-			}
-		}
-		more, err := true, errRefused
-		if len(wanted) == 2 && wanted[0].protocol == sock.ProtoTCP {
-			more, err = r.bothFamilies(ctx, wanted, yield)
-		}
-		if errors.Is(err, errRefused) {
-			err = nil
-			for i := 0; i < len(wanted) && more && err == nil; i++ {
-				more, err = r.list(ctx, wanted[i], yield)
-			}
-		}
-		if err != nil {
-			var none T
-			yield(none, err)
-		}
-	}
-}
-
-// list hands the sockets of one list to yield, from sock_diag if that answers
-// and else from /proc. It reports whether yield wants more.
-func (r *inetReader[T]) list(ctx context.Context, list *inetList, yield func(T, error) bool) (more bool, err error) {
-	h := r.host
-	use := Usage{Source: SockDiag}
-	defer func() { h.note(list.name, use) }()
-	if use.Reason = h.whyNotDiag(list); use.Reason == "" {
-		more, err := r.askDiag(ctx, list, &use, yield)
-		if !errors.Is(err, errRefused) {
-			if err != nil {
-				err = fmt.Errorf("sock_diag of %s: %w", list.name, err)
-			}
-			return more, err
-		}
-		use.Reason = err.Error()
-	}
-	use.Source = ProcFS
-	return r.readProc(ctx, list, &use, yield)
 }
 
 // bothFamilies hands over the TCP sockets of two lists from one dump, or fails
 // with errRefused.
-func (r *inetReader[T]) bothFamilies(ctx context.Context, lists []*inetList, yield func(T, error) bool) (more bool, err error) {
+func (r *inetReader[T]) bothFamilies(ctx context.Context, p *place, lists []*list, yield func(T, error) bool) (more bool, err error) {
 	both := *lists[0]
 	both.family = sockdiag.AnyFamily
 	if r.host.whyNotDiag(&both) != "" {
 		return true, errRefused
 	}
-	use := Usage{Source: SockDiag}
-	more, err = r.askDiag(ctx, &both, &use, yield)
+	use := r.use(lists[0])
+	use.Source = SockDiag
+	more, err = r.askDiag(ctx, p, &both, use, yield)
 	if errors.Is(err, errRefused) {
 		return true, err
 	}
 	for _, list := range lists {
 		use.Sockets = r.handed[list.family]
-		r.host.note(list.name, use)
+		r.host.note(list.name, *use)
 	}
 	if err != nil {
 		err = fmt.Errorf("sock_diag of tcp and tcp6: %w", err)
@@ -206,7 +187,7 @@ func (r *inetReader[T]) bothFamilies(ctx context.Context, lists []*inetList, yie
 // maxLookUps bounds the look-ups in place of a dump.
 const maxLookUps = 64
 
-func (r *inetReader[T]) askDiag(ctx context.Context, list *inetList, use *Usage, yield func(T, error) bool) (more bool, err error) {
+func (r *inetReader[T]) askDiag(ctx context.Context, p *place, list *list, use *Usage, yield func(T, error) bool) (more bool, err error) {
 	var s T
 	take := func(payload []byte) (bool, error) {
 		if err := r.diag(payload, list, &s); err != nil {
@@ -217,11 +198,12 @@ func (r *inetReader[T]) askDiag(ctx context.Context, list *inetList, use *Usage,
 		if !r.filter.wants(i) {
 			return true, nil
 		}
+		i.Namespace = p.inode
 		return yield(s, nil), nil
 	}
-	if local, remote, ok := r.filter.connection(); ok && list.protocol == sock.ProtoTCP {
+	if local, remote, ok := r.filter.connection(); ok && p.own && list.protocol == sock.ProtoTCP {
 		request := sockdiag.Request{Family: list.family, Protocol: list.protocol, Attributes: r.attributes, Local: local, Remote: remote}
-		if found, more, err := r.lookUp(ctx, request, list, use, take); found || err != nil {
+		if found, more, err := r.lookUp(ctx, p, request, list, use, take); found || err != nil {
 			return more, err
 		}
 	}
@@ -237,15 +219,22 @@ func (r *inetReader[T]) askDiag(ctx context.Context, list *inetList, use *Usage,
 		request.States = sock.AllStates
 	}
 	// Sockets that are bound and no more are not in /proc either.
-	request.States &^= 1 << sock.Bound
-	return r.host.dump(ctx, request, use, take)
+	if r.filter.States&(1<<sock.Bound) == 0 {
+		request.States &^= 1 << sock.Bound
+	}
+	more, err = r.host.dump(ctx, p, &request, use, take)
+	if errors.Is(err, errRefused) && errors.Is(err, syscall.EINVAL) && request.Filter != nil {
+		request.Filter = nil // it has an operation that this kernel does not know
+		more, err = r.host.dump(ctx, p, &request, use, take)
+	}
+	return more, err
 }
 
 // lookUp asks for the one connection between two ends. More than one socket
 // can be it, if they are bound to different interfaces: the kernel is asked as
 // for a packet from each. Nothing found may mean that it looked elsewhere, in
 // which case only a dump can tell.
-func (r *inetReader[T]) lookUp(ctx context.Context, request sockdiag.Request, list *inetList, use *Usage, take func([]byte) (bool, error)) (found, more bool, err error) {
+func (r *inetReader[T]) lookUp(ctx context.Context, p *place, request sockdiag.Request, list *list, use *Usage, take func([]byte) (bool, error)) (found, more bool, err error) {
 	interfaces, err := net.Interfaces()
 	if err != nil || len(interfaces) > maxLookUps {
 		return false, true, nil
@@ -254,7 +243,7 @@ func (r *inetReader[T]) lookUp(ctx context.Context, request sockdiag.Request, li
 	defer func() { use.Sockets = int64(len(seen)) }()
 	for _, number := range append([]net.Interface{{Index: 0}}, interfaces...) {
 		request.Interface = uint32(number.Index)
-		more, err := r.host.lookUp(ctx, request, use, func(payload []byte) (bool, error) {
+		c := conversation{host: r.host, place: p, protocol: netlinkSockDiag, single: true, use: use, take: func(payload []byte) (bool, error) {
 			var s T
 			if err := r.diag(payload, list, &s); err != nil {
 				return false, err
@@ -266,7 +255,11 @@ func (r *inetReader[T]) lookUp(ctx context.Context, request sockdiag.Request, li
 			}
 			seen[i.Cookie] = true
 			return take(payload)
-		})
+		}}
+		more, err := c.run(ctx, &request)
+		if errors.Is(err, syscall.ENOENT) {
+			continue // it need not be there
+		}
 		if isAny(err, refusals) {
 			break // a dump will find out
 		}
@@ -275,53 +268,4 @@ func (r *inetReader[T]) lookUp(ctx context.Context, request sockdiag.Request, li
 		}
 	}
 	return len(seen) > 0, true, nil
-}
-
-// readProc reads the file of a list. It gives up between sockets when the
-// context ends.
-func (r *inetReader[T]) readProc(ctx context.Context, list *inetList, use *Usage, yield func(T, error) bool) (more bool, err error) {
-	dir, err := r.host.netDir()
-	if err != nil {
-		return false, err
-	}
-	path := filepath.Join(dir, list.name)
-	file, err := open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if !list.must {
-			r.host.log.Debug("no such list: taken for empty", "file", path)
-			return true, nil
-		}
-		return false, fmt.Errorf("%w: is the proc filesystem mounted, or copied, there?", err)
-	}
-	if err != nil {
-		return false, err
-	}
-	defer file.Close()
-	var s T // one for all, as it is handed on by its address
-	for next, err := range r.proc(&timedReader{file, &use.Wait}, list) {
-		s = next
-		if use.Sockets++; use.Sockets%256 == 0 && err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return false, fmt.Errorf("%s: %w", path, err)
-		}
-		if r.filter.wants(r.inet(&s)) && !yield(s, nil) {
-			return false, nil
-		}
-	}
-	return true, nil
-}
-
-// timedReader adds up the time that is spent in Read.
-type timedReader struct {
-	io.Reader
-	wait *time.Duration
-}
-
-func (r *timedReader) Read(b []byte) (int, error) {
-	start := time.Now()
-	n, err := r.Reader.Read(b)
-	*r.wait += time.Since(start)
-	return n, err
 }

@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"time"
-
-	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
 )
 
 // Source is where sockets come from.
@@ -42,8 +41,12 @@ const holdersList = "holders"
 
 // ListSource is a list of sockets, or of their holders, and where it comes from.
 type ListSource struct {
-	// Proto is the list's name in netstat and in /proc/net, or "holders".
+	// Proto is the list's name in netstat and in /proc/net, or "holders". It is
+	// empty for a network namespace that was asked for and could not be read.
 	Proto string
+	// Namespace is the inode number of the network namespace; 0 if it is not
+	// known.
+	Namespace uint32
 	// Now is where the list would come from if it was read now.
 	Now Usage
 	// Last is how it was last read by this process; nil if it was not yet.
@@ -54,28 +57,25 @@ type ListSource struct {
 // an empty list to find out.
 func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 	var all []ListSource
-	for _, lists := range [][]inetList{tcpLists, udpLists} {
-		for i := range lists {
-			list := &lists[i]
-			s := ListSource{Proto: list.name, Now: Usage{Source: SockDiag}}
-			if s.Now.Reason = h.whyNotDiag(list); s.Now.Reason == "" {
-				var use Usage
-				_, err := h.dump(ctx, sockdiag.Request{Family: list.family, Protocol: list.protocol}, &use,
-					func([]byte) (bool, error) { return true, nil })
-				switch {
-				case errors.Is(err, errRefused):
-					s.Now.Reason = err.Error()
-				case err != nil:
-					return nil, fmt.Errorf("sock_diag of %s: %w", list.name, err)
-				}
+	own := &place{inode: h.ownNamespace(), own: true}
+	for _, list := range allLists() {
+		s := ListSource{Proto: list.name, Namespace: own.inode, Now: Usage{Source: SockDiag}}
+		if s.Now.Reason = h.whyNotDiag(list); s.Now.Reason == "" {
+			var use Usage
+			_, err := h.dump(ctx, own, list.nothing(list), &use, func([]byte) (bool, error) { return true, nil })
+			switch {
+			case errors.Is(err, errRefused):
+				s.Now.Reason = err.Error()
+			case err != nil:
+				return nil, fmt.Errorf("sock_diag of %s: %w", list.name, err)
 			}
-			if s.Now.Reason != "" {
-				s.Now.Source = ProcFS
-			}
-			all = append(all, s)
 		}
+		if s.Now.Reason != "" {
+			s.Now.Source = ProcFS
+		}
+		all = append(all, s)
 	}
-	s := ListSource{Proto: holdersList, Now: Usage{Source: BPF, Reason: h.whyNotBPF()}}
+	s := ListSource{Proto: holdersList, Namespace: own.inode, Now: Usage{Source: BPF, Reason: h.whyNotBPF()}}
 	if s.Now.Reason != "" {
 		s.Now.Source = ProcFS
 	}
@@ -86,6 +86,9 @@ func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 		if last, ok := h.used[all[i].Proto]; ok {
 			all[i].Last = &last
 		}
+	}
+	for _, inode := range slices.Sorted(maps.Keys(h.refused)) {
+		all = append(all, ListSource{Namespace: inode, Now: Usage{Reason: h.refused[inode]}})
 	}
 	return all, nil
 }
@@ -118,10 +121,12 @@ func (h *Host) whyNotBPF() string {
 }
 
 // whyNotDiag returns why sock_diag must not be asked for a list, or nothing.
-func (h *Host) whyNotDiag(list *inetList) string {
+func (h *Host) whyNotDiag(list *list) string {
 	switch {
 	case h.proc != DefaultProc:
 		return h.proc + " is read in place of this host's " + DefaultProc
+	case list.module == "":
+		return "sock_diag does not tell of such sockets"
 	case h.wouldLoad(list.module):
 		return fmt.Sprintf("the kernel would load the module %[1]s: modprobe %[1]s makes this faster", list.module)
 	}
@@ -134,19 +139,4 @@ func (h *Host) whyNotDiag(list *inetList) string {
 		return fmt.Sprintf("this kernel has no list of %s sockets", list.name)
 	}
 	return ""
-}
-
-// NetNamespace returns the inode number of the network namespace that is read,
-// as text, or "" where that cannot be told.
-func (h *Host) NetNamespace() string {
-	path := filepath.Join(h.proc, "1", "ns", "net")
-	if h.proc == DefaultProc {
-		path = filepath.Join(h.proc, "thread-self", "ns", "net")
-	}
-	link, err := os.Readlink(path)
-	number, ok := strings.CutPrefix(link, "net:[")
-	if err != nil || !ok {
-		return ""
-	}
-	return strings.TrimSuffix(number, "]")
 }

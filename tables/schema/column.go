@@ -95,13 +95,22 @@ const maxIn = 512
 // In returns the values that the query allows in this column by = and IN; nil
 // means any. Text compares without case: a superset of what is asked for.
 func (c *Typed[R, V]) In(q Query) []V {
+	if in := c.All(q); len(in) <= maxIn {
+		return in
+	}
+	return nil
+}
+
+// All is In for a column that is not a narrowing but says where to look: no list
+// is too long for it. A value that does not parse makes it nil.
+func (c *Typed[R, V]) All(q Query) []V {
 	in := []V(nil)
 	for _, k := range q.where {
 		if k.Op != EQ || k.Column != c.about.Name {
 			continue
 		}
 		v, ok := parse[V](k.Value)
-		if !ok || len(in) == maxIn {
+		if !ok {
 			return nil
 		}
 		in = append(in, v)

@@ -1,0 +1,53 @@
+package host
+
+import (
+	"net"
+	"strconv"
+)
+
+// InterfaceNames looks up the names of network interfaces, those of a namespace
+// at once. It is for one query in one goroutine.
+type InterfaceNames struct {
+	host *Host
+	seen map[uint32]map[uint32]string // by namespace and number
+}
+
+// InterfaceNames returns an empty memory of names.
+func (h *Host) InterfaceNames() *InterfaceNames {
+	return &InterfaceNames{h, make(map[uint32]map[uint32]string)}
+}
+
+// Name returns the name of the interface with that number in a network
+// namespace, by its inode; its number if the name cannot be told, as in a copy
+// of another host's /proc.
+func (n *InterfaceNames) Name(namespace, index uint32) string {
+	names, ok := n.seen[namespace]
+	if !ok {
+		names = make(map[uint32]string)
+		for _, i := range n.host.interfaces(namespace) {
+			names[uint32(i.Index)] = i.Name
+		}
+		n.seen[namespace] = names
+	}
+	if name, ok := names[index]; ok {
+		return name
+	}
+	return strconv.FormatUint(uint64(index), 10)
+}
+
+// interfaces returns those of a network namespace, none if they cannot be told.
+func (h *Host) interfaces(namespace uint32) (all []net.Interface) {
+	if h.proc != DefaultProc {
+		return nil
+	}
+	p := &place{own: true}
+	if namespace != h.ownNamespace() {
+		if p = h.known(namespace); p == nil {
+			return nil
+		}
+	}
+	if err := p.do(func() { all, _ = net.Interfaces() }); err != nil {
+		return nil
+	}
+	return all
+}

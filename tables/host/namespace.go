@@ -1,0 +1,266 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/osquery-sockets/osquery-sockets/parser"
+)
+
+// NetNamespace is a network namespace, network_namespaces(7).
+type NetNamespace struct {
+	Inode uint32 // of its file in nsfs
+	// Own says that it is the one in which this process is, or the one for which
+	// process 1 stands where another host's /proc is read.
+	Own bool
+	// PID is the process with the lowest number in it, of Processes that we see
+	// there; 0 if there are none. Without root only this user's processes are
+	// seen.
+	PID       int32
+	Processes int32
+	// Files are where it is mounted, which keeps it without a process: such as
+	// /run/netns/NAME of ip-netns(8).
+	Files []string
+}
+
+// NetNamespaces returns the network namespaces of the processes and the mounts
+// that we see, sorted by their inodes. It looks at each process once.
+func (h *Host) NetNamespaces(ctx context.Context) ([]NetNamespace, error) {
+	pids, err := h.pids()
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[uint32]*NetNamespace)
+	get := func(inode uint32) *NetNamespace {
+		ns := found[inode]
+		if ns == nil {
+			ns = &NetNamespace{Inode: inode}
+			found[inode] = ns
+		}
+		return ns
+	}
+	if own := h.ownNamespace(); own != 0 {
+		get(own).Own = true
+	}
+	for i, pid := range pids {
+		if i%256 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if inode := namespaceOf(h.processDir(pid)); inode != 0 {
+			ns := get(inode)
+			if ns.Processes++; ns.PID == 0 || pid < ns.PID {
+				ns.PID = pid
+			}
+		}
+	}
+	mounts, err := h.namespaceMounts()
+	if err != nil {
+		h.log.Debug("the mounted network namespaces are not known", "error", err)
+	}
+	for _, m := range mounts {
+		ns := get(m.inode)
+		if !slices.Contains(ns.Files, m.file) {
+			ns.Files = append(ns.Files, m.file)
+		}
+	}
+	h.mu.Lock()
+	h.namespaces = found
+	h.mu.Unlock()
+	var all []NetNamespace
+	for _, inode := range slices.Sorted(maps.Keys(found)) {
+		all = append(all, *found[inode])
+	}
+	return all, nil
+}
+
+func (h *Host) processDir(pid int32) string { return filepath.Join(h.proc, strconv.Itoa(int(pid))) }
+
+// namespaceOf returns the network namespace of a process by its directory; 0 if
+// it has ended or may not be looked at, which takes ptrace access to it.
+func namespaceOf(process string) uint32 {
+	link, err := os.Readlink(filepath.Join(process, "ns", "net"))
+	if err != nil {
+		return 0
+	}
+	return namespaceNumber(link)
+}
+
+// namespaceNumber takes the inode out of net:[4026531840]; it is 0 if that is
+// no network namespace.
+func namespaceNumber(s string) uint32 {
+	digits, ok := strings.CutPrefix(s, "net:[")
+	digits, ok2 := strings.CutSuffix(digits, "]")
+	inode, err := strconv.ParseUint(digits, 10, 32)
+	if !ok || !ok2 || err != nil {
+		return 0
+	}
+	return uint32(inode)
+}
+
+// ownNamespace returns the network namespace that is read without being told
+// another; 0 if that is not known.
+func (h *Host) ownNamespace() uint32 {
+	if h.proc == DefaultProc {
+		return namespaceOf(filepath.Join(h.proc, "thread-self"))
+	}
+	return namespaceOf(filepath.Join(h.proc, "1"))
+}
+
+type namespaceMount struct {
+	inode uint32
+	file  string
+}
+
+// maxMountLine bounds a line of mountinfo.
+const maxMountLine = 64 << 10
+
+// namespaceMounts returns where network namespaces are mounted, from
+// /proc/PID/mountinfo (proc_pid_mountinfo(5)):
+//
+//	36 35 0:4 net:[4026532177] /run/netns/blue rw shared:20 - nsfs nsfs rw
+func (h *Host) namespaceMounts() (mounts []namespaceMount, err error) {
+	process := "1"
+	if h.proc == DefaultProc {
+		process = "thread-self"
+	}
+	file, err := open(filepath.Join(h.proc, process, "mountinfo"))
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	for line, err := range parser.Lines(file, maxMountLine) {
+		if err != nil {
+			return nil, err
+		}
+		fields := strings.Fields(string(line.Text))
+		if len(fields) < 5 {
+			continue
+		}
+		if inode := namespaceNumber(fields[3]); inode != 0 {
+			mounts = append(mounts, namespaceMount{inode, unescape(fields[4])})
+		}
+	}
+	return mounts, nil
+}
+
+// unescape undoes the octal escapes of blanks and backslashes in mountinfo.
+func unescape(s string) string {
+	var b strings.Builder
+	for {
+		i := strings.IndexByte(s, '\\')
+		if i < 0 || i+4 > len(s) {
+			b.WriteString(s)
+			return b.String()
+		}
+		b.WriteString(s[:i])
+		if c, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+			b.WriteByte(byte(c))
+		} else {
+			b.WriteString(s[i : i+4])
+		}
+		s = s[i+4:]
+	}
+}
+
+// place is a network namespace in which lists are read.
+type place struct {
+	inode uint32 // 0 if it is not known
+	own   bool
+	// dir is the directory of a process in it; "" if there is none.
+	dir string
+	// file is by what it is entered; "" if it cannot be.
+	file string
+}
+
+// errNoPlace says that a namespace is not, or no longer, there.
+var errNoPlace = errors.New("no process that may be looked at is in it, and no file that is mounted keeps it")
+
+// places returns the namespaces with these inode numbers, that of this process
+// if there is no list. Those that are not there are noted as refused.
+func (h *Host) places(ctx context.Context, wanted []string) ([]*place, error) {
+	own := &place{inode: h.ownNamespace(), own: true}
+	if wanted == nil {
+		return []*place{own}, nil
+	}
+	var places []*place
+	var missing []uint32
+	seen := make(map[uint32]bool)
+	for _, text := range wanted {
+		inode, err := strconv.ParseUint(text, 10, 32)
+		if text == "" && own.inode == 0 {
+			places = append(places, own)
+			continue
+		}
+		if number := uint32(inode); err != nil || number == 0 || seen[number] {
+			continue
+		} else if seen[number] = true; number == own.inode {
+			places = append(places, own)
+		} else if p := h.known(number); p != nil {
+			places = append(places, p)
+		} else {
+			missing = append(missing, number)
+		}
+	}
+	if len(missing) == 0 {
+		return places, nil
+	}
+	if _, err := h.NetNamespaces(ctx); err != nil {
+		return nil, err
+	}
+	for _, inode := range missing {
+		if p := h.known(inode); p != nil {
+			places = append(places, p)
+		} else {
+			h.refuse(inode, errNoPlace)
+		}
+	}
+	return places, nil
+}
+
+// known returns the place of a namespace that was seen before and is still
+// there; else nil.
+func (h *Host) known(inode uint32) *place {
+	h.mu.Lock()
+	ns := h.namespaces[inode]
+	h.mu.Unlock()
+	if ns == nil {
+		return nil
+	}
+	p := &place{inode: inode}
+	if dir := h.processDir(ns.PID); ns.PID != 0 && namespaceOf(dir) == inode {
+		p.dir = dir
+	}
+	if h.proc == DefaultProc {
+		for _, file := range ns.Files {
+			if fileInode(file) == inode {
+				p.file = file
+			}
+		}
+		if p.file == "" && p.dir != "" {
+			p.file = filepath.Join(p.dir, "ns", "net")
+		}
+	}
+	if p.dir == "" && p.file == "" {
+		return nil
+	}
+	return p
+}
+
+// maxRefused bounds the memory of namespaces that could not be read.
+const maxRefused = 1024
+
+// refuse notes that a namespace was asked for and could not be read.
+func (h *Host) refuse(inode uint32, err error) {
+	h.log.Warn("a network namespace could not be read", "net_namespace", inode, "error", err)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.refused) < maxRefused {
+		h.refused[inode] = err.Error()
+	}
+}
