@@ -41,11 +41,10 @@ func TCPSockets(h *host.Host) schema.Any {
 			schema.Col("probes", "Keepalive or zero window probes sent and not answered.",
 				func(r *tcpRow) uint32 { return r.Probes }, schema.Needs(needAttempts)),
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
-			inet.family, inet.protocol, inet.fd, inet.exe, inet.cmdline, inet.cgroup, inet.containerID, inet.systemdUnit,
-			inet.netNamespace,
+			inet.family, inet.protocol,
 			schema.Col("congestion_algorithm", "Congestion control algorithm, such as cubic. Empty if it cannot be told, as of TIME_WAIT and where only /proc does.",
 				func(r *tcpRow) string { return r.Congestion }, schema.Hidden, schema.Needs(needCongestion)),
-		}, inet.details...),
+		}, append(inet.hidden, inet.details...)...),
 		RowID: func(r *tcpRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[tcpRow, error] {
 			filter := inet.filter(q)

@@ -41,9 +41,8 @@ func UDPSockets(h *host.Host) schema.Any {
 			schema.Col("listening", "1 if the socket has a port and takes datagrams from anyone, else 0.",
 				func(r *udpRow) bool { return r.State == sock.Close && r.Local.Port() != 0 && r.Remote.Port() == 0 }),
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
-			inet.family, inet.protocol, inet.fd, inet.exe, inet.cmdline, inet.cgroup, inet.containerID, inet.systemdUnit,
-			inet.netNamespace,
-		}, inet.details...),
+			inet.family, inet.protocol,
+		}, append(inet.hidden, inet.details...)...),
 		RowID: func(r *udpRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[udpRow, error] {
 			return withNames(ctx, h, q, inet.pid.In(q), h.UDP(ctx, inet.filter(q)), func(s *sock.UDP) uint64 { return s.Inode }, func(s sock.UDP, n *names) udpRow { return udpRow{s, n} })

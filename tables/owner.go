@@ -1,0 +1,202 @@
+package tables
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/cgroup"
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// What a column may need besides the socket itself.
+const (
+	needServices schema.Need = 1 << iota
+	needUsers
+	needAttempts // retransmits and probes
+	needCongestion
+	needMemory // what the socket takes of the kernel's memory
+	needTypeOfService
+	needInterfaces // names of network interfaces
+	needHolders    // the process that has the socket open
+)
+
+// names resolves numbers, for the columns of one query that need it.
+type names struct {
+	services   host.ServiceNames
+	users      *host.Usernames
+	interfaces *host.InterfaceNames
+	holders    []host.Holder // one of each socket, sorted by inode
+	processes  *host.Processes
+}
+
+// holder returns who has a socket open: of several processes the one with the
+// lowest number.
+func (n *names) holder(inode uint64) (h host.Holder, ok bool) {
+	i, ok := slices.BinarySearchFunc(n.holders, inode, func(h host.Holder, inode uint64) int { return cmp.Compare(h.Inode, inode) })
+	if !ok || inode == 0 {
+		return h, false
+	}
+	return n.holders[i], true
+}
+
+// process returns what is known of the socket's holder.
+func (n *names) process(inode uint64) host.Process {
+	if h, ok := n.holder(inode); ok {
+		return n.processes.Get(h.PID)
+	}
+	return host.Process{}
+}
+
+// fewSockets is how many sockets are held back to look for their holders only.
+// Those of more are looked for all at once.
+const fewSockets = 1024
+
+// withNames makes rows of sockets and the names that the query's columns need.
+// Where those need the holders, pids are the processes that the query allows;
+// nil means any.
+func withNames[S, R any](ctx context.Context, h *host.Host, q schema.Query, pids []int32, sockets iter.Seq2[S, error], inode func(*S) uint64, row func(S, *names) R) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
+		n := &names{}
+		if q.Needs(needServices) {
+			var err error
+			if n.services, err = h.ServiceNames(ctx); err != nil {
+				var none R
+				yield(none, err)
+				return
+			}
+		}
+		if q.Needs(needUsers) {
+			n.users = h.Usernames()
+		}
+		if q.Needs(needInterfaces) {
+			n.interfaces = h.InterfaceNames()
+		}
+		var none R
+		waiting := q.Needs(needHolders)
+		if waiting {
+			n.processes = h.Processes()
+		}
+		if waiting && pids != nil {
+			// Only what these have open can match, whoever is its lowest holder.
+			theirs, err := h.Holders(ctx, host.HolderFilter{PIDs: pids})
+			if err == nil {
+				inodes := []uint64{}
+				for _, holder := range theirs {
+					inodes = append(inodes, holder.Inode)
+				}
+				n.holders, err = h.Holders(ctx, host.HolderFilter{Inodes: inodes, Lowest: true})
+			}
+			if err != nil {
+				yield(none, err)
+				return
+			}
+			waiting = false
+		}
+		var few []S
+		// look finds the holders and hands over who waited for them.
+		look := func(f host.HolderFilter) bool {
+			var err error
+			if n.holders, err = h.Holders(ctx, f); err != nil {
+				yield(none, err)
+				return false
+			}
+			waiting = false
+			for _, s := range few {
+				if !yield(row(s, n), nil) {
+					return false
+				}
+			}
+			few = nil
+			return true
+		}
+		for s, err := range sockets {
+			if err != nil {
+				yield(none, err)
+				return
+			}
+			if waiting {
+				if few = append(few, s); len(few) == fewSockets && !look(host.HolderFilter{Lowest: true}) {
+					return
+				}
+			} else if !yield(row(s, n), nil) {
+				return
+			}
+		}
+		if waiting {
+			inodes := []uint64{}
+			for i := range few {
+				if number := inode(&few[i]); number != 0 {
+					inodes = append(inodes, number)
+				}
+			}
+			look(host.HolderFilter{Inodes: inodes, Lowest: true})
+		}
+	}
+}
+
+// ownerColumns are the columns of who owns a socket, which the tables of every
+// kind of socket share. R is the row of such a table.
+type ownerColumns[R any] struct {
+	uid                             *schema.Typed[R, uint32]
+	inode                           *schema.Typed[R, int64]
+	pid                             *schema.Typed[R, int32]
+	username, program, netNamespace *schema.Typed[R, string]
+	// hidden are those of the process, and net_namespace.
+	hidden []schema.Column[R]
+}
+
+// newOwnerColumns makes them; noUID says, in the column's document, when uid is
+// absent.
+func newOwnerColumns[R any](names func(*R) *names, noUID string, uid func(*R) (uint32, bool), inode func(*R) uint64, namespace func(*R) uint32) ownerColumns[R] {
+	c := ownerColumns[R]{
+		uid: schema.Opt("uid", "User who owns the socket. "+noUID, uid),
+		username: schema.Opt("username", "Name of that user in this machine's /etc/passwd. Empty if there is no user or no name.",
+			func(r *R) (string, bool) {
+				number, ok := uid(r)
+				if !ok {
+					return "", false
+				}
+				return names(r).users.Name(number), true
+			}, schema.Needs(needUsers)),
+		inode: schema.Opt("inode", "Inode of the socket, as in the links /proc/PID/fd/N. NULL if no file refers to it: TIME_WAIT, SYN_RECV, connections that wait to be accepted and those that their program has closed.",
+			func(r *R) (int64, bool) { return int64(inode(r)), inode(r)-1 < 1<<63-1 }, schema.Synonym("socket")),
+		pid: schema.Opt("pid", "Process that has the socket open, of several the one with the lowest number; socket_processes has all. NULL if none has, as of a connection that waits to be accepted, or if we may not see it: without root only this user's processes are.",
+			func(r *R) (int32, bool) { h, ok := names(r).holder(inode(r)); return h.PID, ok }, schema.Needs(needHolders)),
+		program: schema.Col("program", "That process's name as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name of it. Empty if there is no such process.",
+			func(r *R) string { return names(r).process(inode(r)).Program }, schema.Needs(needHolders)),
+		netNamespace: netNamespaceColumn(namespace),
+	}
+	c.hidden = []schema.Column[R]{
+		schema.Opt("fd", "Lowest file descriptor by which that process has the socket. NULL as for pid.",
+			func(r *R) (int32, bool) { h, ok := names(r).holder(inode(r)); return h.FD, ok }, schema.Hidden, schema.Needs(needHolders)),
+		schema.Col("exe", "Path of that process's executable file. Empty if it cannot be told.",
+			func(r *R) string { return names(r).process(inode(r)).Exe }, schema.Hidden, schema.Needs(needHolders)),
+		schema.Col("cmdline", "That process's command line, its arguments separated by blanks. Empty if it cannot be told.",
+			func(r *R) string { return strings.Join(names(r).process(inode(r)).Args, " ") }, schema.Hidden, schema.Needs(needHolders)),
+		schema.Col("cgroup", "Path of that process's control group. Empty if it cannot be told.",
+			func(r *R) string { return names(r).process(inode(r)).Cgroup }, schema.Hidden, schema.Needs(needHolders)),
+		schema.Col("container_id", "Container that the control group belongs to: the identity that Docker, containerd, CRI-O and Podman give it, or LXC's name. Empty if it is none.",
+			func(r *R) string { return cgroup.ContainerID(names(r).process(inode(r)).Cgroup) }, schema.Hidden, schema.Needs(needHolders)),
+		schema.Col("systemd_unit", "Unit of the system's systemd that the control group belongs to, such as ssh.service. Empty if it is none.",
+			func(r *R) string { return cgroup.Unit(names(r).process(inode(r)).Cgroup) }, schema.Hidden, schema.Needs(needHolders)),
+		c.netNamespace,
+	}
+	return c
+}
+
+// netNamespaceColumn is the column of a socket table by which a query reaches
+// other network namespaces.
+func netNamespaceColumn[R any](namespace func(*R) uint32) *schema.Typed[R, string] {
+	return schema.Opt("net_namespace", "Inode number of the network namespace. Without a comparison with it, by = or IN or a join, the table shows this process's own only; with one also others, see network_namespaces. Empty if it cannot be told.",
+		func(r *R) (string, bool) {
+			if namespace(r) == 0 {
+				return "", false
+			}
+			return strconv.FormatUint(uint64(namespace(r)), 10), true
+		}, schema.Hidden, schema.Pushed)
+}
