@@ -18,6 +18,7 @@ type inetColumns[R any] struct {
 	localAddress, remoteAddress                                 *schema.Typed[R, netip.Addr]
 	localPort, remotePort                                       *schema.Typed[R, uint16]
 	family, protocol                                            *schema.Typed[R, uint8]
+	cookie                                                      *schema.Typed[R, int64]
 	details                                                     []schema.Column[R]
 }
 
@@ -29,9 +30,9 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inet
 			func(r *R) (uint32, bool) { return inet(r).UID, inet(r).Absent&sock.NoOwner == 0 },
 			func(r *R) uint64 { return inet(r).Inode },
 			func(r *R) uint32 { return inet(r).Namespace }),
+		cookie: schema.Opt("cookie", "The kernel's identity of the socket, which no other had since the host was started. NULL where only /proc tells of it.",
+			func(r *R) (int64, bool) { return int64(inet(r).Cookie), inet(r).Cookie-1 < 1<<63-1 }, schema.Hidden),
 		details: append([]schema.Column[R]{
-			schema.Opt("cookie", "The kernel's identity of the socket, which no other had since the host was started. NULL where only /proc tells of it.",
-				func(r *R) (int64, bool) { return int64(inet(r).Cookie), inet(r).Cookie-1 < 1<<63-1 }, schema.Hidden),
 			schema.Opt("interface", "Network interface that the socket is bound to; its number if it has no name that can be told. Empty if it is bound to none, or if only /proc tells of it.",
 				func(r *R) (string, bool) {
 					d := details(r)

@@ -10,7 +10,7 @@ func All(h *host.Host) []schema.Any {
 	return []schema.Any{
 		SocketProcesses(h),
 		SocketSources(h),
-		TCPSockets(h),
+		TCPInfo(h), TCPSockets(h),
 		UDPSockets(h),
 		WellKnownServices(h),
 	}

@@ -237,7 +237,7 @@ func TestPushDownLaw(t *testing.T) {
 				narrowed++
 			}
 		}
-		if len(full) > 10 && narrowed < 1000 {
+		if len(full) > 10 && narrowed < 800 {
 			t.Errorf("of 2000 constrained queries only %d were narrowed", narrowed)
 		}
 	})

@@ -41,7 +41,7 @@ func TCPSockets(h *host.Host) schema.Any {
 			schema.Col("probes", "Keepalive or zero window probes sent and not answered.",
 				func(r *tcpRow) uint32 { return r.Probes }, schema.Needs(needAttempts)),
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
-			inet.family, inet.protocol,
+			inet.family, inet.protocol, inet.cookie,
 			schema.Col("congestion_algorithm", "Congestion control algorithm, such as cubic. Empty if it cannot be told, as of TIME_WAIT and where only /proc does.",
 				func(r *tcpRow) string { return r.Congestion }, schema.Hidden, schema.Needs(needCongestion)),
 		}, append(inet.hidden, inet.details...)...),

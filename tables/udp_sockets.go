@@ -41,7 +41,7 @@ func UDPSockets(h *host.Host) schema.Any {
 			schema.Col("listening", "1 if the socket has a port and takes datagrams from anyone, else 0.",
 				func(r *udpRow) bool { return r.State == sock.Close && r.Local.Port() != 0 && r.Remote.Port() == 0 }),
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
-			inet.family, inet.protocol,
+			inet.family, inet.protocol, inet.cookie,
 		}, append(inet.hidden, inet.details...)...),
 		RowID: func(r *udpRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[udpRow, error] {

@@ -125,7 +125,7 @@ func TestSeveralStatements(t *testing.T) {
 func TestErrors(t *testing.T) {
 	db := open(t, fixtures())
 	for _, c := range []struct{ sql, want string }{
-		{"SELECT * FROM foo", "no such table: foo (there are socket_processes, socket_sources, tcp_sockets, udp_sockets, well_known_services)"},
+		{"SELECT * FROM foo", "no such table: foo (there are "},
 		{"SELECT nosuch FROM tcp_sockets", "no such column: nosuch"},
 		{"SELECT * FROM tcp_sockets WHERE", "incomplete input"},
 		{"SELEC 1", `near "SELEC": syntax error`},

@@ -10,7 +10,6 @@
 package sockdiag
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -24,6 +23,8 @@ import (
 const (
 	// Info asks for struct tcp_info, which only full TCP sockets have.
 	Info uint8 = 1 << (attrInfo - 1)
+	// Control asks for what the congestion control algorithm tells.
+	Control uint8 = 1 << (attrVegasInfo - 1)
 	// Congestion asks for the congestion control algorithm of TCP sockets.
 	Congestion uint8 = 1 << (attrCong - 1)
 	// TypeOfService asks for the bytes that the socket's packets carry for it,
@@ -134,6 +135,12 @@ func TCP(b []byte, order binary.ByteOrder, s *sock.TCP) error {
 	if err := inet(b, order, sock.ProtoTCP, &s.Inet); err != nil {
 		return err
 	}
+	// The kernel asks for bound sockets by a state of their own, and shows them
+	// in that which they have. Of others in it only those that are about to go
+	// away are in its lists, and they have a peer.
+	if s.State == sock.Close && s.Remote.Port() == 0 {
+		s.State = sock.Bound
+	}
 	s.Timer = sock.Timer(b[2])
 	s.TimerExpires = order.Uint32(b[52:])
 	switch retrans := uint32(b[3]); s.Timer {
@@ -155,7 +162,7 @@ func TCP(b []byte, order binary.ByteOrder, s *sock.TCP) error {
 			s.Retransmits, s.Probes = uint32(value[2]), uint32(value[3])
 		}
 		if kind == attrCong {
-			s.Congestion = string(bytes.TrimRight(value, "\x00"))
+			s.Congestion = text(value)
 		}
 		return detail(kind, value, order, &s.Details)
 	})

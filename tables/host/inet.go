@@ -104,6 +104,46 @@ func (h *Host) TCP(ctx context.Context, f InetFilter) iter.Seq2[sock.TCP, error]
 		})
 }
 
+// Connections streams the TCP sockets that have, or make, a connection and are
+// not closed on both sides, with what their connections have seen. Only sock_diag
+// tells that: from /proc it has no field. See TCP for privileges.
+func (h *Host) Connections(ctx context.Context, f InetFilter) iter.Seq2[sock.Connection, error] {
+	if f.States &= connected; f.States == 0 {
+		f.States = connected
+	}
+	all := readInet(ctx, h, f, tcpLists, sockdiag.Info|sockdiag.Congestion|sockdiag.Control,
+		func(s *sock.Connection) *sock.Inet { return &s.Inet },
+		func(b []byte, _ *list, s *sock.Connection) error {
+			return sockdiag.Connection(b, binary.NativeEndian, s)
+		},
+		func(file io.Reader, l *list) iter.Seq2[sock.Connection, error] {
+			return func(yield func(sock.Connection, error) bool) {
+				for s, err := range procnet.TCP(file, l.family, binary.NativeEndian) {
+					if !yield(sock.Connection{TCP: s}, err) {
+						return
+					}
+				}
+			}
+		})
+	return func(yield func(sock.Connection, error) bool) {
+		for s, err := range all {
+			// Of one that its program has closed in FIN_WAIT2 the kernel keeps
+			// as little as of TIME_WAIT.
+			if err == nil && s.Timer == sock.TimerTimeWait {
+				continue
+			}
+			if !yield(s, err) {
+				return
+			}
+		}
+	}
+}
+
+// connected are the states in which a socket keeps struct tcp_info of a
+// connection.
+const connected sock.StateSet = 1<<sock.Established | 1<<sock.SynSent | 1<<sock.FinWait1 | 1<<sock.FinWait2 |
+	1<<sock.CloseWait | 1<<sock.LastAck | 1<<sock.Closing
+
 // UDP streams the UDP and UDP-Lite sockets of network namespaces. It needs no
 // privilege in this process's own.
 func (h *Host) UDP(ctx context.Context, f InetFilter) iter.Seq2[sock.UDP, error] {
