@@ -23,6 +23,7 @@ const (
 	needTypeOfService
 	needInterfaces // names of network interfaces
 	needHolders    // the process that has the socket open
+	needAllHolders
 )
 
 // names resolves numbers, for the columns of one query that need it.
@@ -30,15 +31,23 @@ type names struct {
 	services   host.ServiceNames
 	users      *host.Usernames
 	interfaces *host.InterfaceNames
-	holders    []host.Holder // one of each socket, sorted by inode
+	holders    []host.Holder // sorted by inode and process; one of each socket unless all are needed
 	processes  *host.Processes
+}
+
+// first returns the position of a socket's first holder.
+func (n *names) first(inode uint64) (position int, ok bool) {
+	if inode == 0 {
+		return 0, false
+	}
+	return slices.BinarySearchFunc(n.holders, inode, func(h host.Holder, inode uint64) int { return cmp.Compare(h.Inode, inode) })
 }
 
 // holder returns who has a socket open: of several processes the one with the
 // lowest number.
 func (n *names) holder(inode uint64) (h host.Holder, ok bool) {
-	i, ok := slices.BinarySearchFunc(n.holders, inode, func(h host.Holder, inode uint64) int { return cmp.Compare(h.Inode, inode) })
-	if !ok || inode == 0 {
+	i, ok := n.first(inode)
+	if !ok {
 		return h, false
 	}
 	return n.holders[i], true
@@ -50,6 +59,28 @@ func (n *names) process(inode uint64) host.Process {
 		return n.processes.Get(h.PID)
 	}
 	return host.Process{}
+}
+
+// all returns the processes that have a socket open, as PID/program.
+func (n *names) all(inode uint64) string {
+	var b strings.Builder
+	i, ok := n.first(inode)
+	if !ok {
+		return ""
+	}
+	last := int32(0)
+	for ; i < len(n.holders) && n.holders[i].Inode == inode; i++ {
+		pid := n.holders[i].PID
+		if pid == last {
+			continue // by another file
+		}
+		if last != 0 {
+			b.WriteByte(',')
+		}
+		last = pid
+		b.WriteString(strconv.Itoa(int(pid)) + "/" + n.processes.Get(pid).Program)
+	}
+	return b.String()
 }
 
 // fewSockets is how many sockets are held back to look for their holders only.
@@ -78,6 +109,7 @@ func withNames[S, R any](ctx context.Context, h *host.Host, q schema.Query, pids
 		}
 		var none R
 		waiting := q.Needs(needHolders)
+		lowest := !q.Needs(needAllHolders)
 		if waiting {
 			n.processes = h.Processes()
 		}
@@ -89,7 +121,7 @@ func withNames[S, R any](ctx context.Context, h *host.Host, q schema.Query, pids
 				for _, holder := range theirs {
 					inodes = append(inodes, holder.Inode)
 				}
-				n.holders, err = h.Holders(ctx, host.HolderFilter{Inodes: inodes, Lowest: true})
+				n.holders, err = h.Holders(ctx, host.HolderFilter{Inodes: inodes, Lowest: lowest})
 			}
 			if err != nil {
 				yield(none, err)
@@ -120,7 +152,7 @@ func withNames[S, R any](ctx context.Context, h *host.Host, q schema.Query, pids
 				return
 			}
 			if waiting {
-				if few = append(few, s); len(few) == fewSockets && !look(host.HolderFilter{Lowest: true}) {
+				if few = append(few, s); len(few) == fewSockets && !look(host.HolderFilter{Lowest: lowest}) {
 					return
 				}
 			} else if !yield(row(s, n), nil) {
@@ -134,7 +166,7 @@ func withNames[S, R any](ctx context.Context, h *host.Host, q schema.Query, pids
 					inodes = append(inodes, number)
 				}
 			}
-			look(host.HolderFilter{Inodes: inodes, Lowest: true})
+			look(host.HolderFilter{Inodes: inodes, Lowest: lowest})
 		}
 	}
 }
@@ -174,6 +206,8 @@ func newOwnerColumns[R any](names func(*R) *names, noUID string, uid func(*R) (u
 	c.hidden = []schema.Column[R]{
 		schema.Opt("fd", "Lowest file descriptor by which that process has the socket. NULL as for pid.",
 			func(r *R) (int32, bool) { h, ok := names(r).holder(inode(r)); return h.FD, ok }, schema.Hidden, schema.Needs(needHolders)),
+		schema.Col("holders", "All processes that have the socket open, as PID/program with commas between. Empty if there are none that we may see.",
+			func(r *R) string { return names(r).all(inode(r)) }, schema.Hidden, schema.Needs(needHolders|needAllHolders)),
 		schema.Col("exe", "Path of that process's executable file. Empty if it cannot be told.",
 			func(r *R) string { return names(r).process(inode(r)).Exe }, schema.Hidden, schema.Needs(needHolders)),
 		schema.Col("cmdline", "That process's command line, its arguments separated by blanks. Empty if it cannot be told.",
