@@ -11,18 +11,22 @@ import (
 	"github.com/osquery/osquery-go/gen/osquery"
 )
 
+// turnTimeout is how long a call waits for its turn.
+const turnTimeout = 30 * time.Second
+
 // handler answers osquery's calls; it implements osquery.Extension of
 // osquery.thrift.
 type handler struct {
 	log     hclog.Logger
 	plugins map[string]map[string]Plugin // by registry and name
+	running chan struct{}                // has room for the calls that are answered at a time
 	// shutdown is closed when osquery asks us to end.
 	shutdown chan struct{}
 	once     sync.Once
 }
 
-func newHandler(log hclog.Logger, plugins []Plugin) *handler {
-	h := &handler{log: log, plugins: make(map[string]map[string]Plugin), shutdown: make(chan struct{})}
+func newHandler(log hclog.Logger, maxCalls int, plugins []Plugin) *handler {
+	h := &handler{log: log, plugins: make(map[string]map[string]Plugin), running: make(chan struct{}, maxCalls), shutdown: make(chan struct{})}
 	for _, p := range plugins {
 		if h.plugins[p.RegistryName()] == nil {
 			h.plugins[p.RegistryName()] = make(map[string]Plugin)
@@ -73,6 +77,14 @@ func (h *handler) call(ctx context.Context, registry, item string, request osque
 	p, ok := h.plugins[registry][item]
 	if !ok {
 		return failure("this extension has no %s %q", registry, item)
+	}
+	select {
+	case h.running <- struct{}{}:
+		defer func() { <-h.running }()
+	case <-time.After(turnTimeout):
+		return failure("%s %s: %d other queries are answered, and none has ended for %v: ask again, or ask for less at a time", registry, item, cap(h.running), turnTimeout)
+	case <-ctx.Done():
+		return failure("%s %s: the extension ends", registry, item)
 	}
 	r := p.Call(ctx, request)
 	if r.Status == nil {

@@ -9,8 +9,14 @@ package osquery
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"math/rand/v2"
 	"net"
+	"os"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -22,6 +28,7 @@ import (
 const (
 	DefaultTimeout  = 3 * time.Second
 	DefaultInterval = 3 * time.Second
+	DefaultMaxCalls = 4
 )
 
 // Plugin is OsqueryPlugin of osquery-go, so that each plugin of that package is
@@ -51,7 +58,18 @@ type Options struct {
 	// Interval is the time between two looks at whether osquery is there and
 	// lists us.
 	Interval time.Duration
-	Log      hclog.Logger
+	// Reconnect says to look for osquery again, for ever, when it has gone away
+	// or refuses us after it had taken us. Else Serve returns the error: osquery
+	// starts anew the extensions that it had started.
+	Reconnect bool
+	// Parent is the process whose end ends Serve with an error; 0 is none.
+	Parent int
+	// MaxCalls is how many of osquery's calls are answered at a time; others
+	// wait for their turn. 0 means DefaultMaxCalls.
+	MaxCalls int
+	// Registered, if it is not nil, is called whenever osquery has taken us.
+	Registered func()
+	Log        hclog.Logger
 }
 
 // The bounds of what is waited for at the end: queries that are under way, and
@@ -77,7 +95,10 @@ func Serve(ctx context.Context, o Options, plugins ...Plugin) error {
 	if n := len(o.Socket); n > maxSocketPath {
 		return fmt.Errorf("socket path %s: %d bytes are too long, the kernel's limit leaves %d for it", o.Socket, n, maxSocketPath)
 	}
-	s := &server{Options: o, handler: newHandler(o.Log, plugins)}
+	if o.MaxCalls <= 0 {
+		o.MaxCalls = DefaultMaxCalls
+	}
+	s := &server{Options: o, handler: newHandler(o.Log, o.MaxCalls, plugins)}
 	return s.run(ctx)
 }
 
@@ -110,17 +131,77 @@ func (s *server) run(ctx context.Context) error {
 		case <-s.handler.shutdown:
 			s.Log.Info("ending", "reason", "osquery asked for it")
 			return nil
-		case err := <-s.calls.failed:
+		case err := <-s.failed():
 			return fmt.Errorf("socket %s: %w", s.calls.path, err)
 		case <-tick.C:
+			if s.Parent != 0 && os.Getppid() != s.Parent {
+				return fmt.Errorf("process %d, which started this one, has ended", s.Parent)
+			}
 			// Being asked to end must not wait for an osquery that hangs.
 			stop := context.AfterFunc(ctx, s.core.Close)
 			err := s.check(ctx)
 			stop()
+			if err != nil && s.Reconnect {
+				err = s.recover(ctx, err)
+			}
 			if err != nil {
 				return s.unlessAsked(ctx, err)
 			}
 		}
+	}
+}
+
+// failed returns what gets the error of the listener, if there is one.
+func (s *server) failed() <-chan error {
+	if s.calls == nil {
+		return nil
+	}
+	return s.calls.failed
+}
+
+// The waits between two tries to register again, of which each is cut by up to a
+// half so that the extensions of a fleet do not come all at once.
+const (
+	firstBackOff = 100 * time.Millisecond
+	lastBackOff  = 30 * time.Second
+)
+
+// recover looks for osquery until it takes us again, which only the end of ctx or
+// of the parent ends.
+func (s *server) recover(ctx context.Context, reason error) error {
+	s.lose()
+	for backOff := firstBackOff; ; backOff = min(2*backOff, lastBackOff) {
+		wait := backOff - rand.N(backOff/2)
+		s.Log.Warn("osquery is lost, looking for it again", "reason", reason, "in", wait)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.handler.shutdown:
+			return nil
+		case <-time.After(wait):
+		}
+		if s.Parent != 0 && os.Getppid() != s.Parent {
+			return fmt.Errorf("process %d, which started this one, has ended", s.Parent)
+		}
+		if reason = s.connect(ctx); reason != nil {
+			continue
+		}
+		stop := context.AfterFunc(ctx, s.core.Close)
+		reason = s.register()
+		stop()
+		if reason == nil {
+			return nil
+		}
+		s.core.Close()
+	}
+}
+
+// lose forgets a registration that is no more.
+func (s *server) lose() {
+	s.core.Close()
+	if s.calls != nil {
+		s.calls.close(endTimeout)
+		s.calls = nil
 	}
 }
 
@@ -181,13 +262,20 @@ func (s *server) register() error {
 		return fmt.Errorf("register with osquery at %s: %w", s.Socket, err)
 	}
 	if status.Code != 0 {
-		return fmt.Errorf("osquery at %s refuses the registration: %s (status %d)", s.Socket, status.Message, status.Code)
+		hint := ""
+		if strings.Contains(strings.ToLower(status.Message), "duplicate") {
+			hint = "; if another extension has a table of that name, --table-prefix gives ours other names"
+		}
+		return fmt.Errorf("osquery at %s refuses the registration: %s (status %d)%s", s.Socket, status.Message, status.Code, hint)
 	}
 	s.uuid = status.UUID
 	s.calls, err = listen(fmt.Sprintf("%s.%d", s.Socket, s.uuid), osquery.NewExtensionProcessor(s.handler), s.Log)
 	if err != nil {
 		s.deregister()
 		return err
+	}
+	if s.Registered != nil {
+		s.Registered()
 	}
 	s.Log.Info("registered", "uuid", s.uuid, "socket", s.calls.path)
 	return nil
@@ -231,16 +319,43 @@ const (
 	lastRetry  = 100 * time.Millisecond
 )
 
+// trusted fails for what cannot be the socket of an osquery that is root's or our
+// own user's: whoever made it would be told what the tables show.
+func trusted(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	owner, known := uint32(os.Geteuid()), false
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		owner, known = stat.Uid, true
+	}
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		return fmt.Errorf("%s is a symbolic link: give the path of osquery's socket itself", path)
+	case info.Mode()&fs.ModeSocket == 0:
+		return fmt.Errorf("%s is no socket", path)
+	case known && owner != 0 && owner != uint32(os.Geteuid()):
+		return fmt.Errorf("%s belongs to user %d: only an osquery of root's or of this user's own is served", path, owner)
+	}
+	return nil
+}
+
 // connect waits for osquery's socket and connects to it.
 func (s *server) connect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	retry := firstRetry
 	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", s.Socket)
+		err := trusted(s.Socket)
 		if err == nil {
-			s.core = newCoreClient(conn, s.Timeout)
-			return nil
+			var conn net.Conn
+			if conn, err = (&net.Dialer{}).DialContext(ctx, "unix", s.Socket); err == nil {
+				s.core = newCoreClient(conn, s.Timeout)
+				return nil
+			}
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
 		select {
 		case <-ctx.Done():

@@ -34,13 +34,18 @@ type Plugin struct {
 	MaxResponse int
 	// Timeout ends a query that takes longer; 0 means a minute.
 	Timeout time.Duration
+	// Prefix goes before the table's name in osquery, where another extension
+	// has a table of that name.
+	Prefix string
+	// Stats counts the queries, if it is not nil.
+	Stats *Stats
 }
 
 // NewPlugin returns the plugin that serves a table to osquery.
 func NewPlugin(t Any) *Plugin { return &Plugin{table: t} }
 
-// Name returns the table's name.
-func (p *Plugin) Name() string { return p.table.Spec().Name }
+// Name returns the table's name in osquery.
+func (p *Plugin) Name() string { return p.Prefix + p.table.Spec().Name }
 
 // RegistryName returns "table", osquery's registry of tables.
 func (p *Plugin) RegistryName() string { return "table" }
@@ -82,7 +87,11 @@ func (p *Plugin) Call(ctx context.Context, request osquery.ExtensionPluginReques
 	var err error
 	switch action := request["action"]; action {
 	case "generate":
+		start := time.Now()
 		rows, err = p.generate(ctx, request["context"])
+		if p.Stats != nil {
+			p.Stats.observe(p.table.Spec().Name, len(rows), time.Since(start), err)
+		}
 	case "columns":
 		rows = p.Routes()
 	default:
@@ -140,7 +149,10 @@ func (p *Plugin) generate(ctx context.Context, queryContext string) (osquery.Ext
 			return nil, err
 		}
 	}
-	return rows, scan.Err()
+	if err := scan.Err(); err != nil {
+		return nil, err
+	}
+	return rows, nil
 }
 
 // The sizes of Thrift's binary protocol around the strings of a response.

@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"time"
 )
 
 // Table declares a table with rows of type R.
@@ -152,6 +153,9 @@ const batchSize = 512
 // ahead is how many batches may wait for the host.
 const ahead = 8
 
+// stallTimeout is how long a source may take to see that a scan has ended.
+const stallTimeout = 2 * time.Second
+
 // Scan reads the rows in a goroutine of their own, some ahead of the host: the
 // kernel lists sockets while the host uses those before. All code of the table
 // runs in that goroutine; what crosses are the values of the used columns.
@@ -167,6 +171,7 @@ func (b *bound[R]) Scan(ctx context.Context, q Query) Scan {
 	}
 	s.width = len(used)
 	ctx, s.cancel = context.WithCancel(ctx)
+	s.ctx = ctx
 	go s.fill(ctx, func(add func(id int64) *batch) error { return b.read(ctx, q, used, add) })
 	return s
 }
@@ -222,6 +227,7 @@ type scan struct {
 	table  string
 	width  int   // used columns
 	slots  []int // by the column's position, -1 if it is not used
+	ctx    context.Context
 	cancel context.CancelFunc
 	full   chan *batch // closed at the end
 	free   chan *batch // those that may be filled again
@@ -284,8 +290,22 @@ func (s *scan) Next() bool {
 		default:
 		}
 	}
-	s.batch, s.row = <-s.full, 0
-	if s.batch == nil && s.err == nil {
+	s.batch, s.row = nil, 0
+	if s.err != nil {
+		return false
+	}
+	select {
+	case s.batch = <-s.full:
+	case <-s.ctx.Done():
+		// The table sees that too, unless its source stalls.
+		select {
+		case s.batch = <-s.full:
+		case <-time.After(stallTimeout):
+			s.err = fmt.Errorf("table %s: its source stalls: %w", s.table, context.Cause(s.ctx))
+			return false
+		}
+	}
+	if s.batch == nil {
 		s.err = s.failed
 	}
 	return s.batch != nil
@@ -303,8 +323,19 @@ func (s *scan) RowID() int64 { return s.batch.rowIDs[s.row] }
 
 func (s *scan) Err() error { return s.err }
 
+// Close waits for the table's goroutine, but for one whose source stalls: that
+// ends when the source lets it.
 func (s *scan) Close() {
 	s.cancel()
-	for range s.full {
+	stalled := time.After(stallTimeout)
+	for {
+		select {
+		case _, more := <-s.full:
+			if !more {
+				return
+			}
+		case <-stalled:
+			return
+		}
 	}
 }
