@@ -2,6 +2,7 @@
 # said beside it.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
 GO      ?= go
 FUZZTIME ?= 30s
 BENCHTIME ?= 1s
@@ -16,7 +17,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/sockets.ext
-	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sockets.ext ./extension
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/sockets.ext ./extension
 
 run: build ## print this host's listening TCP sockets with their services
 	bin/sockets.ext query "SELECT proto, local_address, local_port, local_service, pid, program FROM tcp_sockets WHERE state = 'LISTEN' ORDER BY local_port, proto"

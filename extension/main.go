@@ -11,8 +11,14 @@ import (
 	"time"
 )
 
-// version is set by the Makefile.
-var version = "unknown"
+// version and commit are set by the Makefile.
+var (
+	version = "unknown"
+	commit  = ""
+)
+
+// started is when the program was.
+var started = time.Now()
 
 // endTimeout bounds the end that a signal asks for: serving osquery may still
 // have calls to answer, and a reader of our output may have stopped reading.

@@ -8,8 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/osquery-sockets/osquery-sockets/tables"
-	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/hashicorp/go-hclog"
 )
 
 // The fixtures of the tables, as a host to read.
@@ -158,7 +157,7 @@ func TestSchema(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &described); err != nil || code != 0 {
 		t.Fatalf("exit code %d, %v", code, err)
 	}
-	all := tables.All(host.New(host.Options{}))
+	all, _ := new(options).tables(hclog.NewNullLogger())
 	if len(described) != len(all) {
 		t.Fatalf("%d tables, want %d", len(described), len(all))
 	}

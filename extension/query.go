@@ -11,7 +11,6 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/integration/rowfmt"
 	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
-	"github.com/osquery-sockets/osquery-sockets/tables"
 )
 
 // maxSQL bounds the statements that are read from standard input, in bytes.
@@ -87,7 +86,8 @@ query failed and 2 for bad usage.`,
 			if _, err := rowfmt.New(mode, io.Discard, format); err != nil {
 				return err
 			}
-			db, err := sqlite.Open(tables.All(o.host(o.log(c.ErrOrStderr()))))
+			all, _ := o.tables(o.log(c.ErrOrStderr()))
+			db, err := sqlite.Open(all)
 			if err != nil {
 				return failed(err)
 			}

@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
-	"github.com/osquery-sockets/osquery-sockets/integration/osquery"
 	"github.com/osquery-sockets/osquery-sockets/tables"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
@@ -60,16 +59,13 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 type options struct {
 	proc, services string
 	verbose        bool
+	logLevel       string
 }
 
 // newRoot is the command that osquery starts, with the others below it.
 func newRoot() *cobra.Command {
 	var o options
-	var serve struct {
-		socket            string
-		timeout, interval uint
-		maxResponse       uint
-	}
+	var serve serveOptions
 	root := &cobra.Command{
 		Use:   "sockets.ext",
 		Short: "A Linux host's sockets and services as SQL",
@@ -94,25 +90,7 @@ this program with --socket, and without osquery by the commands below.`,
 			if serve.socket == "" {
 				return errors.New("give a command, or osquery's extension socket by --socket")
 			}
-			if serve.interval == 0 || serve.timeout == 0 {
-				return errors.New("--interval and --timeout are seconds, at least 1")
-			}
-			if serve.maxResponse == 0 || serve.maxResponse > schema.MaxResponse>>20 {
-				return fmt.Errorf("--max-response is from 1 to %d MiB, what osquery takes", schema.MaxResponse>>20)
-			}
-			log := o.log(c.ErrOrStderr())
-			var plugins []osquery.Plugin
-			for _, t := range tables.All(o.host(log)) {
-				p := schema.NewPlugin(t)
-				p.MaxResponse = int(serve.maxResponse) << 20
-				plugins = append(plugins, p)
-			}
-			return failed(osquery.Serve(c.Context(), osquery.Options{
-				Socket: serve.socket, Name: "sockets", Version: version,
-				Timeout:  time.Duration(serve.timeout) * time.Second,
-				Interval: time.Duration(serve.interval) * time.Second,
-				Log:      log,
-			}, plugins...))
+			return o.serve(c, &serve)
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
@@ -127,6 +105,9 @@ this program with --socket, and without osquery by the commands below.`,
 		return err
 	})
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		if level := hclog.LevelFromString(o.logLevel); level == hclog.NoLevel || level == hclog.Off {
+			return fmt.Errorf("--log-level %q is none of error, warn, info, debug, trace", o.logLevel)
+		}
 		for _, name := range []string{"proc", "services"} {
 			if f := c.Flag(name); f.Changed && f.Value.String() == "" {
 				return fmt.Errorf("--%s is empty", name)
@@ -136,27 +117,36 @@ this program with --socket, and without osquery by the commands below.`,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetVersionTemplate("sockets.ext {{.Version}}\n")
-	root.Flags().StringVar(&serve.socket, "socket", "", "serve the osquery whose extension socket this is")
-	root.Flags().UintVar(&serve.timeout, "timeout", 3, "seconds to wait for osquery's socket and answers")
-	root.Flags().UintVar(&serve.interval, "interval", 3, "seconds between two looks at whether osquery is there")
-	root.Flags().UintVar(&serve.maxResponse, "max-response", schema.MaxResponse>>20, "MiB of an answer to osquery, above which the query fails")
+	serve.flags(root.Flags())
 	every := root.PersistentFlags()
-	every.BoolVar(&o.verbose, "verbose", false, "say on standard error what happens")
+	every.BoolVar(&o.verbose, "verbose", false, "say on standard error what happens, in lines of JSON")
+	every.StringVar(&o.logLevel, "log-level", "warn", "least that is said on standard error: error, warn, info, debug, trace")
 	every.StringVar(&o.proc, "proc", "", "proc filesystem to read, or a saved copy of one (default "+host.DefaultProc+")")
 	every.StringVar(&o.services, "services", "", "file of service names (default "+host.DefaultServices+")")
-	root.AddCommand(newQuery(&o), newSchema())
+	root.AddCommand(newQuery(&o), newSchema(&o))
 	return root
 }
 
-// log writes to standard error what went wrong, or everything.
+// log writes to standard error what went wrong, or more.
 func (o *options) log(w io.Writer) hclog.Logger {
-	level := hclog.Warn
+	level := hclog.LevelFromString(o.logLevel)
 	if o.verbose {
-		level = hclog.Debug
+		level = min(level, hclog.Debug)
 	}
-	return hclog.New(&hclog.LoggerOptions{Name: "sockets", Level: level, Output: w})
+	return hclog.New(&hclog.LoggerOptions{Name: "sockets", Level: level, Output: w, JSONFormat: o.verbose})
 }
 
 func (o *options) host(log hclog.Logger) *host.Host {
 	return host.New(host.Options{Proc: o.proc, Services: o.services, Log: log})
+}
+
+// tables are those of the host and the one of this program, by their names, and
+// what counts for that one.
+func (o *options) tables(log hclog.Logger) ([]schema.Any, *schema.Stats) {
+	h := o.host(log)
+	all := tables.All(h)
+	stats := schema.NewStats(all...)
+	all = append(all, tables.ExtensionInfo(h, tables.Build{Version: version, Commit: commit, Start: started}, stats))
+	slices.SortFunc(all, func(a, b schema.Any) int { return strings.Compare(a.Spec().Name, b.Spec().Name) })
+	return all, stats
 }

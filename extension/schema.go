@@ -5,16 +5,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/schemadoc"
-	"github.com/osquery-sockets/osquery-sockets/tables"
-	"github.com/osquery-sockets/osquery-sockets/tables/host"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
 // newSchema is the command that describes the tables.
-func newSchema() *cobra.Command {
+func newSchema(o *options) *cobra.Command {
 	var asJSON, asMarkdown, asIndex bool
 	c := &cobra.Command{
 		Use:   "schema [TABLE]",
@@ -23,7 +22,8 @@ func newSchema() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			var specs []*schema.Spec
 			var names []string
-			for _, t := range tables.All(host.New(host.Options{})) {
+			all, _ := o.tables(hclog.NewNullLogger())
+			for _, t := range all {
 				specs = append(specs, t.Spec())
 				names = append(names, t.Spec().Name)
 			}

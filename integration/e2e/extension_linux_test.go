@@ -227,7 +227,7 @@ func TestExtensionEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := managertest.New(t)
-			e := startExtension(t, m)
+			e := startExtension(t, m, "--on-loss", "exit")
 			uuid := m.WaitFor(t, "sockets")
 			c.end(t, m, e)
 			if code := e.exit(t); code != c.code {

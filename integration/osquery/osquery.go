@@ -372,3 +372,14 @@ func newCoreClient(conn net.Conn, timeout time.Duration) *coreClient {
 	transport := thrift.NewTBufferedTransport(socket, bufferSize)
 	return &coreClient{osquery.NewExtensionManagerClientFactory(transport, thrift.NewTBinaryProtocolFactoryConf(config)), socket}
 }
+
+// ParentIfOsquery returns the process that started this one if its name begins
+// with osquery, else 0.
+func ParentIfOsquery() int {
+	parent := os.Getppid()
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", parent))
+	if err != nil || !strings.HasPrefix(string(name), "osquery") {
+		return 0
+	}
+	return parent
+}

@@ -61,9 +61,7 @@ func converse(ctx context.Context, p *place, protocol int, request []byte) iter.
 			// buffer is too short for it.
 			n, from, err := unix.Recvfrom(fd, buf, unix.MSG_TRUNC)
 			switch {
-			case err == unix.EINTR:
-				continue
-			case err == unix.EAGAIN:
+			case err == unix.EAGAIN || err == unix.EINTR:
 				if err = ctx.Err(); err == nil && time.Since(heard) > silence {
 					err = fmt.Errorf("the kernel has not answered for %v: %w", silence, os.ErrDeadlineExceeded)
 				}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -139,4 +141,32 @@ func (h *Host) whyNotDiag(list *list) string {
 		return fmt.Sprintf("this kernel has no list of %s sockets", list.name)
 	}
 	return ""
+}
+
+// SourcesInUse returns where the lists that were read last came from, such as
+// tcp=sock_diag, separated by blanks.
+func (h *Host) SourcesInUse() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []string
+	for _, list := range slices.Sorted(maps.Keys(h.used)) {
+		all = append(all, list+"="+string(h.used[list].Source))
+	}
+	return strings.Join(all, " ")
+}
+
+// PeakMemory returns the most memory that this process had, in bytes: VmHWM of
+// /proc/self/status, proc_pid_status(5). It is false where there is none.
+func (h *Host) PeakMemory() (bytes int64, ok bool) {
+	status, err := os.ReadFile(filepath.Join(DefaultProc, "self", "status"))
+	if err != nil {
+		return 0, false
+	}
+	_, after, ok := strings.Cut(string(status), "\nVmHWM:")
+	fields := strings.Fields(after)
+	if !ok || len(fields) == 0 {
+		return 0, false
+	}
+	kilobytes, err := strconv.ParseInt(fields[0], 10, 64)
+	return kilobytes << 10, err == nil
 }
