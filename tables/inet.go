@@ -16,8 +16,8 @@ type inetColumns[R any] struct {
 	proto, localService, remoteService, localScope, remoteScope *schema.Typed[R, string]
 	recvQ, sendQ                                                *schema.Typed[R, uint32]
 	localAddress, remoteAddress                                 *schema.Typed[R, netip.Addr]
-	localPort, remotePort                                       *schema.Typed[R, uint16]
-	family, protocol                                            *schema.Typed[R, uint8]
+	localPort, remotePort, protocol                             *schema.Typed[R, uint16]
+	family                                                      *schema.Typed[R, uint8]
 	cookie                                                      *schema.Typed[R, int64]
 	details                                                     []schema.Column[R]
 }
@@ -81,8 +81,8 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inet
 			func(r *R) string { return string(sock.ScopeOf(inet(r).Remote.Addr())) }, schema.Hidden, schema.Synonym("foreign_scope")),
 		family: schema.Col("family", "Address family as a number: 2 for IPv4, 10 for IPv6.",
 			func(r *R) uint8 { return uint8(inet(r).Family) }, schema.Hidden, schema.Pushed),
-		protocol: schema.Col("protocol", "IP protocol as a number: 6 for TCP, 17 for UDP, 136 for UDP-Lite.",
-			func(r *R) uint8 { return uint8(inet(r).Protocol) }, schema.Hidden, schema.Pushed),
+		protocol: schema.Col("protocol", "IP protocol as a number: 6 for TCP, 17 for UDP, 136 for UDP-Lite, 262 for MPTCP.",
+			func(r *R) uint16 { return uint16(inet(r).Protocol) }, schema.Hidden, schema.Pushed),
 	}
 }
 

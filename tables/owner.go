@@ -24,6 +24,7 @@ const (
 	needInterfaces // names of network interfaces
 	needHolders    // the process that has the socket open
 	needAllHolders
+	needMPTCPInfo
 )
 
 // names resolves numbers, for the columns of one query that need it.

@@ -53,7 +53,7 @@ func SocketProcesses(h *host.Host) schema.Any {
 			schema.Opt("family", "Address family of the socket as a number: 2 for IPv4, 10 for IPv6. NULL if it is no TCP or UDP socket of this network namespace.",
 				func(r *holderRow) (uint8, bool) { k, ok := r.kinds[r.Inode]; return uint8(k.family), ok }, schema.Needs(needKinds)),
 			schema.Opt("protocol", "IP protocol of the socket as a number: 6 for TCP, 17 for UDP, 136 for UDP-Lite. NULL as for family.",
-				func(r *holderRow) (uint8, bool) { k, ok := r.kinds[r.Inode]; return uint8(k.protocol), ok }, schema.Needs(needKinds)),
+				func(r *holderRow) (uint16, bool) { k, ok := r.kinds[r.Inode]; return uint16(k.protocol), ok }, schema.Needs(needKinds)),
 		},
 		RowID: func(r *holderRow) int64 { return int64(r.PID)<<32 | int64(r.FD) },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[holderRow, error] {

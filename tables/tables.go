@@ -8,6 +8,7 @@ import (
 // All returns every table of the host, sorted by name.
 func All(h *host.Host) []schema.Any {
 	return []schema.Any{
+		MPTCPSockets(h),
 		SocketProcesses(h),
 		SocketSources(h),
 		TCPInfo(h), TCPSockets(h),

@@ -1,7 +1,10 @@
 package tables_test
 
 import (
+	"context"
+	"encoding/binary"
 	"encoding/csv"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"os/user"
@@ -11,6 +14,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
 	"github.com/osquery-sockets/osquery-sockets/tables"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
@@ -53,8 +59,44 @@ func read(t testing.TB, table schema.Any, r schema.Request) result {
 	return rows
 }
 
-// all are the tables of the fixtures' host.
-func all() []schema.Any { return tables.All(host.New(fixtures)) }
+// all are the tables of the fixtures' host. Those whose rows only netlink gives,
+// which a copy of /proc has not, have them of a capture.
+func all() []schema.Any {
+	h := host.New(fixtures)
+	all := tables.All(h)
+	for i := range all {
+		switch all[i].Spec().Name {
+		case "mptcp_sockets":
+			all[i] = tables.MPTCPTable(h, captured[sock.MPTCP, host.InetFilter]("mptcp.diag", func(b []byte, s *sock.MPTCP) error { return sockdiag.MPTCP(b, binary.LittleEndian, s) }))
+		}
+	}
+	return all
+}
+
+// captured streams the sockets of a capture, for any question.
+func captured[T, F any](name string, decode func([]byte, *T) error) func(context.Context, F) iter.Seq2[T, error] {
+	return func(context.Context, F) iter.Seq2[T, error] {
+		return func(yield func(T, error) bool) {
+			var s T
+			b, err := os.ReadFile("../parser/sockdiag/testdata/" + name)
+			if err != nil {
+				yield(s, err)
+				return
+			}
+			for m, err := range netlink.Messages(b, binary.LittleEndian) {
+				if err == nil && m.Done {
+					continue
+				}
+				if err == nil {
+					err = decode(m.Payload, &s)
+				}
+				if !yield(s, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
 
 // perTable runs a test for each table, of a host that nothing was asked yet.
 func perTable(t *testing.T, test func(*testing.T, schema.Any)) {

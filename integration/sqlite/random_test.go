@@ -27,7 +27,10 @@ func TestSameAsCopiedTables(t *testing.T) {
 	}
 	var sources []source
 	for _, table := range all {
-		sources = append(sources, newSource(t, table))
+		// Of some sockets a copy of /proc does not tell.
+		if s := newSource(t, table); len(s.sample) > 0 {
+			sources = append(sources, s)
+		}
 	}
 	answered := 0
 	for seed := range questions {

@@ -19,8 +19,9 @@ const (
 	INET6 Family = 10
 )
 
-// Protocol is an IP protocol number, IPPROTO_* of include/uapi/linux/in.h.
-type Protocol uint8
+// Protocol is an IP protocol number, IPPROTO_* of include/uapi/linux/in.h. The
+// kernel has some of its own beyond the 8 bits of a packet's header.
+type Protocol uint16
 
 // The protocols that have ports.
 const (
@@ -29,6 +30,7 @@ const (
 	ProtoDCCP    Protocol = 33
 	ProtoSCTP    Protocol = 132
 	ProtoUDPLite Protocol = 136
+	ProtoMPTCP   Protocol = 262
 )
 
 // Proto returns netstat's Proto word: the protocol's name, with a 6 for
@@ -63,16 +65,18 @@ var protos = [...]struct {
 	{"udp6", INET6, ProtoUDP},
 	{"udplite", INET, ProtoUDPLite},
 	{"udplite6", INET6, ProtoUDPLite},
+	{"mptcp", INET, ProtoMPTCP},
+	{"mptcp6", INET6, ProtoMPTCP},
 }
 
 // PortRange is the ports from Low to High, both included.
 type PortRange struct{ Low, High uint16 }
 
 // ServiceName returns the protocol's word in services(5): tcp for both of
-// TCP's families.
+// TCP's families, and for MPTCP, whose ports are TCP's.
 func (p Protocol) ServiceName() string {
 	switch p {
-	case ProtoTCP:
+	case ProtoTCP, ProtoMPTCP:
 		return "tcp"
 	case ProtoUDP:
 		return "udp"

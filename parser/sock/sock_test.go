@@ -96,7 +96,7 @@ func TestNamesAndBack(t *testing.T) {
 	if !StateSet(0).Has(40) {
 		t.Error("a state that no set can hold must not be filtered away")
 	}
-	for _, p := range []string{"tcp", "tcp6", "udp", "udp6", "udplite", "udplite6"} {
+	for _, p := range []string{"tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "mptcp", "mptcp6"} {
 		if f, n, ok := ParseProto(p); !ok || Proto(f, n) != p {
 			t.Errorf("%s does not parse back", p)
 		}

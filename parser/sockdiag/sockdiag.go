@@ -12,6 +12,7 @@ package sockdiag
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"net/netip"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
@@ -53,6 +54,7 @@ const (
 	typeTCP         = 18 // TCPDIAG_GETSOCK
 	typeByFamily    = 20 // SOCK_DIAG_BY_FAMILY
 	attrReqByteCode = 1  // INET_DIAG_REQ_BYTECODE
+	attrReqProtocol = 3  // INET_DIAG_REQ_PROTOCOL
 	inetRequestSize = 56 // struct inet_diag_req_v2
 	tcpRequestSize  = 60 // struct inet_diag_req
 	inetMessageSize = 72 // struct inet_diag_msg
@@ -85,6 +87,10 @@ func (r *Request) Exact() bool { return r.Local.IsValid() }
 
 // Append appends the netlink message of the request: struct nlmsghdr, struct
 // inet_diag_req_v2, or inet_diag_req for any family, and the filter.
+//
+// A protocol beyond 255 goes into an attribute, and its place in the structure
+// stays 0: a kernel that does not know the attribute, as before 5.9, has no list
+// of that number and says so.
 func (r *Request) Append(b []byte, order binary.ByteOrder, seq uint32) []byte {
 	flags := netlink.FlagRequest | netlink.FlagDump
 	if r.Exact() {
@@ -98,6 +104,10 @@ func (r *Request) Append(b []byte, order binary.ByteOrder, seq uint32) []byte {
 	if len(r.Filter) > 0 {
 		size += netlink.AttributeHeaderSize + len(r.Filter)
 	}
+	wide := r.Protocol > math.MaxUint8
+	if wide {
+		size += netlink.AttributeHeaderSize + 4
+	}
 	b = netlink.AppendHeader(b, order, kind, flags, seq, size)
 	start := len(b)
 	b = append(b, make([]byte, requestSize)...)
@@ -108,7 +118,10 @@ func (r *Request) Append(b []byte, order binary.ByteOrder, seq uint32) []byte {
 		id = q[4:]
 		order.PutUint32(q[52:], uint32(r.States))
 	} else {
-		q[0], q[1], q[2] = byte(r.Family), byte(r.Protocol), r.Attributes
+		q[0], q[2] = byte(r.Family), r.Attributes
+		if !wide {
+			q[1] = byte(r.Protocol)
+		}
 		order.PutUint32(q[4:], uint32(r.States))
 		id = q[8:]
 	}
@@ -124,6 +137,11 @@ func (r *Request) Append(b []byte, order binary.ByteOrder, seq uint32) []byte {
 	order.PutUint32(id[44:], 1<<32-1)
 	if len(r.Filter) > 0 {
 		b = netlink.AppendAttribute(b, order, attrReqByteCode, r.Filter)
+	}
+	if wide {
+		var protocol [4]byte
+		order.PutUint32(protocol[:], uint32(r.Protocol))
+		b = netlink.AppendAttribute(b, order, attrReqProtocol, protocol[:])
 	}
 	return b
 }

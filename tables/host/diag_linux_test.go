@@ -288,3 +288,30 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		t.Errorf("%v after %v", last, time.Since(start))
 	}
 }
+
+// Where sock_diag does not list MPTCP sockets the kernel's count decides, and
+// never is a kernel asked that would load a module for it or has no MPTCP.
+func TestMPTCPRefused(t *testing.T) {
+	if _, ok, err := New(Options{}).registered(&place{own: true}, "MPTCP"); err != nil || !ok {
+		skipOrFail(t, fmt.Errorf("this kernel has no MPTCP: %v: %w", err, errors.ErrUnsupported))
+	}
+	var requests [][]byte
+	h := New(Options{})
+	h.exchange = kernel(&requests, answer{[][]byte{end(syscall.ENOENT, 0)}, nil})
+	h.wouldLoad = func(string) bool { return false }
+	for _, err := range h.MPTCP(t.Context(), InetFilter{}) {
+		if err != nil && !strings.Contains(err.Error(), "which only sock_diag lists: sock_diag is refused: no such file") {
+			t.Error(err)
+		}
+	}
+	if use := h.used["mptcp"]; use.Source != "" || !strings.Contains(use.Reason, "refused") || len(requests) == 0 {
+		t.Errorf("%+v after %d requests", use, len(requests))
+	}
+	asked := len(requests)
+	h.wouldLoad = func(module string) bool { return module == "mptcp_diag" }
+	for range h.MPTCP(t.Context(), InetFilter{}) {
+	}
+	if use := h.used["mptcp"]; use.Source != "" || !strings.Contains(use.Reason, "modprobe mptcp_diag") || len(requests) != asked {
+		t.Errorf("%+v after %d requests", use, len(requests)-asked)
+	}
+}

@@ -31,6 +31,8 @@ type InetFilter struct {
 	LocalAddrs, RemoteAddrs []netip.Addr
 	// Attempts asks for Retransmits and Probes of TCP sockets.
 	Attempts bool
+	// Info asks for the Info of MPTCP sockets.
+	Info bool
 	// Congestion asks for the Congestion of TCP sockets.
 	Congestion bool
 	// Memory asks for the Memory of sockets, and for the Drops of UDP ones.

@@ -15,8 +15,9 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 )
 
-// list is a list of sockets that the kernel keeps: a file of /proc/net, and the
-// family and protocol of sock_diag. One that must not be missing exists on every
+// list is a list of sockets that the kernel keeps: a file of /proc/net, if not
+// only sock_diag tells of them (see registration), and the family and protocol
+// of sock_diag. One that must not be missing exists on every
 // kernel with its family; the others are missing where the kernel was built or
 // started without them, and so has no such sockets.
 type list struct {
@@ -32,7 +33,7 @@ type list struct {
 
 // allLists returns every list of sockets in the order of socket_sources.
 func allLists() (all []*list) {
-	for _, lists := range [][]list{tcpLists, udpLists} {
+	for _, lists := range [][]list{tcpLists, udpLists, mptcpLists} {
 		for i := range lists {
 			all = append(all, &lists[i])
 		}
@@ -46,7 +47,7 @@ type reader[T any] struct {
 	host *Host
 	// ask asks sock_diag for a list, and fails with errRefused if it cannot tell.
 	ask func(ctx context.Context, p *place, list *list, use *Usage, yield func(T, error) bool) (more bool, err error)
-	// proc decodes the list's file.
+	// proc decodes the list's file; nil if it has none.
 	proc func(io.Reader, *list) iter.Seq2[T, error]
 	// wants reports whether the query may want the socket.
 	wants func(*T) bool
@@ -68,7 +69,7 @@ func (r *reader[T]) use(list *list) *Usage {
 }
 
 // read hands the sockets of one list to yield, from sock_diag if that answers
-// and else from /proc. It reports whether yield wants more.
+// and else from /proc if that has the list. It reports whether yield wants more.
 func (r *reader[T]) read(ctx context.Context, p *place, list *list, yield func(T, error) bool) (more bool, err error) {
 	h := r.host
 	use := r.use(list)
@@ -83,6 +84,10 @@ func (r *reader[T]) read(ctx context.Context, p *place, list *list, yield func(T
 			return more, err
 		}
 		use.Reason = err.Error()
+	}
+	if name, _ := list.registration(); name != "" {
+		use.Source = ""
+		return true, h.unlisted(p, list, use.Reason)
 	}
 	use.Source = ProcFS
 	return r.readProc(ctx, p, list, use, yield)

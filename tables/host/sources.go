@@ -25,6 +25,7 @@ const (
 
 // Usage tells how a list of sockets was read.
 type Usage struct {
+	// Source is empty where there is no way to the list.
 	Source Source
 	// Reason says why it was not the faster source, sock_diag or BPF; empty if
 	// it was.
@@ -74,6 +75,9 @@ func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 		}
 		if s.Now.Reason != "" {
 			s.Now.Source = ProcFS
+			if name, _ := list.registration(); name != "" {
+				s.Now.Source = ""
+			}
 		}
 		all = append(all, s)
 	}
@@ -124,11 +128,23 @@ func (h *Host) whyNotBPF() string {
 
 // whyNotDiag returns why sock_diag must not be asked for a list, or nothing.
 func (h *Host) whyNotDiag(list *list) string {
+	name, _ := list.registration()
 	switch {
 	case h.proc != DefaultProc:
 		return h.proc + " is read in place of this host's " + DefaultProc
 	case list.module == "":
 		return "sock_diag does not tell of such sockets"
+	case name != "":
+		_, ok, err := h.registered(&place{own: true}, name)
+		switch {
+		case err != nil:
+			return err.Error()
+		case !ok:
+			return fmt.Sprintf("this kernel has no %s sockets", list.name)
+		case h.wouldLoad(list.module):
+			return fmt.Sprintf("the kernel would load the module %[1]s: modprobe %[1]s makes this possible", list.module)
+		}
+		return ""
 	case h.wouldLoad(list.module):
 		return fmt.Sprintf("the kernel would load the module %[1]s: modprobe %[1]s makes this faster", list.module)
 	}

@@ -1,0 +1,6 @@
+package tables
+
+// Tables of sockets that are given.
+var (
+	MPTCPTable = mptcpTable
+)

@@ -1,0 +1,29 @@
+package host
+
+import (
+	"context"
+	"encoding/binary"
+	"iter"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
+)
+
+var mptcpLists = []list{
+	{"mptcp", sock.INET, sock.ProtoMPTCP, "mptcp_diag", false, noInet},
+	{"mptcp6", sock.INET6, sock.ProtoMPTCP, "mptcp_diag", false, noInet},
+}
+
+// MPTCP streams the Multipath TCP sockets of network namespaces. It needs no
+// privilege in this process's own. Only sock_diag tells of them: it fails if
+// there are some and sock_diag does not answer.
+func (h *Host) MPTCP(ctx context.Context, f InetFilter) iter.Seq2[sock.MPTCP, error] {
+	var attributes uint8
+	if f.Info {
+		attributes |= sockdiag.Info
+	}
+	return readInet(ctx, h, f, mptcpLists, attributes,
+		func(s *sock.MPTCP) *sock.Inet { return &s.Inet },
+		func(b []byte, _ *list, s *sock.MPTCP) error { return sockdiag.MPTCP(b, binary.NativeEndian, s) },
+		nil)
+}
