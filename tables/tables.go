@@ -13,6 +13,7 @@ func All(h *host.Host) []schema.Any {
 		SocketSources(h),
 		TCPInfo(h), TCPSockets(h),
 		UDPSockets(h),
+		VsockSockets(h),
 		WellKnownServices(h),
 	}
 }

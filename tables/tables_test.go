@@ -68,6 +68,8 @@ func all() []schema.Any {
 		switch all[i].Spec().Name {
 		case "mptcp_sockets":
 			all[i] = tables.MPTCPTable(h, captured[sock.MPTCP, host.InetFilter]("mptcp.diag", func(b []byte, s *sock.MPTCP) error { return sockdiag.MPTCP(b, binary.LittleEndian, s) }))
+		case "vsock_sockets":
+			all[i] = tables.VsockTable(h, captured[sock.Vsock, host.VsockFilter]("vsock.diag", func(b []byte, s *sock.Vsock) error { return sockdiag.Vsock(b, binary.LittleEndian, s) }))
 		}
 	}
 	return all

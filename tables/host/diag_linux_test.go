@@ -315,3 +315,50 @@ func TestMPTCPRefused(t *testing.T) {
 		t.Errorf("%+v after %d requests", use, len(requests)-asked)
 	}
 }
+
+// Sockets of AF_VSOCK come from sock_diag or not at all; the kernel is asked for
+// the states that are wanted.
+func TestVsock(t *testing.T) {
+	if _, ok, err := New(Options{}).registered(&place{own: true}, "AF_VSOCK"); err != nil || !ok {
+		skipOrFail(t, fmt.Errorf("this kernel has no AF_VSOCK: %v: %w", err, errors.ErrUnsupported))
+	}
+	b, err := os.ReadFile("../../parser/sockdiag/testdata/vsock.diag")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(b); i += int(binary.LittleEndian.Uint32(b[i:])) {
+		binary.LittleEndian.PutUint32(b[i+8:], 1)
+	}
+	for _, c := range []struct {
+		name   string
+		answer answer
+		n      int
+		fails  string
+	}{
+		{"a list", answer{[][]byte{b}, nil}, 8, ""},
+		{"refused", answer{[][]byte{end(syscall.ENOENT, 0)}, nil}, 0, "there may be vsock sockets, which only sock_diag lists: "},
+		{"cut off", answer{[][]byte{b[:60]}, nil}, 1, "too short"},
+		{"another family", answer{[][]byte{sockets(t)[0]}, nil}, 0, "address family 2"},
+	} {
+		h := New(Options{})
+		var requests [][]byte
+		h.exchange = kernel(&requests, c.answer)
+		h.wouldLoad = func(string) bool { return false }
+		n, failure := 0, ""
+		for s, err := range h.Vsock(t.Context(), VsockFilter{States: 1 << sock.Listen}) {
+			if err != nil {
+				failure = err.Error()
+				break
+			}
+			if n++; s.Namespace == 0 || s.Namespace != h.ownNamespace() {
+				t.Errorf("%s: %+v", c.name, s)
+			}
+		}
+		if n != c.n || (failure == "") != (c.fails == "") || !strings.Contains(failure, c.fails) {
+			t.Errorf("%s: %d sockets, %q", c.name, n, failure)
+		}
+		if states := binary.NativeEndian.Uint32(requests[0][headerSize+4:]); states != 1<<sock.Listen {
+			t.Errorf("%s: asked for the states %b", c.name, states)
+		}
+	}
+}

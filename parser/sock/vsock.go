@@ -1,0 +1,51 @@
+package sock
+
+import "strconv"
+
+// VSOCK is the address family of sockets between virtual machines and their
+// host, vsock(7).
+const VSOCK Family = 40
+
+// AnyVsock is the context identifier or port of an end that has none, or that
+// stands for every one: VMADDR_CID_ANY, VMADDR_PORT_ANY.
+const AnyVsock uint32 = 1<<32 - 1
+
+// Vsock is one socket between virtual machines and their host.
+type Vsock struct {
+	Type  Type
+	State State // borrowed from TCP; Close if it is not connected
+	// Shutdown is what was shut down: 1 receiving, 2 sending, 3 both.
+	Shutdown uint8
+	// The ends: context identifiers, of a machine, and ports, or AnyVsock.
+	LocalCID, LocalPort, RemoteCID, RemotePort uint32
+	// Inode of the socket in sockfs; 0 where no file refers to it.
+	Inode uint64
+	// Cookie is the kernel's identity of the socket.
+	Cookie uint64
+	// Namespace is the inode number of the network namespace; 0 if it is not
+	// known.
+	Namespace uint32
+}
+
+// ID returns a 63-bit identity of the socket.
+func (s *Vsock) ID() int64 { return int64(s.Cookie &^ (1 << 63)) }
+
+// Type is a kind of socket, SOCK_* of include/linux/net.h.
+type Type uint8
+
+// String returns netstat's name of the type; an unknown one is its number.
+func (t Type) String() string {
+	switch t {
+	case 1:
+		return "STREAM"
+	case 2:
+		return "DGRAM"
+	case 3:
+		return "RAW"
+	case 4:
+		return "RDM"
+	case 5:
+		return "SEQPACKET"
+	}
+	return strconv.Itoa(int(t))
+}
