@@ -9,6 +9,7 @@ import (
 func All(h *host.Host) []schema.Any {
 	return []schema.Any{
 		MPTCPSockets(h),
+		SCTPSockets(h),
 		SocketProcesses(h),
 		SocketSources(h),
 		TCPInfo(h), TCPSockets(h),

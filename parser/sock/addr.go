@@ -36,10 +36,13 @@ var sharedAddressSpace = netip.MustParsePrefix("100.64.0.0/10")
 
 // ScopeOf classifies an address; an IPv4-mapped one as its IPv4 address. The
 // shared address space of carriers (100.64.0.0/10) is private: it is not
-// reachable from the Internet. The IPv4 broadcast address is multicast.
+// reachable from the Internet. The IPv4 broadcast address is multicast, the
+// invalid address has no scope.
 func ScopeOf(a netip.Addr) Scope {
 	a = a.Unmap()
 	switch {
+	case !a.IsValid():
+		return ""
 	case a.IsUnspecified():
 		return ScopeWildcard
 	case a.IsLoopback():

@@ -51,6 +51,9 @@ func TestScopeOf(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", in, got, want)
 		}
 	}
+	if got := ScopeOf(netip.Addr{}); got != "" {
+		t.Errorf("no address: got %s", got)
+	}
 }
 
 func TestIDIsStableAndDistinct(t *testing.T) {

@@ -33,18 +33,27 @@ func (s *Vsock) ID() int64 { return int64(s.Cookie &^ (1 << 63)) }
 // Type is a kind of socket, SOCK_* of include/linux/net.h.
 type Type uint8
 
+// The types.
+const (
+	Stream    Type = 1
+	Datagram  Type = 2
+	Raw       Type = 3
+	RDM       Type = 4
+	SeqPacket Type = 5
+)
+
 // String returns netstat's name of the type; an unknown one is its number.
 func (t Type) String() string {
 	switch t {
-	case 1:
+	case Stream:
 		return "STREAM"
-	case 2:
+	case Datagram:
 		return "DGRAM"
-	case 3:
+	case Raw:
 		return "RAW"
-	case 4:
+	case RDM:
 		return "RDM"
-	case 5:
+	case SeqPacket:
 		return "SEQPACKET"
 	}
 	return strconv.Itoa(int(t))

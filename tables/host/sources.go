@@ -133,7 +133,7 @@ func (h *Host) whyNotDiag(list *list) string {
 	case h.proc != DefaultProc:
 		return h.proc + " is read in place of this host's " + DefaultProc
 	case list.module == "":
-		return "sock_diag does not tell of such sockets"
+		return "sock_diag is not asked for such sockets"
 	case name != "":
 		_, ok, err := h.registered(&place{own: true}, name)
 		switch {

@@ -1,0 +1,171 @@
+package procnet
+
+import (
+	"bytes"
+	"io"
+	"iter"
+	"net/netip"
+
+	"github.com/osquery-sockets/osquery-sockets/parser"
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+)
+
+// SCTPEndpoints streams the endpoints of /proc/net/sctp/eps (sctp_eps_seq_show,
+// net/sctp/proc.c). Errors are of type [*parser.LineError], or the reader's own.
+func SCTPEndpoints(r io.Reader) iter.Seq2[sock.SCTP, error] {
+	return rows(r, "ENDPT ", func([]byte) func(*fields) sock.SCTP {
+		return func(f *fields) (s sock.SCTP) {
+			f.sctp(&s)
+			f.next() // hash bucket
+			port := uint16(f.dec("LPORT", 16))
+			s.UID, s.Inode = uint32(f.dec("UID", 32)), f.dec("INODE", 64)
+			s.LocalAddrs, s.Local = f.addrs(f.rest, port)
+			if s.Local.IsValid() {
+				s.Remote = netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
+				if s.Local.Addr().Is4() {
+					s.Remote = netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
+				}
+			}
+			s.Family = familyOf(s.Local.Addr())
+			return s
+		}
+	})
+}
+
+// SCTPAssociations streams the associations of /proc/net/sctp/assocs
+// (sctp_assocs_seq_show, net/sctp/proc.c); see [SCTPEndpoints].
+func SCTPAssociations(r io.Reader) iter.Seq2[sock.SCTP, error] {
+	return rows(r, "ASSOC ", func(header []byte) func(*fields) sock.SCTP {
+		counters := bytes.Contains(header, []byte(" HBINT INS OUTS MAXRT T1X T2X RTXC"))
+		return func(f *fields) (s sock.SCTP) {
+			s.IsAssociation, s.Counters = true, counters
+			f.sctp(&s)
+			s.Association = sock.AssociationState(f.dec("ST", 8))
+			f.next() // hash bucket
+			s.Number = int32(f.dec("ASSOC-ID", 31))
+			s.SendQueue, s.RecvQueue = uint32(f.dec("TX_QUEUE", 32)), uint32(f.dec("RX_QUEUE", 32))
+			s.UID, s.Inode = uint32(f.dec("UID", 32)), f.dec("INODE", 64)
+			localPort, remotePort := uint16(f.dec("LPORT", 16)), uint16(f.dec("RPORT", 16))
+			addrs, rest, tab := bytes.Cut(f.rest, []byte("\t"))
+			local, remote, arrow := bytes.Cut(addrs, []byte("<->"))
+			if !arrow {
+				f.fail("expected <-> between the addresses of both ends")
+			}
+			s.LocalAddrs, s.Local = f.addrs(local, localPort)
+			s.RemoteAddrs, s.Remote = f.addrs(remote, remotePort)
+			if s.Family = familyOf(s.Local.Addr()); s.Family == 0 {
+				s.Family = familyOf(s.Remote.Addr())
+			}
+			if !counters {
+				return s
+			}
+			if !tab {
+				f.fail("expected a tabulator and HBINT behind the addresses")
+			}
+			f.rest = rest
+			s.Heartbeat = f.dec("HBINT", 64)
+			s.InStreams, s.OutStreams = uint32(f.dec("INS", 32)), uint32(f.dec("OUTS", 32))
+			s.MaxRetransmits, s.InitRetransmits = uint32(f.dec("MAXRT", 32)), uint32(f.dec("T1X", 32))
+			s.ShutdownRetransmits, s.Retransmits = uint32(f.dec("T2X", 32)), uint32(f.dec("RTXC", 32))
+			return s
+		}
+	})
+}
+
+// sctp decodes the columns that both lists begin with: two addresses of the
+// kernel, the kind and the state of the socket.
+func (f *fields) sctp(s *sock.SCTP) {
+	s.Protocol = sock.ProtoSCTP
+	f.next()
+	f.next()
+	// enum sctp_socket_type, include/net/sctp/structs.h.
+	switch kind := f.dec("STY", 8); kind {
+	case 0, 1:
+		s.Type = sock.SeqPacket
+	case 2:
+		s.Type = sock.Stream
+	default:
+		f.fail("STY: expected 0, 1 or 2")
+	}
+	s.State = sock.State(f.dec("SST", 8))
+}
+
+// addrs decodes addresses with blanks between. The one with an asterisk is in
+// use, else it is the first.
+func (f *fields) addrs(b []byte, port uint16) (all []netip.Addr, first netip.AddrPort) {
+	first = netip.AddrPortFrom(netip.Addr{}, port)
+	for text := range bytes.FieldsSeq(b) {
+		text, primary := bytes.CutPrefix(text, []byte("*"))
+		a, err := netip.ParseAddr(string(text))
+		if err != nil || a.Zone() != "" {
+			f.fail("expected an IP address")
+			return nil, first
+		}
+		if primary || len(all) == 0 {
+			first = netip.AddrPortFrom(a, port)
+		}
+		all = append(all, a)
+	}
+	return all, first
+}
+
+// familyOf returns the family of an address; 0 of the invalid one.
+func familyOf(a netip.Addr) sock.Family {
+	switch {
+	case a.Is4():
+		return sock.INET
+	case a.Is6():
+		return sock.INET6
+	}
+	return 0
+}
+
+// maxRow is more than an association with any number of addresses takes that a
+// machine is likely to have.
+const maxRow = 64 << 10
+
+// rows decodes a file whose header begins with some text, behind blanks, and in
+// which each further line is a row; without such a text it has no header. The
+// decoder may depend on the header.
+func rows[T any](r io.Reader, header string, decoder func(header []byte) func(*fields) T) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		var decode func(*fields) T
+		if header == "" {
+			decode = decoder(nil)
+		}
+		for line, err := range parser.Lines(r, maxRow) {
+			reason := ""
+			switch {
+			case err != nil:
+				yield(none, err)
+				return
+			case line.Cut:
+				reason = "the file ends in the middle of a line"
+			case line.Long:
+				reason = "the line is too long for a socket"
+			case decode == nil && !bytes.HasPrefix(bytes.TrimLeft(line.Text, " "), []byte(header)):
+				reason = "expected the header of another /proc/net list"
+			case decode == nil:
+				decode = decoder(line.Text)
+				continue
+			}
+			var v T
+			if reason == "" {
+				f := fields{rest: line.Text}
+				v = decode(&f)
+				reason = f.reason
+			}
+			if reason != "" {
+				yield(none, parser.NewLineError(line.Number, line.Text, reason))
+				return
+			}
+			if !yield(v, nil) {
+				return
+			}
+		}
+		if decode == nil {
+			yield(none, parser.NewLineError(1, nil, "the file is empty, even its header is missing"))
+		}
+	}
+}
