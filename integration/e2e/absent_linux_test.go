@@ -10,7 +10,7 @@ import (
 // are empty tables.
 func TestAbsentFamilies(t *testing.T) {
 	ns := netnstest.New(t)
-	for _, table := range []string{"mptcp_sockets", "sctp_sockets"} {
+	for _, table := range []string{"legacy_sockets", "mptcp_sockets", "sctp_sockets"} {
 		if rows := query(t, ns, "SELECT * FROM "+table); len(rows) != 0 {
 			t.Errorf("%s: %v", table, rows)
 		}

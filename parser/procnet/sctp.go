@@ -13,7 +13,10 @@ import (
 // SCTPEndpoints streams the endpoints of /proc/net/sctp/eps (sctp_eps_seq_show,
 // net/sctp/proc.c). Errors are of type [*parser.LineError], or the reader's own.
 func SCTPEndpoints(r io.Reader) iter.Seq2[sock.SCTP, error] {
-	return rows(r, "ENDPT ", func([]byte) func(*fields) sock.SCTP {
+	return rows(r, func(header []byte) func(*fields) sock.SCTP {
+		if !bytes.HasPrefix(bytes.TrimLeft(header, " "), []byte("ENDPT ")) {
+			return nil
+		}
 		return func(f *fields) (s sock.SCTP) {
 			f.sctp(&s)
 			f.next() // hash bucket
@@ -35,7 +38,10 @@ func SCTPEndpoints(r io.Reader) iter.Seq2[sock.SCTP, error] {
 // SCTPAssociations streams the associations of /proc/net/sctp/assocs
 // (sctp_assocs_seq_show, net/sctp/proc.c); see [SCTPEndpoints].
 func SCTPAssociations(r io.Reader) iter.Seq2[sock.SCTP, error] {
-	return rows(r, "ASSOC ", func(header []byte) func(*fields) sock.SCTP {
+	return rows(r, func(header []byte) func(*fields) sock.SCTP {
+		if !bytes.HasPrefix(bytes.TrimLeft(header, " "), []byte("ASSOC ")) {
+			return nil
+		}
 		counters := bytes.Contains(header, []byte(" HBINT INS OUTS MAXRT T1X T2X RTXC"))
 		return func(f *fields) (s sock.SCTP) {
 			s.IsAssociation, s.Counters = true, counters
@@ -124,16 +130,13 @@ func familyOf(a netip.Addr) sock.Family {
 // machine is likely to have.
 const maxRow = 64 << 10
 
-// rows decodes a file whose header begins with some text, behind blanks, and in
-// which each further line is a row; without such a text it has no header. The
-// decoder may depend on the header.
-func rows[T any](r io.Reader, header string, decoder func(header []byte) func(*fields) T) iter.Seq2[T, error] {
+// rows decodes a file in which each line is a row, but for its header. How, the
+// header tells: it has none if the decoder is there without one, and is another
+// list's if the decoder is not there with it.
+func rows[T any](r io.Reader, decoder func(header []byte) func(*fields) T) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		var decode func(*fields) T
-		if header == "" {
-			decode = decoder(nil)
-		}
+		decode := decoder(nil)
 		for line, err := range parser.Lines(r, maxRow) {
 			reason := ""
 			switch {
@@ -144,11 +147,11 @@ func rows[T any](r io.Reader, header string, decoder func(header []byte) func(*f
 				reason = "the file ends in the middle of a line"
 			case line.Long:
 				reason = "the line is too long for a socket"
-			case decode == nil && !bytes.HasPrefix(bytes.TrimLeft(line.Text, " "), []byte(header)):
-				reason = "expected the header of another /proc/net list"
 			case decode == nil:
-				decode = decoder(line.Text)
-				continue
+				if decode = decoder(line.Text); decode != nil {
+					continue
+				}
+				reason = "expected the header of another /proc/net list"
 			}
 			var v T
 			if reason == "" {

@@ -1,0 +1,68 @@
+package tables
+
+import (
+	"context"
+	"iter"
+	"strings"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+type legacyRow struct {
+	sock.Legacy
+	names *names
+}
+
+// LegacySockets is the table legacy_sockets.
+func LegacySockets(h *host.Host) schema.Any {
+	owner := newOwnerColumns(func(r *legacyRow) *names { return r.names },
+		"NULL where the list does not tell: of ax25, netrom, rose and x25.",
+		func(r *legacyRow) (uint32, bool) { return r.UID, r.HasUID },
+		func(r *legacyRow) uint64 { return r.Inode },
+		func(r *legacyRow) uint32 { return r.Namespace })
+	text := func(name, doc string, get func(*legacyRow) string) schema.Column[legacyRow] {
+		return schema.Col(name, doc, get)
+	}
+	proto := schema.Col("proto", "ax25, netrom, rose, x25, ipx, atalk, or of Bluetooth l2cap, rfcomm, sco.",
+		func(r *legacyRow) string { return r.Proto }, schema.Pushed)
+	return schema.Bind(schema.Table[legacyRow]{
+		Name: "legacy_sockets",
+		Doc:  "Sockets of old families of the kernel and of Bluetooth, which netstat has options for (--ax25, --netrom, --rose, --x25, --ipx). Only the first network namespace of a host has any. Not tried on a live kernel.",
+		Examples: []string{
+			"SELECT proto, count(*) AS sockets FROM legacy_sockets GROUP BY proto",
+			"SELECT proto, username, pid, program FROM legacy_sockets WHERE proto IN ('l2cap', 'rfcomm', 'sco')",
+		},
+		Columns: append([]schema.Column[legacyRow]{
+			proto,
+			schema.Opt("recv_q", "What was received and not yet read by the program, with the kernel's overhead, bytes. NULL of an AX.25 connection without a socket.",
+				func(r *legacyRow) (uint32, bool) { return r.RecvQueue, r.Queues }),
+			schema.Opt("send_q", "What waits to be sent or acknowledged, with the kernel's overhead, bytes. NULL as for recv_q.",
+				func(r *legacyRow) (uint32, bool) { return r.SendQueue, r.Queues }),
+			text("local_address", "Local address as the kernel spells it; * for any. Empty of Bluetooth, where most kernels do not tell.",
+				func(r *legacyRow) string { return r.Local }),
+			schema.Col("remote_address", "Peer's address, spelled so; * or Not_Connected if there is none. Empty of Bluetooth.",
+				func(r *legacyRow) string { return r.Remote }, schema.Synonym("foreign_address")),
+			text("state", "State as netstat names it, of ipx and atalk as it does TCP's, empty if they are not connected. One that netstat has no name for is its number. Empty of Bluetooth.",
+				func(r *legacyRow) string { return r.State }),
+			owner.uid, owner.username, owner.inode, owner.pid, owner.program,
+			text("device", "Network interface. Empty if there is none, and of ipx, atalk and Bluetooth.",
+				func(r *legacyRow) string { return r.Device }),
+			text("local_call", "Call sign besides the local address: of netrom the user, of rose the station.",
+				func(r *legacyRow) string { return r.LocalCall }),
+			text("remote_call", "Call sign besides the peer's address, of rose.",
+				func(r *legacyRow) string { return r.RemoteCall }),
+			text("digipeaters", "Stations by which ax25 reaches the peer, with commas between, those that have repeated with an asterisk.",
+				func(r *legacyRow) string { return r.Digipeaters }),
+		}, owner.hidden...),
+		RowID: func(r *legacyRow) int64 { return r.ID() },
+		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[legacyRow, error] {
+			protos := proto.In(q)
+			for i := range protos {
+				protos[i] = strings.ToLower(protos[i])
+			}
+			return withNames(ctx, h, q, owner.pid.In(q), h.Legacy(ctx, owner.netNamespace.All(q), protos), func(s *sock.Legacy) uint64 { return s.Inode }, func(s sock.Legacy, n *names) legacyRow { return legacyRow{s, n} })
+		},
+	})
+}
