@@ -25,6 +25,7 @@ const (
 	needHolders    // the process that has the socket open
 	needAllHolders
 	needMPTCPInfo
+	needSCTPPaths
 )
 
 // names resolves numbers, for the columns of one query that need it.

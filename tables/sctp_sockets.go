@@ -61,11 +61,20 @@ func SCTPSockets(h *host.Host) schema.Any {
 			sctpCounter("out_streams", "Streams to the peer.", func(r *sctpRow) uint32 { return r.OutStreams }, schema.Hidden),
 			schema.Opt("heartbeat_interval_ticks", "Time between two heartbeats in ticks of the kernel's clock. How many of them make a second, CONFIG_HZ, the kernel does not tell: mostly 250 or 1000. NULL as for retransmitted_chunks.",
 				func(r *sctpRow) (int64, bool) { return int64(r.Heartbeat), r.Counters && r.Heartbeat <= math.MaxInt64 }, schema.Hidden),
+			schema.Opt("rto_ticks", "Time until what the peer's primary address does not acknowledge is sent again, in such ticks. NULL of an endpoint.",
+				func(r *sctpRow) (int64, bool) {
+					if r.Path == nil || r.Path.RTO > math.MaxInt64 {
+						return 0, false
+					}
+					return int64(r.Path.RTO), true
+				}, schema.Hidden, schema.Needs(needSCTPPaths)),
+			schema.Opt("heartbeat_active", "1 if the timer of heartbeats to the peer's primary address runs, else 0. NULL of an endpoint.",
+				func(r *sctpRow) (bool, bool) { return r.Path != nil && r.Path.HeartbeatActive, r.Path != nil }, schema.Hidden, schema.Needs(needSCTPPaths)),
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
 		}, inet.hidden...),
 		RowID: func(r *sctpRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[sctpRow, error] {
-			return withNames(ctx, h, q, inet.pid.In(q), h.SCTP(ctx, inet.netNamespace.All(q)), func(s *sock.SCTP) uint64 { return s.Inode }, func(s sock.SCTP, n *names) sctpRow { return sctpRow{s, n} })
+			return withNames(ctx, h, q, inet.pid.In(q), h.SCTP(ctx, host.SCTPFilter{Namespaces: inet.netNamespace.All(q), Paths: q.Needs(needSCTPPaths)}), func(s *sock.SCTP) uint64 { return s.Inode }, func(s sock.SCTP, n *names) sctpRow { return sctpRow{s, n} })
 		},
 	})
 }

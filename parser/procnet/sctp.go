@@ -78,6 +78,25 @@ func SCTPAssociations(r io.Reader) iter.Seq2[sock.SCTP, error] {
 	})
 }
 
+// SCTPPaths streams the paths of all associations from /proc/net/sctp/remaddr
+// (sctp_remaddr_seq_show, net/sctp/proc.c); see [SCTPEndpoints].
+func SCTPPaths(r io.Reader) iter.Seq2[sock.SCTPPath, error] {
+	return rows(r, func(header []byte) func(*fields) sock.SCTPPath {
+		if !bytes.HasPrefix(header, []byte("ADDR ASSOC_ID HB_ACT RTO ")) {
+			return nil
+		}
+		return func(f *fields) (p sock.SCTPPath) {
+			_, end := f.addrs(f.next(), 0)
+			if p.Remote = end.Addr(); !p.Remote.IsValid() {
+				f.fail("expected an IP address")
+			}
+			p.Number = int32(f.dec("ASSOC_ID", 31))
+			p.HeartbeatActive, p.RTO = f.dec("HB_ACT", 1) == 1, f.dec("RTO", 64)
+			return p
+		}
+	})
+}
+
 // sctp decodes the columns that both lists begin with: two addresses of the
 // kernel, the kind and the state of the socket.
 func (f *fields) sctp(s *sock.SCTP) {

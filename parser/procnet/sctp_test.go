@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,6 +74,23 @@ func TestSCTPAssociations(t *testing.T) {
 	}
 }
 
+func TestSCTPPaths(t *testing.T) {
+	header := "ADDR ASSOC_ID HB_ACT RTO MAX_PATH_RTX REM_ADDR_RTX START STATE\n"
+	got, err := collect(SCTPPaths(strings.NewReader(header + "127.0.0.1  3 1 250 5 0 0 2\n2001:0db8:0000:0000:0000:0000:0000:0001  4 0 75000 5 0 0\n")))
+	want := []sock.SCTPPath{
+		{Number: 3, Remote: netip.MustParseAddr("127.0.0.1"), HeartbeatActive: true, RTO: 250},
+		{Number: 4, Remote: netip.MustParseAddr("2001:db8::1"), RTO: 75000},
+	}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, file := range []string{"", epsHeader, header + "127.0.0.1  3 1\n", header + "127.0.0.1  3 2 250 5 0 0 2\n", header + "  3 1 250\n", header + "127.0.0.1  3 1 250", header + "\n"} {
+		if got, err := collect(SCTPPaths(strings.NewReader(file))); err == nil {
+			t.Errorf("%q gives %+v", file, got)
+		}
+	}
+}
+
 func TestSCTPMalformed(t *testing.T) {
 	full := assocsHeader + counters + "\n"
 	for _, c := range []struct{ eps, assocs, reason string }{
@@ -108,7 +126,7 @@ func TestSCTPMalformed(t *testing.T) {
 // The files were made by hand from the formats in net/sctp/proc.c, for want of a
 // kernel with SCTP. Package tables compares them with what netstat -S made of them.
 func FuzzSCTP(f *testing.F) {
-	for _, name := range []string{"eps", "assocs"} {
+	for _, name := range []string{"eps", "assocs", "remaddr"} {
 		b, err := os.ReadFile("../../tables/testdata/proc/1/net/sctp/" + name)
 		if err != nil {
 			f.Fatal(err)
@@ -124,6 +142,11 @@ func FuzzSCTP(f *testing.F) {
 			got, err := read()
 			if err == nil && len(got) != lines-1 {
 				t.Errorf("%d rows of %d lines", len(got), lines)
+			}
+			for p, err := range SCTPPaths(strings.NewReader(file)) {
+				if err == nil && !p.Remote.IsValid() {
+					t.Errorf("%+v", p)
+				}
 			}
 			for _, s := range got {
 				if s.ID() < 0 || len(s.LocalAddrs) > 0 != s.Local.IsValid() || s.IsAssociation && len(s.RemoteAddrs) > 0 != s.Remote.IsValid() {

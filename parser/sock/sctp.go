@@ -30,6 +30,16 @@ type SCTP struct {
 	InitRetransmits       uint32 // of the chunks that open it
 	ShutdownRetransmits   uint32 // of those that end it
 	Retransmits           uint32 // data chunks sent again
+	// Path is the way to the peer's primary address; nil if it is not known.
+	Path *SCTPPath
+}
+
+// SCTPPath is one of the ways to the peer of an association.
+type SCTPPath struct {
+	Number          int32 // of the association
+	Remote          netip.Addr
+	HeartbeatActive bool   // its timer runs
+	RTO             uint64 // time until what is not acknowledged is sent again, in ticks of the kernel's clock
 }
 
 // AssociationState is the state of an association, enum sctp_state of

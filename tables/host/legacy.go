@@ -34,5 +34,7 @@ func (h *Host) Legacy(ctx context.Context, namespaces, protos []string) iter.Seq
 			i := slices.IndexFunc(legacyLists, func(other list) bool { return other.name == l.name })
 			return procnet.Legacy(file, legacyProtos[i])
 		},
-		func(s *sock.Legacy, namespace uint32) { s.Namespace = namespace })
+		func(p *place) (func(*sock.Legacy), error) {
+			return func(s *sock.Legacy) { s.Namespace = p.inode }, nil
+		})
 }
