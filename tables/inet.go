@@ -33,6 +33,18 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inet
 		cookie: schema.Opt("cookie", "The kernel's identity of the socket, which no other had since the host was started. NULL where only /proc tells of it.",
 			func(r *R) (int64, bool) { return int64(inet(r).Cookie), inet(r).Cookie-1 < 1<<63-1 }, schema.Hidden),
 		details: append([]schema.Column[R]{
+			schema.Opt("user", "Name of the user that the process of pid runs as, its effective one, in this machine's /etc/passwd; username is the socket's owner. Empty if there is no such process or no name.",
+				func(r *R) (string, bool) {
+					h, ok := names(r).holder(inet(r).Inode)
+					if !ok {
+						return "", false
+					}
+					number, ok := names(r).processes.User(h.PID)
+					if !ok {
+						return "", false
+					}
+					return names(r).users.Name(number), true
+				}, schema.Hidden, schema.Needs(needHolders|needUsers)),
 			schema.Opt("interface", "Network interface that the socket is bound to; its number if it has no name that can be told. Empty if it is bound to none, or if only /proc tells of it.",
 				func(r *R) (string, bool) {
 					d := details(r)

@@ -123,7 +123,7 @@ func TestFixtures(t *testing.T) {
 		// The file has every column but those of this machine and synonyms.
 		var names []string
 		for _, c := range table.Spec().Columns {
-			if c.SynonymOf == "" && c.Name != "username" {
+			if c.SynonymOf == "" && c.Name != "username" && c.Name != "user" {
 				names = append(names, c.Name)
 			}
 		}
@@ -176,6 +176,26 @@ func TestUsernames(t *testing.T) {
 			}
 			if row[1] != want {
 				t.Errorf("uid %q has the name %q, want %q", row[0], row[1], want)
+			}
+		}
+	})
+}
+
+// The user of a process is its effective one: the second number of four. 250 has
+// no status.
+func TestUsersOfProcesses(t *testing.T) {
+	effective := map[string]string{"100": "1", "90000": "0", "250": "", "": ""}
+	perTable(t, func(t *testing.T, table schema.Any) {
+		if !slices.ContainsFunc(table.Spec().Columns, func(c schema.ColumnInfo) bool { return c.Name == "user" }) {
+			return
+		}
+		for _, row := range read(t, table, schema.Request{Used: []string{"pid", "user"}}) {
+			want := ""
+			if u, err := user.LookupId(effective[row[0]]); err == nil {
+				want = u.Username
+			}
+			if row[1] != want {
+				t.Errorf("process %q runs as %q, want %q", row[0], row[1], want)
 			}
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,6 +19,8 @@ import (
 	"time"
 
 	"github.com/prometheus/procfs"
+
+	"github.com/osquery-sockets/osquery-sockets/parser"
 )
 
 // Holder is a process that has a socket open, by one of its files.
@@ -280,14 +283,22 @@ type Process struct {
 // Processes looks up processes, each once. It is for one query in one
 // goroutine.
 type Processes struct {
-	fs   procfs.FS
-	err  error
-	seen map[int32]Process
+	host  *Host
+	fs    procfs.FS
+	err   error
+	seen  map[int32]Process
+	users map[int32]processUser
+}
+
+// processUser is the user that a process runs as, if that can be told.
+type processUser struct {
+	uid uint32
+	ok  bool
 }
 
 // Processes returns an empty memory of processes.
 func (h *Host) Processes() *Processes {
-	p := &Processes{seen: make(map[int32]Process)}
+	p := &Processes{host: h, seen: make(map[int32]Process), users: make(map[int32]processUser)}
 	p.fs, p.err = procfs.NewFS(h.proc)
 	return p
 }
@@ -318,4 +329,39 @@ func (p *Processes) Get(pid int32) Process {
 	}
 	p.seen[pid] = known
 	return known
+}
+
+// User returns the number of the user that a process runs as, the effective one.
+// It is not ok if the process has ended or its status cannot be read.
+func (p *Processes) User(pid int32) (uid uint32, ok bool) {
+	known, seen := p.users[pid]
+	if !seen {
+		if file, err := open(filepath.Join(p.host.processDir(pid), "status")); err == nil {
+			known.uid, known.ok = effectiveUser(file)
+			file.Close()
+		}
+		p.users[pid] = known
+	}
+	return known.uid, known.ok
+}
+
+// maxStatusLine bounds a line of /proc/PID/status that is looked at; that of the
+// groups may be longer.
+const maxStatusLine = 4 << 10
+
+// effectiveUser takes the second number out of the line of /proc/PID/status that
+// has the real, effective, saved and filesystem user (proc_pid_status(5)):
+//
+//	Uid:	1000	0	0	0
+func effectiveUser(status io.Reader) (uid uint32, ok bool) {
+	for line, err := range parser.Lines(status, maxStatusLine) {
+		if err != nil {
+			return 0, false
+		}
+		if fields := strings.Fields(string(line.Text)); len(fields) > 2 && fields[0] == "Uid:" {
+			number, err := strconv.ParseUint(fields[2], 10, 32)
+			return uint32(number), err == nil
+		}
+	}
+	return 0, false
 }

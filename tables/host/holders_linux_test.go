@@ -217,6 +217,18 @@ func TestSocketLink(t *testing.T) {
 	}
 }
 
+func TestEffectiveUser(t *testing.T) {
+	for status, want := range map[string]int64{
+		"Name:\tUid:\nUid:\t1000\t0\t1\t2\nGid:\t3\t4\t5\t6\n": 0, "Uid:\t1\t4294967294\t3\t4": 4294967294,
+		"Groups:\t" + strings.Repeat("1 ", maxStatusLine) + "\nUid:\t1\t2\t3\t4\n": 2,
+		"": -1, "Uid:\n": -1, "Uid:\t1\n": -1, "Uid:\t1\t4294967296\t3\t4\n": -1, "Uid:\t1\tx\t3\t4\n": -1, "Gid:\t1\t2\t3\t4\n": -1,
+	} {
+		if uid, ok := effectiveUser(strings.NewReader(status)); ok != (want >= 0) || ok && int64(uid) != want {
+			t.Errorf("%.40q has the user %d, %v, want %d", status, uid, ok, want)
+		}
+	}
+}
+
 func FuzzSocketLink(f *testing.F) {
 	f.Add([]byte("socket:[4242]"))
 	f.Fuzz(func(t *testing.T, link []byte) {
