@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -21,13 +22,19 @@ import (
 const onlyProc = "/proc/self"
 
 // queries runs statements in one process and returns the rows of each.
-func queries(t *testing.T, ns *netnstest.NS, proc string, statements ...string) (results [][]tableRow) {
+func queries(t *testing.T, ns *netnstest.NS, proc string, statements ...string) [][]tableRow {
 	t.Helper()
 	out, err := ns.Command(t.Context(), program, "query", "--json", "--proc", proc, strings.Join(statements, ";\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	decoder := json.NewDecoder(strings.NewReader(string(out)))
+	return decode(t, out)
+}
+
+// decode returns the rows of each result.
+func decode(t *testing.T, out []byte) (results [][]tableRow) {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(out))
 	for {
 		var rows []tableRow
 		switch err := decoder.Decode(&rows); err {
