@@ -13,6 +13,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 )
 
 // The iterator of bpf/holders.bpf.c in both byte orders, made by make generate.
@@ -36,6 +37,9 @@ const recordSize = 16
 func taskFiles(ctx context.Context, found func(Holder)) error {
 	if ns, err := os.Readlink("/proc/self/ns/pid"); err != nil || ns != initialPIDNamespace {
 		return fmt.Errorf("this process is in a PID namespace, and the iterator is not: %w", errors.ErrUnsupported)
+	}
+	if !mayLoad() {
+		return unix.EPERM // without the work of loading
 	}
 	// Kernels before 5.11 count the program as locked memory.
 	if err := rlimit.RemoveMemlock(); err != nil {
@@ -84,4 +88,16 @@ func taskFiles(ctx context.Context, found func(Holder)) error {
 			return err
 		}
 	}
+}
+
+// mayLoad reports whether the kernel lets this thread load the iterator: with
+// CAP_BPF and CAP_PERFMON, or with CAP_SYS_ADMIN alone.
+func mayLoad() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData // the second has the capabilities from 32 on
+	if unix.Capget(&header, &data[0]) != nil {
+		return true // the kernel will tell
+	}
+	has := func(capability uint) bool { return data[capability/32].Effective>>(capability%32)&1 != 0 }
+	return has(unix.CAP_SYS_ADMIN) || has(unix.CAP_BPF) && has(unix.CAP_PERFMON)
 }

@@ -45,32 +45,48 @@ type HolderFilter struct {
 const manyFiles = 10_000
 
 // Holders returns who has sockets open, sorted by inode, process and file. It
-// sees the files of all processes with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH,
-// as root has them, else those of this user; what it may not see is left out,
-// and told in the log. A process that ends meanwhile is none. Files that a thread
-// keeps apart from its process (CLONE_FILES of unshare(2)) are not seen.
+// sees the files of all processes with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH or
+// with CAP_BPF and CAP_PERFMON, as root has them, else those of this user; what it
+// may not see is left out, and told in the log. A process that ends meanwhile is
+// none. Files that a thread keeps apart from its process (CLONE_FILES of
+// unshare(2)) are not seen.
 func (h *Host) Holders(ctx context.Context, f HolderFilter) ([]Holder, error) {
-	use := Usage{Source: ProcFS, Reason: "only some processes are asked about"}
-	if f.PIDs == nil {
-		use.Reason = h.whyNotBPF()
-	}
 	start := time.Now()
 	var holders []Holder
+	var denied int
 	var err error
-	if use.Reason == "" {
-		use.Source = BPF
-		if holders, err = h.iterate(ctx, f); err != nil && ctx.Err() == nil {
+	use := Usage{Source: ProcFS, Reason: h.whyNotBPF(&f)}
+	walked := use.Reason != ""
+	if walked {
+		holders, denied, err = h.walk(ctx, f)
+	}
+	// The iterator sees what the walk may not.
+	if !walked || denied > 0 && err == nil && h.whyNotBPF(&f) == "" {
+		iterated, failure := h.iterate(ctx, f)
+		switch {
+		case failure == nil:
+			use.Source, use.Reason, denied = BPF, "", 0
+			holders = iterated
+		case ctx.Err() != nil:
+			use.Source, use.Reason = BPF, ""
+			err = failure
+		default:
 			h.mu.Lock()
-			h.noIterator = err.Error()
-			if errors.Is(err, fs.ErrPermission) {
+			h.noIterator = failure.Error()
+			if errors.Is(failure, fs.ErrPermission) {
 				h.noIterator = "it needs root, or CAP_BPF and CAP_PERFMON"
 			}
 			h.mu.Unlock()
-			use.Source, use.Reason = ProcFS, h.whyNotBPF()
+			use.Reason = h.whyNotBPF(&f)
+			if !walked {
+				holders, denied, err = h.walk(ctx, f)
+			}
 		}
 	}
-	if use.Source == ProcFS {
-		holders, err = h.walk(ctx, f)
+	if denied > 0 {
+		h.deniedOnce.Do(func() {
+			h.log.Warn("the files of some processes may not be read, so that their sockets have no pid: run as root", "processes", denied)
+		})
 	}
 	use.Sockets, use.Wait = int64(len(holders)), time.Since(start)
 	h.note(holdersList, use)
@@ -88,7 +104,7 @@ func (h *Host) iterate(ctx context.Context, f HolderFilter) ([]Holder, error) {
 	}
 	var holders []Holder
 	err := h.taskFiles(ctx, func(holder Holder) {
-		if wanted == nil || wanted[holder.Inode] {
+		if (wanted == nil || wanted[holder.Inode]) && (f.PIDs == nil || slices.Contains(f.PIDs, holder.PID)) {
 			holders = append(holders, holder)
 		}
 	})
@@ -106,11 +122,12 @@ func (f *HolderFilter) arrange(holders []Holder) []Holder {
 	return slices.CompactFunc(holders, func(a, b Holder) bool { return a == b || f.Lowest && a.Inode == b.Inode })
 }
 
-// walk is Holders by /proc/PID/fd.
-func (h *Host) walk(ctx context.Context, f HolderFilter) ([]Holder, error) {
+// walk is Holders by /proc/PID/fd. It counts the processes whose files may not be
+// read.
+func (h *Host) walk(ctx context.Context, f HolderFilter) (holders []Holder, denied int, err error) {
 	pids, err := h.pids()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if f.PIDs != nil {
 		// A thread has a directory too, which is not listed.
@@ -132,14 +149,14 @@ func (h *Host) walk(ctx context.Context, f HolderFilter) ([]Holder, error) {
 	}
 	workers.Wait()
 	if err := cmp.Or(w.err, ctx.Err()); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if w.denied > 0 {
-		h.deniedOnce.Do(func() {
-			h.log.Warn("the files of some processes may not be read, so that their sockets have no pid: run as root", "processes", w.denied)
-		})
+		h.mu.Lock()
+		h.denied = true
+		h.mu.Unlock()
 	}
-	return f.arrange(w.holders), nil
+	return f.arrange(w.holders), w.denied, nil
 }
 
 // openFiles returns how many files the whole host has open, from

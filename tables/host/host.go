@@ -46,7 +46,7 @@ type Host struct {
 	taskFiles func(context.Context, func(Holder)) error
 	openFiles func() int
 
-	deniedOnce sync.Once // some processes' files may not be read
+	deniedOnce sync.Once // for the log
 
 	mu           sync.Mutex
 	serviceNames cachedServiceNames
@@ -54,6 +54,7 @@ type Host struct {
 	namespaces   map[uint32]*NetNamespace // as last seen, by inode
 	refused      map[uint32]string        // namespaces that could not be read, and why
 	noIterator   string                   // why taskFiles does not work
+	denied       bool                     // some processes' files may not be read
 }
 
 // New returns the host that the options describe. It reads nothing yet.

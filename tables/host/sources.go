@@ -81,7 +81,7 @@ func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 		}
 		all = append(all, s)
 	}
-	s := ListSource{Proto: holdersList, Namespace: own.inode, Now: Usage{Source: BPF, Reason: h.whyNotBPF()}}
+	s := ListSource{Proto: holdersList, Namespace: own.inode, Now: Usage{Source: BPF, Reason: h.whyNotBPF(&HolderFilter{})}}
 	if s.Now.Reason != "" {
 		s.Now.Source = ProcFS
 	}
@@ -111,16 +111,18 @@ func (h *Host) note(list string, use Usage) {
 
 // whyNotBPF returns why the holders are not asked of the BPF iterator, or
 // nothing.
-func (h *Host) whyNotBPF() string {
+func (h *Host) whyNotBPF(f *HolderFilter) string {
 	h.mu.Lock()
-	failure := h.noIterator
+	failure, denied := h.noIterator, h.denied
 	h.mu.Unlock()
 	switch {
+	case f.PIDs != nil && !denied:
+		return "only some processes are asked about"
 	case h.proc != DefaultProc:
 		return h.proc + " is read in place of this host's " + DefaultProc
 	case failure != "":
 		return "the BPF iterator is refused: " + failure
-	case h.openFiles() < manyFiles:
+	case !denied && h.openFiles() < manyFiles:
 		return fmt.Sprintf("fewer than %d files are open on this host, so that a walk is faster", manyFiles)
 	}
 	return ""
