@@ -53,16 +53,12 @@ type served struct {
 	err chan error
 }
 
-func serve(t testing.TB, m *managertest.Manager, plugins ...*plugin) *served {
+func serve(t testing.TB, m *managertest.Manager, plugins ...sockets.Plugin) *served {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &served{cancel, make(chan error, 1)}
 	o := sockets.Options{Socket: m.Path, Name: "test", Version: "1", Timeout: time.Second, Interval: 10 * time.Millisecond}
-	var all []sockets.Plugin
-	for _, p := range plugins {
-		all = append(all, p)
-	}
-	go func() { s.err <- sockets.Serve(ctx, o, all...) }()
+	go func() { s.err <- sockets.Serve(ctx, o, plugins...) }()
 	t.Cleanup(func() {
 		cancel()
 		s.wait(t)

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
 	"github.com/osquery-sockets/osquery-sockets/tables"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
@@ -296,6 +298,38 @@ func TestWhatArrivesAtTheTable(t *testing.T) {
 		}
 		if got := strings.Join(scans, " | "); got != c.want {
 			t.Errorf("%s\ngot  %s\nwant %s", c.sql, got, c.want)
+		}
+	}
+}
+
+// Which processes are asked about reaches the walk of their files, also of tables
+// whose pid osquery does not send.
+func TestPIDsNarrowTheWalk(t *testing.T) {
+	for where, want := range map[string]struct {
+		rows     string
+		narrowed bool
+	}{
+		"pid = 250":        {`"250" "6"`, true},
+		"pid IN (250, 77)": {`"250" "6"`, true},
+		"pid = 77":         {"", true},
+		"+pid = 250":       {`"250" "6"`, false},
+	} {
+		var log strings.Builder
+		db := open(t, tables.All(host.New(host.Options{
+			Proc: "../../tables/testdata/proc",
+			Log:  hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Debug}),
+		})))
+		rows := one(t, db, "SELECT pid, fd FROM tcp_sockets WHERE "+where)
+		// The first that is logged of the holders; who else has the sockets that
+		// these processes have comes after it.
+		var first string
+		for line := range strings.Lines(log.String()) {
+			if first == "" && strings.Contains(line, "list=holders") {
+				first = line
+			}
+		}
+		if got := strings.Join(rows, ";"); got != want.rows || first == "" || strings.Contains(first, "only some processes") != want.narrowed {
+			t.Errorf("%s: %s, %s", where, got, first)
 		}
 	}
 }
