@@ -30,9 +30,10 @@ var errInterrupted = errors.New("sockets changed places while the kernel listed 
 // answer this kind of question at all. /proc may.
 var errRefused = errors.New("sock_diag is refused")
 
-// refusals are the errors of a kernel without sock_diag for a protocol, and of
-// sandboxes without netlink.
+// refusals are the errors of a kernel without sock_diag for a protocol, of
+// sandboxes without netlink, and of a namespace that only /proc can show.
 var refusals = []error{
+	errClosed,
 	syscall.EPERM, syscall.EACCES, syscall.ENOENT, syscall.EOPNOTSUPP, syscall.EPROTONOSUPPORT, syscall.EAFNOSUPPORT,
 	syscall.EINVAL, syscall.ENOSYS, syscall.ESOCKTNOSUPPORT, syscall.ECONNREFUSED, errors.ErrUnsupported,
 }

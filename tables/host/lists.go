@@ -172,11 +172,11 @@ func (h *Host) openIn(p *place, name string) (file *os.File, err error) {
 		if err != nil {
 			return nil, err
 		}
-		return open(filepath.Join(dir, name))
+		return openList(dir, name)
 	}
-	entered := errors.New("it cannot be entered")
+	entered := errClosed
 	if p.file != "" {
-		entered = p.do(func() { file, err = open(filepath.Join(h.proc, "thread-self", "net", name)) })
+		entered = p.do(func() { file, err = openList(filepath.Join(h.proc, "thread-self", "net"), name) })
 	}
 	if entered == nil {
 		return file, err
@@ -184,12 +184,24 @@ func (h *Host) openIn(p *place, name string) (file *os.File, err error) {
 	if p.dir == "" {
 		return nil, entered
 	}
-	file, err = open(filepath.Join(p.dir, "net", name))
+	file, err = openList(filepath.Join(p.dir, "net"), name)
 	if namespaceOf(p.dir) != p.inode {
 		if err == nil {
 			file.Close()
 		}
 		return nil, fmt.Errorf("process %s has left it or ended", filepath.Base(p.dir))
+	}
+	return file, err
+}
+
+// openList opens a list of a directory, whose own absence is another error than
+// that of the list.
+func openList(dir, name string) (*os.File, error) {
+	file, err := open(filepath.Join(dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, missing := os.Stat(dir); missing != nil {
+			return nil, fmt.Errorf("no lists of sockets: %v", missing)
+		}
 	}
 	return file, err
 }

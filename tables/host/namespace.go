@@ -176,7 +176,12 @@ type place struct {
 	dir string
 	// file is by what it is entered; "" if it cannot be.
 	file string
+	// closed is why it could not be entered when that was last tried.
+	closed error
 }
+
+// errClosed is wrapped by the errors of entering a namespace.
+var errClosed = errors.New("the network namespace cannot be entered")
 
 // errNoPlace says that a namespace is not, or no longer, there.
 var errNoPlace = errors.New("no process that may be looked at is in it, and no file that is mounted keeps it")

@@ -18,12 +18,20 @@ func fileInode(path string) uint32 {
 
 // do runs f in the namespace: in this thread if it is our own, else in one that
 // enters it, which needs CAP_SYS_ADMIN, and ends afterwards. What f opens stays
-// in that namespace. The error is that of entering.
+// in that namespace. The error is that of entering, and wraps errClosed; it is
+// not tried again.
 func (p *place) do(f func()) error {
 	if p.own {
 		f()
 		return nil
 	}
+	if p.closed == nil {
+		p.closed = p.inThread(f)
+	}
+	return p.closed
+}
+
+func (p *place) inThread(f func()) error {
 	done := make(chan error, 1)
 	go func() {
 		// A goroutine that ends without unlocking takes its thread with it.
@@ -31,7 +39,7 @@ func (p *place) do(f func()) error {
 		if unix.Gettid() == unix.Getpid() {
 			// The first thread's namespace passes for that of the process, and it
 			// does not end. While this goroutine has it another gets another.
-			done <- p.do(f)
+			done <- p.inThread(f)
 			runtime.UnlockOSThread()
 			return
 		}
@@ -46,17 +54,17 @@ func (p *place) do(f func()) error {
 
 // enter moves the calling thread into the namespace.
 func (p *place) enter() error {
-	fd, err := unix.Open(p.file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(p.file, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return fmt.Errorf("%s: %v", p.file, err)
+		return fmt.Errorf("%w: %s: %v", errClosed, p.file, err)
 	}
 	defer unix.Close(fd)
 	var s unix.Stat_t
 	if err := unix.Fstat(fd, &s); err != nil || uint64(s.Ino) != uint64(p.inode) {
-		return fmt.Errorf("%s has become another network namespace", p.file)
+		return fmt.Errorf("%w: %s is no longer it", errClosed, p.file)
 	}
 	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("setns: %w", err)
+		return fmt.Errorf("%w: setns: %v", errClosed, err)
 	}
 	return nil
 }

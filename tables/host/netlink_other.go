@@ -23,5 +23,5 @@ func (p *place) do(f func()) error {
 		f()
 		return nil
 	}
-	return errors.ErrUnsupported
+	return errClosed
 }
