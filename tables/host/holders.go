@@ -125,7 +125,7 @@ func (f *HolderFilter) arrange(holders []Holder) []Holder {
 // walk is Holders by /proc/PID/fd. It counts the processes whose files may not be
 // read.
 func (h *Host) walk(ctx context.Context, f HolderFilter) (holders []Holder, denied int, err error) {
-	pids, err := h.pids()
+	pids, err := h.processes(h.proc)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -171,9 +171,9 @@ func openFiles() int {
 	return n
 }
 
-// pids returns the processes that the proc filesystem shows.
-func (h *Host) pids() ([]int32, error) {
-	dir, err := os.Open(h.proc)
+// processes returns the processes that a proc filesystem shows.
+func processes(proc string) ([]int32, error) {
+	dir, err := os.Open(proc)
 	if err != nil {
 		return nil, err
 	}

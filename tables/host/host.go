@@ -45,21 +45,23 @@ type Host struct {
 	wouldLoad func(module string) bool
 	taskFiles func(context.Context, func(Holder)) error
 	openFiles func() int
+	processes func(proc string) ([]int32, error)
 
-	deniedOnce sync.Once // for the log
+	deniedOnce     sync.Once // for the log
+	unreadableOnce sync.Once // some processes' namespaces may not be read
 
 	mu           sync.Mutex
 	serviceNames cachedServiceNames
-	used         map[string]Usage         // by the list's name
-	namespaces   map[uint32]*NetNamespace // as last seen, by inode
-	refused      map[uint32]string        // namespaces that could not be read, and why
-	noIterator   string                   // why taskFiles does not work
-	denied       bool                     // some processes' files may not be read
+	used         map[string]Usage  // by the list's name
+	namespaces   []NetNamespace    // as last seen, sorted by inode
+	refused      map[uint32]string // namespaces that could not be read, and why
+	noIterator   string            // why taskFiles does not work
+	denied       bool              // some processes' files may not be read
 }
 
 // New returns the host that the options describe. It reads nothing yet.
 func New(o Options) *Host {
-	h := &Host{proc: o.Proc, services: o.Services, log: o.Log, exchange: converse, wouldLoad: wouldLoad, taskFiles: taskFiles, openFiles: openFiles,
+	h := &Host{proc: o.Proc, services: o.Services, log: o.Log, exchange: converse, wouldLoad: wouldLoad, taskFiles: taskFiles, openFiles: openFiles, processes: processes,
 		used: make(map[string]Usage), refused: make(map[uint32]string)}
 	if h.proc == "" {
 		h.proc = DefaultProc

@@ -1,8 +1,11 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -32,7 +35,7 @@ type NetNamespace struct {
 // NetNamespaces returns the network namespaces of the processes and the mounts
 // that we see, sorted by their inodes. It looks at each process once.
 func (h *Host) NetNamespaces(ctx context.Context) ([]NetNamespace, error) {
-	pids, err := h.pids()
+	pids, err := h.processes(h.proc)
 	if err != nil {
 		return nil, err
 	}
@@ -45,6 +48,7 @@ func (h *Host) NetNamespaces(ctx context.Context) ([]NetNamespace, error) {
 		}
 		return ns
 	}
+	denied := 0
 	if own := h.ownNamespace(); own != 0 {
 		get(own).Own = true
 	}
@@ -52,16 +56,27 @@ func (h *Host) NetNamespaces(ctx context.Context) ([]NetNamespace, error) {
 		if i%256 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if inode := namespaceOf(h.processDir(pid)); inode != 0 {
+		inode, err := readNamespace(h.processDir(pid))
+		if errors.Is(err, fs.ErrPermission) {
+			denied++
+		}
+		if inode != 0 {
 			ns := get(inode)
 			if ns.Processes++; ns.PID == 0 || pid < ns.PID {
 				ns.PID = pid
 			}
 		}
 	}
+	if denied > 0 {
+		h.unreadableOnce.Do(func() {
+			h.log.Warn("the network namespaces of some processes may not be read: run as root", "processes", denied)
+		})
+	}
 	mounts, err := h.namespaceMounts()
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) && h.proc != DefaultProc {
 		h.log.Debug("the mounted network namespaces are not known", "error", err)
+	} else if err != nil {
+		return nil, fmt.Errorf("the mounted network namespaces: %w", err)
 	}
 	for _, m := range mounts {
 		ns := get(m.inode)
@@ -69,13 +84,13 @@ func (h *Host) NetNamespaces(ctx context.Context) ([]NetNamespace, error) {
 			ns.Files = append(ns.Files, m.file)
 		}
 	}
-	h.mu.Lock()
-	h.namespaces = found
-	h.mu.Unlock()
 	var all []NetNamespace
 	for _, inode := range slices.Sorted(maps.Keys(found)) {
 		all = append(all, *found[inode])
 	}
+	h.mu.Lock()
+	h.namespaces = all
+	h.mu.Unlock()
 	return all, nil
 }
 
@@ -84,11 +99,16 @@ func (h *Host) processDir(pid int32) string { return filepath.Join(h.proc, strco
 // namespaceOf returns the network namespace of a process by its directory; 0 if
 // it has ended or may not be looked at, which takes ptrace access to it.
 func namespaceOf(process string) uint32 {
+	inode, _ := readNamespace(process)
+	return inode
+}
+
+func readNamespace(process string) (uint32, error) {
 	link, err := os.Readlink(filepath.Join(process, "ns", "net"))
 	if err != nil {
-		return 0
+		return 0, err
 	}
-	return namespaceNumber(link)
+	return namespaceNumber(link), nil
 }
 
 // namespaceNumber takes the inode out of net:[4026531840]; it is 0 if that is
@@ -215,11 +235,13 @@ func (h *Host) places(ctx context.Context, wanted []string) ([]*place, error) {
 	if len(missing) == 0 {
 		return places, nil
 	}
-	if _, err := h.NetNamespaces(ctx); err != nil {
+	// What this walk saw, not what another query's saw that began before.
+	now, err := h.NetNamespaces(ctx)
+	if err != nil {
 		return nil, err
 	}
 	for _, inode := range missing {
-		if p := h.known(inode); p != nil {
+		if p := h.placeOf(now, inode); p != nil {
 			places = append(places, p)
 		} else {
 			h.refuse(inode, errNoPlace)
@@ -232,11 +254,18 @@ func (h *Host) places(ctx context.Context, wanted []string) ([]*place, error) {
 // there; else nil.
 func (h *Host) known(inode uint32) *place {
 	h.mu.Lock()
-	ns := h.namespaces[inode]
+	seen := h.namespaces
 	h.mu.Unlock()
-	if ns == nil {
+	return h.placeOf(seen, inode)
+}
+
+// placeOf is known for one of the namespaces of a walk.
+func (h *Host) placeOf(seen []NetNamespace, inode uint32) *place {
+	i, ok := slices.BinarySearchFunc(seen, inode, func(ns NetNamespace, inode uint32) int { return cmp.Compare(ns.Inode, inode) })
+	if !ok {
 		return nil
 	}
+	ns := &seen[i]
 	p := &place{inode: inode}
 	if dir := h.processDir(ns.PID); ns.PID != 0 && namespaceOf(dir) == inode {
 		p.dir = dir
@@ -255,6 +284,20 @@ func (h *Host) known(inode uint32) *place {
 		return nil
 	}
 	return p
+}
+
+// MayEnter reports whether this process may enter a namespace, by entering it in
+// a thread of its own, which costs a system call or two. It may not enter one of
+// another host, whose /proc is read.
+func (h *Host) MayEnter(ns *NetNamespace) bool {
+	if h.proc != DefaultProc {
+		return false
+	}
+	p := &place{own: ns.Own}
+	if !p.own {
+		p = h.placeOf([]NetNamespace{*ns}, ns.Inode)
+	}
+	return p != nil && p.do(func() {}) == nil
 }
 
 // maxRefused bounds the memory of namespaces that could not be read.

@@ -1,0 +1,217 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const tcpHeader = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+
+// listener is the line of a socket that listens on 127.0.0.1.
+func listener(port int) string {
+	return fmt.Sprintf("   0: 0100007F:%04X 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4242 1 0000000000000000 100 0 0 10 0\n", port)
+}
+
+// process makes the directory of a process in a namespace of a saved /proc, in
+// which one socket listens.
+func process(t testing.TB, proc string, pid int, namespace uint32, port int) (dir string) {
+	t.Helper()
+	dir = filepath.Join(proc, strconv.Itoa(pid))
+	for _, sub := range []string{"ns", "net"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(fmt.Sprintf("net:[%d]", namespace), filepath.Join(dir, "ns", "net")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "net", "tcp"), []byte(tcpHeader+listener(port)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// portsOf returns the local ports of TCP sockets, and in which namespace each is.
+func portsOf(t testing.TB, h *Host, namespaces ...string) map[uint16]uint32 {
+	t.Helper()
+	ports := make(map[uint16]uint32)
+	for s, err := range h.TCP(t.Context(), InetFilter{Namespaces: namespaces}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ports[s.Local.Port()] = s.Namespace
+	}
+	return ports
+}
+
+// However many namespaces a query reads, the processes are looked at once; and
+// once more for a namespace that is not among those that were seen.
+func TestOneWalkForAllNamespaces(t *testing.T) {
+	const n, first = 200, uint32(4026532000)
+	proc := t.TempDir()
+	var all []string
+	want := make(map[uint16]uint32)
+	for i := range n {
+		inode := first + uint32(i)
+		process(t, proc, i+1, inode, 1000+i)
+		process(t, proc, i+10_000, inode, 1000+i)
+		all = append(all, fmt.Sprint(inode))
+		want[uint16(1000+i)] = inode
+	}
+	newHost := func() (*Host, *int) {
+		h, walks := New(Options{Proc: proc}), new(int)
+		h.processes = func(proc string) ([]int32, error) { *walks++; return processes(proc) }
+		return h, walks
+	}
+
+	h, walks := newHost()
+	if got := portsOf(t, h, all...); !reflect.DeepEqual(got, want) || *walks != 1 {
+		t.Errorf("IN: %d walks, got %v", *walks, got)
+	}
+
+	// As the inner side of a join each namespace is a scan of its own.
+	h, walks = newHost()
+	seen, err := h.NetNamespaces(t.Context())
+	if err != nil || len(seen) != n || seen[7].Processes != 2 || seen[7].PID != 8 || seen[7].Own || !seen[0].Own {
+		t.Fatalf("%+v, %v", seen, err)
+	}
+	joined := make(map[uint16]uint32)
+	for _, ns := range seen {
+		for port, in := range portsOf(t, h, strconv.FormatUint(uint64(ns.Inode), 10)) {
+			joined[port] = in
+		}
+	}
+	if !reflect.DeepEqual(joined, want) || *walks != 1 {
+		t.Errorf("join: %d walks, got %v", *walks, joined)
+	}
+
+	// One that is new is found by another walk; its number may be given twice.
+	process(t, proc, 5000, first+n, 2000)
+	if got := portsOf(t, h, all[0], fmt.Sprint(first+n), "0"+fmt.Sprint(first+n)); len(got) != 2 || got[2000] != first+n || *walks != 2 {
+		t.Errorf("new: %d walks, got %v", *walks, got)
+	}
+	// One that never was costs a walk, and hides no other.
+	if got := portsOf(t, h, all[0], "77", all[1]); len(got) != 2 || *walks != 3 {
+		t.Errorf("unknown: %d walks, got %v", *walks, got)
+	}
+}
+
+// A process may end, or enter another namespace, after it was seen: what it shows
+// then must not pass for the sockets of the one that was asked for.
+func TestProcessLeaves(t *testing.T) {
+	const one, two = "4026532001", "4026532002"
+	proc := t.TempDir()
+	process(t, proc, 1, 4026532000, 1000)
+	a := process(t, proc, 11, 4026532001, 1001)
+	process(t, proc, 12, 4026532001, 1001)
+	b := process(t, proc, 20, 4026532002, 1002)
+	h := New(Options{Proc: proc})
+	if got := portsOf(t, h, one, two); len(got) != 2 {
+		t.Fatalf("got %v", got)
+	}
+	move := func(dir string, to string) {
+		t.Helper()
+		link := filepath.Join(dir, "ns", "net")
+		if err := os.Remove(link); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("net:["+to+"]", link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The other process that is there is found.
+	move(a, two)
+	if got := portsOf(t, h, one); len(got) != 1 || got[1001] != 4026532001 {
+		t.Errorf("got %v", got)
+	}
+	// It ends between the look at it and the opening of its list.
+	p := h.known(4026532002)
+	if err := os.RemoveAll(a); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.openIn(p, "tcp6"); err == nil || errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "process 11 has left it or ended") {
+		t.Errorf("the list of a process that ended: %v", err)
+	}
+	// Nobody is left in it: that is told until it can be read again.
+	if err := os.RemoveAll(b); err != nil {
+		t.Fatal(err)
+	}
+	if got := portsOf(t, h, one, two); len(got) != 1 {
+		t.Errorf("got %v", got)
+	}
+	refused := func() (inodes []uint32) {
+		sources, err := h.Sources(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range sources {
+			if s.Proto == "" && s.Now.Reason == errNoPlace.Error() {
+				inodes = append(inodes, s.Namespace)
+			}
+		}
+		return inodes
+	}
+	if got := refused(); !slices.Equal(got, []uint32{4026532002}) {
+		t.Errorf("told are %v", got)
+	}
+	process(t, proc, 20, 4026532002, 1002)
+	if got := portsOf(t, h, two); len(got) != 1 || refused() != nil {
+		t.Errorf("got %v, told are %v", got, refused())
+	}
+}
+
+func TestNamespaceMounts(t *testing.T) {
+	proc := t.TempDir()
+	process(t, proc, 1, 4026532000, 1000)
+	h := New(Options{Proc: proc})
+	if all, err := h.NetNamespaces(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("a copy without mountinfo: %v, %v", all, err)
+	}
+	mountinfo := filepath.Join(proc, "1", "mountinfo")
+	text := "22 1 0:20 / / rw - overlay overlay rw,lowerdir=" + strings.Repeat("/x:", 30_000) + "\n" +
+		"36 22 0:4 net:[4026532177] /run/netns/blue rw shared:20 - nsfs nsfs rw\n" +
+		"37 22 0:4 net:[4026532177] /run/netns/blue rw shared:20 - nsfs nsfs rw\n" +
+		"38 22 0:4 net:[4026532177] /run/netns/a\\040b\\134c rw - nsfs nsfs rw\n" +
+		"39 22 0:4 mnt:[4026532178] /run/snapd/ns/x.mnt rw - nsfs nsfs rw\n" +
+		"40 22 0:4 net:[4026532000] /run/netns/host rw - nsfs nsfs rw\n"
+	if err := os.WriteFile(mountinfo, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want := []NetNamespace{
+		{Inode: 4026532000, Own: true, PID: 1, Processes: 1, Files: []string{"/run/netns/host"}},
+		{Inode: 4026532177, Files: []string{"/run/netns/blue", `/run/netns/a b\c`}},
+	}
+	if all, err := h.NetNamespaces(t.Context()); err != nil || !reflect.DeepEqual(all, want) {
+		t.Errorf("got %+v, %v", all, err)
+	}
+	// Of another host's namespace without a process there is nothing to read.
+	if got := portsOf(t, h, "4026532177"); len(got) != 0 {
+		t.Errorf("got %v", got)
+	}
+	if h.MayEnter(&want[0]) || h.MayEnter(&want[1]) {
+		t.Error("another host's namespace may be entered")
+	}
+	// What cannot be read may have named some.
+	if err := os.Remove(mountinfo); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(mountinfo, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := h.NetNamespaces(t.Context()); err == nil || !strings.Contains(err.Error(), "mountinfo") {
+		t.Errorf("got %v, %v", all, err)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if all, err := h.NetNamespaces(cancelled); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, %v", all, err)
+	}
+}
