@@ -234,5 +234,5 @@ func netNamespaceColumn[R any](namespace func(*R) uint32) *schema.Typed[R, strin
 				return "", false
 			}
 			return strconv.FormatUint(uint64(namespace(r)), 10), true
-		}, schema.Hidden, schema.Pushed)
+		}, schema.Hidden, schema.Scope)
 }

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -486,5 +489,62 @@ func TestRowIDsAreTheTables(t *testing.T) {
 	want := []string{fmt.Sprintf("%q", fmt.Sprint(int64(math.MaxInt64/2))), fmt.Sprintf("%q", fmt.Sprint(int64(math.MaxInt64/2+1)))}
 	if got := one(t, db, "SELECT rowid FROM t LIMIT 2"); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// A table that shows a part unless it is told where to look must be told, in
+// whatever order a statement names its tables and however often it is scanned.
+func TestScope(t *testing.T) {
+	proc := t.TempDir()
+	const header = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+	const n = 9
+	var numbers, texts []string
+	for i := range n {
+		dir := filepath.Join(proc, strconv.Itoa(i+1))
+		for _, sub := range []string{"ns", "net"} {
+			if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		number := strconv.FormatInt(4026531840+int64(i), 10)
+		numbers, texts = append(numbers, number), append(texts, "'"+number+"'")
+		if err := os.Symlink("net:["+number+"]", filepath.Join(dir, "ns", "net")); err != nil {
+			t.Fatal(err)
+		}
+		list := header
+		for _, port := range []int{22, 1000 + i} {
+			list += fmt.Sprintf("   0: 0100007F:%04X 00000000:0000 0A 00000000:00000000 00:00000000 00000000 1000 0 %d 1 0 100 0 0 10 0\n", port, 100+port)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "net", "tcp"), []byte(list), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, numberList := "(VALUES ("+strings.Join(texts, "),(")+"))", strings.Join(numbers, ", ")
+	for _, soon := range []bool{false, true} {
+		db := open(t, tables.All(host.New(host.Options{Proc: proc})))
+		if soon {
+			db.SnapshotSoon()
+		}
+		for sql, want := range map[string]int{
+			"SELECT * FROM tcp_sockets":                                                                        2,
+			"SELECT * FROM tcp_sockets WHERE net_namespace = '4026531842'":                                     2,
+			"SELECT * FROM tcp_sockets WHERE net_namespace = 4026531842":                                       2,
+			"SELECT * FROM tcp_sockets WHERE net_namespace IN (" + numberList + ", NULL, x'00', 1.5, 'x')":     2 * n,
+			"SELECT * FROM tcp_sockets WHERE net_namespace IN " + all:                                          2 * n,
+			"SELECT * FROM tcp_sockets WHERE net_namespace IN " + all + " AND local_port = 22":                 n,
+			"SELECT * FROM " + all + " JOIN tcp_sockets t ON t.net_namespace = column1":                        2 * n,
+			"SELECT * FROM tcp_sockets t JOIN " + all + " ON t.net_namespace = column1":                        2 * n,
+			"SELECT * FROM tcp_sockets t, " + all + " WHERE t.net_namespace = column1 AND t.local_port = 22":   n,
+			"SELECT * FROM tcp_sockets t, " + all + " WHERE t.net_namespace = column1 AND t.local_port = 1003": 1,
+			"SELECT * FROM tcp_sockets t, " + all + " WHERE t.net_namespace = column1 + 0":                     2 * n,
+			"SELECT * FROM " + all + " LEFT JOIN tcp_sockets t ON t.net_namespace = column1":                   2 * n,
+			// Each namespace is scanned again and again.
+			"SELECT * FROM " + all + " n JOIN (SELECT 22 AS p UNION ALL SELECT port FROM well_known_services WHERE port < 0 UNION ALL SELECT 1001) JOIN tcp_sockets t ON t.net_namespace = n.column1 AND t.local_port = p": n + 1,
+			"SELECT * FROM " + all + " n JOIN tcp_sockets a ON a.net_namespace = n.column1 JOIN tcp_sockets b ON b.net_namespace = a.net_namespace AND b.local_port = a.local_port":                                        2 * n,
+		} {
+			if got := one(t, db, sql); len(got) != want {
+				t.Errorf("soon %v: %s: %d rows, want %d", soon, sql, len(got), want)
+			}
+		}
 	}
 }

@@ -19,6 +19,10 @@ type ColumnInfo struct {
 	// Pushed columns narrow the work by their constraints. osquery sends the
 	// constraints of no others; the embedded host sends all.
 	Pushed bool
+	// Scope columns say where the table looks: without a comparison by = or IN it
+	// shows a part only. A host must hand over each that it can, since its own
+	// check of the rows cannot make up for it.
+	Scope bool
 	// SynonymOf is the column that this one repeats under another name, or "".
 	SynonymOf string
 	Needs     Need
@@ -35,6 +39,9 @@ func Hidden(c *ColumnInfo) { c.Hidden = true }
 // takes a scan with one for cheap, so that as the inner side of a join the table
 // may be asked once for each row of the other.
 func Pushed(c *ColumnInfo) { c.Pushed = true }
+
+// Scope marks a pushed column as one that says where the table looks.
+func Scope(c *ColumnInfo) { c.Pushed, c.Scope = true, true }
 
 // Needs says what work the column's values cost.
 func Needs(n Need) Option { return func(c *ColumnInfo) { c.Needs |= n } }
@@ -101,8 +108,7 @@ func (c *Typed[R, V]) In(q Query) []V {
 	return nil
 }
 
-// All is In for a column that is not a narrowing but says where to look: no list
-// is too long for it. A value that does not parse makes it nil.
+// All is In for a [Scope] column: no list is too long for it. A value that does not parse makes it nil.
 func (c *Typed[R, V]) All(q Query) []V {
 	in := []V(nil)
 	for _, k := range q.where {
