@@ -10,10 +10,12 @@ func All(h *host.Host) []schema.Any {
 	return []schema.Any{
 		LegacySockets(h),
 		MPTCPSockets(h),
+		NetworkNamespaces(h),
 		SCTPSockets(h),
 		SocketProcesses(h),
 		SocketSources(h),
-		TCPInfo(h), TCPSockets(h),
+		TCPInfo(h),
+		TCPSockets(h),
 		UDPSockets(h),
 		VsockSockets(h),
 		WellKnownServices(h),

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -175,9 +176,16 @@ func TestExtensionAnswersOsquery(t *testing.T) {
 	for _, route := range m.Routes("tcp_sockets") {
 		options[route["name"]] = route["op"]
 	}
-	for name, want := range map[string]string{"pid": "8", "uid": "8", "inode": "8", "fd": "24", "state": "9", "local_port": "9", "remote_address": "9", "family": "25"} {
+	for name, want := range map[string]string{"pid": "8", "uid": "8", "inode": "8", "fd": "24", "state": "9", "local_port": "9", "remote_address": "9", "family": "25", "net_namespace": "25"} {
 		if options[name] != want {
 			t.Errorf("the column %s has the options %s, want %s", name, options[name], want)
+		}
+	}
+	// With any, network_namespaces would not be the outer side of such a JOIN,
+	// which tells the table of sockets where to look.
+	for _, route := range m.Routes("network_namespaces") {
+		if op, err := strconv.Atoi(route["op"]); route["id"] == "column" && (err != nil || op&1 != 0) {
+			t.Errorf("the column %s of network_namespaces has the options %s", route["name"], route["op"])
 		}
 	}
 

@@ -69,7 +69,7 @@ func (h *Host) NetNamespaces(ctx context.Context) ([]NetNamespace, error) {
 	}
 	if denied > 0 {
 		h.unreadableOnce.Do(func() {
-			h.log.Warn("the network namespaces of some processes may not be read: run as root", "processes", denied)
+			h.log.Warn("some processes may not be looked at, so that network namespaces may be missing", "processes", denied)
 		})
 	}
 	mounts, err := h.namespaceMounts()

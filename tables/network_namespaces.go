@@ -1,0 +1,94 @@
+package tables
+
+import (
+	"context"
+	"iter"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/cgroup"
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+type namespaceRow struct {
+	host.NetNamespace
+	host      *host.Host
+	processes *host.Processes
+}
+
+// process returns what is known of the process that stands for the namespace.
+func (r *namespaceRow) process() host.Process {
+	if r.PID == 0 {
+		return host.Process{}
+	}
+	return r.processes.Get(r.PID)
+}
+
+// named are the directories where ip-netns(8) mounts namespaces.
+var named = []string{"/run/netns", "/var/run/netns"}
+
+// name returns the first name that ip-netns(8) has for the namespace.
+func (r *namespaceRow) name() string {
+	for _, file := range r.Files {
+		if dir, name := filepath.Split(file); slices.Contains(named, filepath.Clean(dir)) {
+			return name
+		}
+	}
+	return ""
+}
+
+// NetworkNamespaces is the table network_namespaces.
+func NetworkNamespaces(h *host.Host) schema.Any {
+	return schema.Bind(schema.Table[namespaceRow]{
+		Name: "network_namespaces",
+		Doc:  "Network namespaces that have a process or a mounted name, such as those of containers: what lsns -t net shows. Without root only those of this user's processes and those that are mounted are seen.",
+		Examples: []string{
+			"SELECT inode, name, pid, program, container_runtime, container_id FROM network_namespaces WHERE own = 0",
+			"SELECT n.container_id, t.proto, t.local_address, t.local_port, t.program FROM network_namespaces n JOIN tcp_sockets t ON t.net_namespace = n.inode WHERE t.state = 'LISTEN'",
+			"SELECT net_namespace, count(*) AS sockets FROM udp_sockets WHERE net_namespace IN (SELECT inode FROM network_namespaces) GROUP BY 1",
+		},
+		Columns: []schema.Column[namespaceRow]{
+			schema.Col("inode", "Inode number of the network namespace, as in the links /proc/PID/ns/net: the net_namespace of the other tables.",
+				func(r *namespaceRow) string { return strconv.FormatUint(uint64(r.Inode), 10) }),
+			schema.Col("name", "Name that ip netns shows: that of its file in /run/netns, of several the first that was mounted. Empty if it has none.",
+				(*namespaceRow).name),
+			schema.Opt("pid", "Process in it, of several the one with the lowest number. NULL if none is, or none that we may look at.",
+				func(r *namespaceRow) (int32, bool) { return r.PID, r.PID != 0 }),
+			schema.Col("processes", "How many processes are in it, of those that we may look at. Where a process's threads are in several, its first one's counts.",
+				func(r *namespaceRow) int32 { return r.Processes }),
+			schema.Col("program", "That process's name as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name of it. Empty if there is no such process.",
+				func(r *namespaceRow) string { return r.process().Program }),
+			schema.Col("container_id", "Container that the control group of that process belongs to, in a Kubernetes pod often its sandbox: the identity that Docker, containerd, CRI-O and Podman give it, or the name that LXC and systemd-nspawn do. Empty if it is none; a container that uses the host's network has no namespace of its own.",
+				func(r *namespaceRow) string { return cgroup.ContainerID(r.process().Cgroup) }),
+			schema.Col("container_runtime", "What runs that container, by the control group: docker, containerd, cri-o, podman, lxc, systemd-nspawn. Empty if it is none or the group does not tell.",
+				func(r *namespaceRow) string { return cgroup.Runtime(r.process().Cgroup) }),
+			schema.Col("pod_uid", "Identity of the Kubernetes pod that the control group of that process belongs to. Empty if it is none.",
+				func(r *namespaceRow) string { return cgroup.PodUID(r.process().Cgroup) }),
+			schema.Col("own", "1 if it is the one that the other tables show without a comparison with net_namespace: this program's, or with --proc that of process 1. Else 0.",
+				func(r *namespaceRow) bool { return r.Own }),
+			schema.Col("enterable", "1 if this program may enter it, which is tried by a thread: all lists can then be read, from the fastest source. Else 0, as with --proc and without CAP_SYS_ADMIN: it is read only by the lists in /proc of a process that we may look at.",
+				func(r *namespaceRow) bool { return r.host.MayEnter(&r.NetNamespace) }, schema.Hidden),
+			schema.Col("files", "Where it is mounted, which keeps it without a process, separated by blanks. Empty if it is not.",
+				func(r *namespaceRow) string { return strings.Join(r.Files, " ") }, schema.Hidden),
+		},
+		RowID: func(r *namespaceRow) int64 { return int64(r.Inode) },
+		Rows: func(ctx context.Context, _ schema.Query) iter.Seq2[namespaceRow, error] {
+			return func(yield func(namespaceRow, error) bool) {
+				all, err := h.NetNamespaces(ctx)
+				if err != nil {
+					yield(namespaceRow{}, err)
+					return
+				}
+				processes := h.Processes()
+				for _, ns := range all {
+					if !yield(namespaceRow{ns, h, processes}, nil) {
+						return
+					}
+				}
+			}
+		},
+	})
+}
