@@ -308,7 +308,8 @@ func (h *Host) refuse(inode uint32, err error) {
 	h.log.Warn("a network namespace could not be read", "net_namespace", inode, "error", err)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.refused) < maxRefused {
-		h.refused[inode] = err.Error()
+	if len(h.refused) == maxRefused {
+		clear(h.refused) // the old make way for the new
 	}
+	h.refused[inode] = err.Error()
 }

@@ -168,6 +168,24 @@ func TestProcessLeaves(t *testing.T) {
 	}
 }
 
+// Of many that cannot be read the memory is bounded, and the last are told.
+func TestManyRefused(t *testing.T) {
+	proc := t.TempDir()
+	process(t, proc, 1, 4026532000, 1000)
+	h := New(Options{Proc: proc})
+	var never []string
+	for i := range 3 * maxRefused {
+		never = append(never, strconv.Itoa(i+1))
+	}
+	if got := portsOf(t, h, append(never, "4026532000")...); len(got) != 1 {
+		t.Errorf("got %v", got)
+	}
+	portsOf(t, h, "9999")
+	if len(h.refused) > maxRefused || h.refused[9999] == "" {
+		t.Errorf("%d are told, of 9999 %q", len(h.refused), h.refused[9999])
+	}
+}
+
 func TestNamespaceMounts(t *testing.T) {
 	proc := t.TempDir()
 	process(t, proc, 1, 4026532000, 1000)
