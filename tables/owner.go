@@ -216,7 +216,7 @@ func newOwnerColumns[R any](names func(*R) *names, noUID string, uid func(*R) (u
 			func(r *R) string { return strings.Join(names(r).process(inode(r)).Args, " ") }, schema.Hidden, schema.Needs(needHolders)),
 		schema.Col("cgroup", "Path of that process's control group. Empty if it cannot be told.",
 			func(r *R) string { return names(r).process(inode(r)).Cgroup }, schema.Hidden, schema.Needs(needHolders)),
-		schema.Col("container_id", "Container that the control group belongs to: the identity that Docker, containerd, CRI-O and Podman give it, or LXC's name. Empty if it is none.",
+		schema.Col("container_id", "Container that the control group belongs to: the identity that Docker, containerd, CRI-O and Podman give it, or the name that LXC and systemd-nspawn do. Empty if it is none.",
 			func(r *R) string { return cgroup.ContainerID(names(r).process(inode(r)).Cgroup) }, schema.Hidden, schema.Needs(needHolders)),
 		schema.Col("systemd_unit", "Unit of the system's systemd that the control group belongs to, such as ssh.service. Empty if it is none.",
 			func(r *R) string { return cgroup.Unit(names(r).process(inode(r)).Cgroup) }, schema.Hidden, schema.Needs(needHolders)),

@@ -160,6 +160,7 @@ func TestExtensionAnswersOsquery(t *testing.T) {
 		{request(`"local_port"`, "local_port 4 440", "local_port 16 445"), cut(fixtureRows(t, "tcp_sockets", column("local_port", "443")), "local_port")},
 		{request(`"proto","local_service"`, "proto 2 tcp6"), cut(fixtureRows(t, "tcp_sockets", column("proto", "tcp6")), "proto", "local_service")},
 		{request(``), cut(fixtureRows(t, "tcp_sockets", any))},
+		{request(`"proto","local_port","inode"`, "net_namespace 2 4026532201"), []string{"inode=12338799 local_port=80 proto=tcp", "inode=12338800 local_port=80 proto=tcp6"}},
 		{request(`"state"`, "proto 73 2"), cut(fixtureRows(t, "tcp_sockets", any), "state")},
 	} {
 		got, _ := generate(t, m, "tcp_sockets", c.request)
