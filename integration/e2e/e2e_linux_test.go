@@ -26,12 +26,16 @@ const buildTimeout = 5 * time.Minute
 var program string
 
 func TestMain(m *testing.M) {
+
 	if role := os.Getenv(holderEnv); role != "" {
 		if err := beHolder(role); err != nil {
 			fmt.Fprintln(os.Stderr, "e2e:", err)
 			os.Exit(1)
 		}
 		return
+	}
+	if os.Getenv(lastThread) != "" {
+		endFirstThread()
 	}
 	os.Exit(run(m))
 }

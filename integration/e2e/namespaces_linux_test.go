@@ -454,6 +454,106 @@ func scan(t testing.TB, table schema.Any, column string, namespaces ...string) (
 	return values
 }
 
+// lastThread, in the environment, makes the test program a process whose first
+// thread has ended.
+const lastThread = "SOCKETS_LAST_THREAD"
+
+// endFirstThread ends the process's first thread, and the others when its
+// standard input ends.
+func endFirstThread() {
+	go func() {
+		for {
+			go func() {
+				runtime.LockOSThread()
+				if unix.Gettid() == unix.Getpid() {
+					unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
+				}
+				select {} // the next goroutine is in another thread
+			}()
+			time.Sleep(time.Millisecond)
+			if _, err := netInode("/proc/self"); err != nil {
+				return
+			}
+		}
+	}()
+	unix.SetNonblock(0, true) // so that no thread waits for it
+	io.Copy(io.Discard, os.NewFile(0, "stdin"))
+	os.Exit(0)
+}
+
+// A process whose first thread has ended is in its namespace still.
+func TestNamespaceOfLaterThread(t *testing.T) {
+	ns, other := netnstest.New(t), netnstest.New(t)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(cmd.Environ(), lastThread+"=1")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Do(cmd.Start); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stdin.Close()
+		cmd.Wait()
+	})
+	pid := cmd.Process.Pid
+	for tries := 0; ; tries++ {
+		if _, err := netInode(fmt.Sprintf("/proc/%d", pid)); errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		if tries == 1000 {
+			t.Fatal("the first thread does not end")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	var l net.Listener
+	if err := other.Do(func() (err error) { l, err = net.Listen("tcp", "127.0.0.1:80"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	rows := query(t, ns, "SELECT n.pid, n.processes, t.local_port FROM network_namespaces n JOIN tcp_sockets t ON t.net_namespace = n.inode WHERE n.inode = "+inodeOf(t, other))
+	if len(rows) != 1 || rows[0]["pid"] != strconv.Itoa(pid) || rows[0]["processes"] != "1" || rows[0]["local_port"] != "80" {
+		t.Errorf("got %v", rows)
+	}
+}
+
+// The container and the pod are those of the process's control group.
+func TestContainerOfNamespace(t *testing.T) {
+	ns, other := netnstest.New(t), netnstest.New(t)
+	root := "/sys/fs/cgroup/systemd"
+	if _, err := os.Stat(root); err != nil {
+		root = "/sys/fs/cgroup"
+	}
+	const uid = "4e0c8f26-1d2e-4c5a-9a53-b2a3c4d5e6f7"
+	id := strings.Repeat("0123456789abcdef", 4)
+	dir := root
+	for _, part := range []string{fmt.Sprintf("sockets-e2e-%d", os.Getpid()), "kubepods", "pod" + uid, "crio-" + id} {
+		dir = filepath.Join(dir, part)
+		err := os.Mkdir(dir, 0o755)
+		if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EROFS) || errors.Is(err, os.ErrNotExist) {
+			netnstest.SkipOrFail(t, err.Error())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := dir
+		t.Cleanup(func() {
+			if err := os.Remove(made); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	cmd := stay(t, other, nil)
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(cmd.Process.Pid)), 0); err != nil {
+		t.Fatal(err)
+	}
+	rows := query(t, ns, "SELECT program, container_id, container_runtime, pod_uid FROM network_namespaces WHERE inode = "+inodeOf(t, other))
+	if len(rows) != 1 || rows[0]["program"] != "sleep" || rows[0]["container_id"] != id || rows[0]["container_runtime"] != "cri-o" || rows[0]["pod_uid"] != uid {
+		t.Errorf("got %v", rows)
+	}
+}
+
 // Without CAP_SYS_ADMIN the namespaces of the processes that we may look at are
 // read by their lists in /proc, and those without a process are refused.
 func TestNamespacesWithoutPrivilege(t *testing.T) {

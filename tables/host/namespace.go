@@ -56,7 +56,7 @@ func (h *Host) NetNamespaces(ctx context.Context) ([]NetNamespace, error) {
 		if i%256 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		inode, err := readNamespace(h.processDir(pid))
+		_, inode, err := h.shownBy(pid)
 		if errors.Is(err, fs.ErrPermission) {
 			denied++
 		}
@@ -101,6 +101,24 @@ func (h *Host) processDir(pid int32) string { return filepath.Join(h.proc, strco
 func namespaceOf(process string) uint32 {
 	inode, _ := readNamespace(process)
 	return inode
+}
+
+// shownBy returns the network namespace of a process, and the directory that
+// shows it: where its first thread has ended, that of another. The inode is 0 as
+// for namespaceOf.
+func (h *Host) shownBy(pid int32) (dir string, inode uint32, err error) {
+	dir = h.processDir(pid)
+	inode, err = readNamespace(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		threads, _ := os.ReadDir(filepath.Join(dir, "task"))
+		for i := 1; i < len(threads) && inode == 0; i++ {
+			thread := filepath.Join(dir, "task", threads[i].Name())
+			if inode = namespaceOf(thread); inode != 0 {
+				return thread, inode, nil
+			}
+		}
+	}
+	return dir, inode, err
 }
 
 func readNamespace(process string) (uint32, error) {
@@ -192,7 +210,8 @@ func unescape(s string) string {
 type place struct {
 	inode uint32 // 0 if it is not known
 	own   bool
-	// dir is the directory of a process in it; "" if there is none.
+	// dir is the directory of a process in it, or of a thread; "" if there is
+	// none.
 	dir string
 	// file is by what it is entered; "" if it cannot be.
 	file string
@@ -267,8 +286,10 @@ func (h *Host) placeOf(seen []NetNamespace, inode uint32) *place {
 	}
 	ns := &seen[i]
 	p := &place{inode: inode}
-	if dir := h.processDir(ns.PID); ns.PID != 0 && namespaceOf(dir) == inode {
-		p.dir = dir
+	if ns.PID != 0 {
+		if dir, in, _ := h.shownBy(ns.PID); in == inode {
+			p.dir = dir
+		}
 	}
 	if h.proc == DefaultProc {
 		for _, file := range ns.Files {
