@@ -97,10 +97,6 @@ func mptcpSockets(t *testing.T, ns *netnstest.NS) {
 	}
 }
 
-var ssStates = map[string]string{
-	"ESTAB": "ESTABLISHED", "LISTEN": "LISTEN", "FIN-WAIT-1": "FIN_WAIT1", "FIN-WAIT-2": "FIN_WAIT2", "CLOSE-WAIT": "CLOSE_WAIT",
-}
-
 // ssMPTCP returns what ss -M shows as lines of mptcpColumns.
 func ssMPTCP(t *testing.T, ns *netnstest.NS) (lines []string) {
 	t.Helper()
@@ -142,7 +138,7 @@ func ssMPTCP(t *testing.T, ns *netnstest.NS) (lines []string) {
 		if inode == "0" {
 			inode = ""
 		}
-		lines = append(lines, fmt.Sprint(ssStates[f[0]], " ", f[1], " ", f[2], " ", address(f[3]), " ", address(f[4]), " ", value("uid", "0"), " ", inode, " ", cookie, " ", about))
+		lines = append(lines, fmt.Sprint(stateOf(f[0]), " ", f[1], " ", f[2], " ", address(f[3]), " ", address(f[4]), " ", value("uid", "0"), " ", inode, " ", cookie, " ", about))
 	}
 	slices.Sort(lines)
 	return lines

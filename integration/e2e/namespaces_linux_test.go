@@ -129,6 +129,14 @@ func stay(t *testing.T, ns *netnstest.NS, credential *syscall.Credential) *exec.
 // the place of an underscore.
 var ssStates = map[string]string{"ESTAB": "ESTABLISHED", "FIN-WAIT-1": "FIN_WAIT1", "FIN-WAIT-2": "FIN_WAIT2", "UNCONN": ""}
 
+// stateOf returns our name of a state that ss names.
+func stateOf(ss string) string {
+	if state, ok := ssStates[ss]; ok {
+		return state
+	}
+	return strings.ReplaceAll(ss, "-", "_")
+}
+
 // ss returns the sockets that ss shows in the namespace, sorted: state, queues,
 // and both ends as addressOf writes them.
 func ss(t *testing.T, ns *netnstest.NS, prefix []string, flags string) (sockets []string) {
@@ -146,11 +154,7 @@ func ss(t *testing.T, ns *netnstest.NS, prefix []string, flags string) (sockets 
 		if len(f) < 5 {
 			t.Fatalf("ss printed %q", line)
 		}
-		state, ok := ssStates[f[0]]
-		if !ok {
-			state = strings.ReplaceAll(f[0], "-", "_")
-		}
-		sockets = append(sockets, strings.Join([]string{state, f[1], f[2], addressOf(cutLast(f[3])), addressOf(cutLast(f[4]))}, " "))
+		sockets = append(sockets, strings.Join([]string{stateOf(f[0]), f[1], f[2], addressOf(cutLast(f[3])), addressOf(cutLast(f[4]))}, " "))
 	}
 	slices.Sort(sockets)
 	return sockets
