@@ -14,6 +14,7 @@ func All(h *host.Host) []schema.Any {
 		SCTPSockets(h),
 		SocketProcesses(h),
 		SocketSources(h),
+		SocketSummary(h),
 		TCPInfo(h),
 		TCPSockets(h),
 		UDPSockets(h),

@@ -79,16 +79,22 @@ func New(o Options) *Host {
 	return h
 }
 
-// open opens a file that ends: a pipe or a device could keep a query for ever.
+// open opens a regular file.
 func open(path string) (*os.File, error) {
-	info, err := os.Stat(path)
-	if err != nil {
+	if err := regular(path); err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
 	return os.Open(path)
+}
+
+// regular fails unless the file is one that ends: a pipe or a device could keep
+// a query for ever.
+func regular(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", path)
+	}
+	return err
 }
 
 // netDir returns the directory of the network lists. In this host's own /proc

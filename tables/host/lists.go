@@ -167,31 +167,41 @@ func inEach[T any](ctx context.Context, h *Host, namespaces []string, yield func
 // openIn opens a file of /proc/net, such as tcp, as a namespace shows it. The
 // error is fs.ErrNotExist only if the namespace has no such file.
 func (h *Host) openIn(p *place, name string) (file *os.File, err error) {
+	err = h.inProcess(p, func(dir string) (err error) {
+		file, err = openList(filepath.Join(dir, "net"), name)
+		return err
+	})
+	if err != nil && file != nil {
+		file.Close()
+	}
+	return file, err
+}
+
+// inProcess runs f with the directory in proc of a process, or of a thread, that
+// is in a namespace: the files of its net are those of the namespace.
+func (h *Host) inProcess(p *place, f func(dir string) error) (err error) {
 	if p.own {
 		dir, err := h.netDir()
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return openList(dir, name)
+		return f(filepath.Dir(dir))
 	}
 	entered := errClosed
 	if p.file != "" {
-		entered = p.do(func() { file, err = openList(filepath.Join(h.proc, "thread-self", "net"), name) })
+		entered = p.do(func() { err = f(filepath.Join(h.proc, "thread-self")) })
 	}
 	if entered == nil {
-		return file, err
+		return err
 	}
 	if p.dir == "" {
-		return nil, entered
+		return entered
 	}
-	file, err = openList(filepath.Join(p.dir, "net"), name)
+	err = f(p.dir)
 	if namespaceOf(p.dir) != p.inode {
-		if err == nil {
-			file.Close()
-		}
-		return nil, fmt.Errorf("process %s has left it or ended", filepath.Base(p.dir))
+		return fmt.Errorf("process %s has left it or ended", filepath.Base(p.dir))
 	}
-	return file, err
+	return err
 }
 
 // openList opens a list of a directory, whose own absence is another error than
