@@ -86,7 +86,8 @@ func (n *names) all(inode uint64) string {
 }
 
 // fewSockets is how many sockets are held back to look for their holders only.
-// Those of more are looked for all at once.
+// Those of more are looked for all at once, which takes less memory than a list of
+// them.
 const fewSockets = 1024
 
 // withNames makes rows of sockets and the names that the query's columns need.
@@ -119,11 +120,14 @@ func withNames[S, R any](ctx context.Context, h *host.Host, q schema.Query, pids
 			// Only what these have open can match, whoever is its lowest holder.
 			theirs, err := h.Holders(ctx, host.HolderFilter{PIDs: pids})
 			if err == nil {
-				inodes := []uint64{}
-				for _, holder := range theirs {
-					inodes = append(inodes, holder.Inode)
+				f := host.HolderFilter{Lowest: lowest}
+				if len(theirs) <= fewSockets {
+					f.Inodes = []uint64{}
+					for _, holder := range theirs {
+						f.Inodes = append(f.Inodes, holder.Inode)
+					}
 				}
-				n.holders, err = h.Holders(ctx, host.HolderFilter{Inodes: inodes, Lowest: lowest})
+				n.holders, err = h.Holders(ctx, f)
 			}
 			if err != nil {
 				yield(none, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -102,16 +103,61 @@ func (h *Host) iterate(ctx context.Context, f HolderFilter) ([]Holder, error) {
 			wanted[inode] = true
 		}
 	}
-	var holders []Holder
+	var holders collected
 	err := h.taskFiles(ctx, func(holder Holder) {
 		if (wanted == nil || wanted[holder.Inode]) && (f.PIDs == nil || slices.Contains(f.PIDs, holder.PID)) {
-			holders = append(holders, holder)
+			holders.add(holder)
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	return f.arrange(holders), nil
+	return f.arrange(holders.all()), nil
+}
+
+// collected are holders as they come, in a few bytes each: how they differ from the
+// one before. So the array of all is made once, of their number; one that grows
+// would for a moment be there twice.
+type collected struct {
+	chunks [][]byte
+	number int
+	last   Holder
+}
+
+// collectedChunk is the size of a chunk in bytes.
+const collectedChunk = 64 << 10
+
+func (c *collected) add(h Holder) {
+	i := len(c.chunks) - 1
+	if i < 0 || len(c.chunks[i])+3*binary.MaxVarintLen64 > collectedChunk {
+		c.chunks = append(c.chunks, make([]byte, 0, collectedChunk))
+		i++
+	}
+	b := binary.AppendVarint(c.chunks[i], int64(h.Inode-c.last.Inode))
+	b = binary.AppendVarint(b, int64(h.PID)-int64(c.last.PID))
+	c.chunks[i] = binary.AppendVarint(b, int64(h.FD)-int64(c.last.FD))
+	c.number++
+	c.last = h
+}
+
+// all returns the holders.
+func (c *collected) all() []Holder {
+	holders := make([]Holder, 0, c.number)
+	var h Holder
+	for _, b := range c.chunks {
+		next := func() int64 {
+			v, n := binary.Varint(b)
+			b = b[n:]
+			return v
+		}
+		for len(b) > 0 {
+			h.Inode += uint64(next())
+			h.PID += int32(next())
+			h.FD += int32(next())
+			holders = append(holders, h)
+		}
+	}
+	return holders
 }
 
 // arrange sorts holders and leaves one of each socket, if that is asked for.
@@ -156,7 +202,7 @@ func (h *Host) walk(ctx context.Context, f HolderFilter) (holders []Holder, deni
 		h.denied = true
 		h.mu.Unlock()
 	}
-	return f.arrange(w.holders), w.denied, nil
+	return f.arrange(w.holders.all()), w.denied, nil
 }
 
 // openFiles returns how many files the whole host has open, from
@@ -203,25 +249,33 @@ type walk struct {
 	next    int             // process to be taken
 	wanted  map[uint64]bool // whether each has a holder; nil wants all
 	missing int             // wanted sockets without one
-	holders []Holder
+	holders collected
 	denied  int
 	err     error
 }
 
+// maxFound is how many holders a goroutine keeps before it hands them over.
+const maxFound = 512
+
+// take takes over what was found; w.mu is held.
+func (w *walk) take(found []Holder) {
+	for _, holder := range found {
+		if held, ok := w.wanted[holder.Inode]; w.wanted != nil && !ok {
+			continue
+		} else if !held && ok {
+			w.wanted[holder.Inode] = true
+			w.missing--
+		}
+		w.holders.add(holder)
+	}
+}
+
 func (w *walk) run() {
 	var reader fdReader
-	var found []Holder
+	found := make([]Holder, 0, maxFound)
 	for {
 		w.mu.Lock()
-		for _, holder := range found {
-			if held, ok := w.wanted[holder.Inode]; w.wanted != nil && !ok {
-				continue
-			} else if !held && ok {
-				w.wanted[holder.Inode] = true
-				w.missing--
-			}
-			w.holders = append(w.holders, holder)
-		}
+		w.take(found)
 		// Processes are taken in their order: with the last socket found, who
 		// is not taken yet can hold it only by a higher number.
 		if w.next == len(w.pids) || w.err != nil || w.ctx.Err() != nil || w.stop && w.missing == 0 {
@@ -232,9 +286,8 @@ func (w *walk) run() {
 		w.next++
 		w.mu.Unlock()
 
-		found = found[:0]
-		err := w.process(&reader, pid, &found)
-		if err != nil {
+		var err error
+		if found, err = w.process(&reader, pid, found[:0]); err != nil {
 			w.mu.Lock()
 			if errors.Is(err, fs.ErrPermission) {
 				w.denied++
@@ -246,10 +299,19 @@ func (w *walk) run() {
 	}
 }
 
-// process reads the files of one process. Its threads share them; where the
-// first thread has ended, another still shows them.
-func (w *walk) process(reader *fdReader, pid int32, found *[]Holder) error {
-	add := func(inode uint64, fd int32) { *found = append(*found, Holder{inode, pid, fd}) }
+// process reads the files of one process, into found as far as that has room, and
+// returns it. Its threads share them; where the first thread has ended, another
+// still shows them.
+func (w *walk) process(reader *fdReader, pid int32, found []Holder) ([]Holder, error) {
+	add := func(inode uint64, fd int32) {
+		if len(found) == cap(found) {
+			w.mu.Lock()
+			w.take(found)
+			w.mu.Unlock()
+			found = found[:0]
+		}
+		found = append(found, Holder{inode, pid, fd})
+	}
 	reader.ended = w.ctx.Done()
 	dir := filepath.Join(w.host.proc, strconv.Itoa(int(pid)))
 	files, err := reader.sockets(filepath.Join(dir, "fd"), add)
@@ -260,9 +322,9 @@ func (w *walk) process(reader *fdReader, pid int32, found *[]Holder) error {
 		}
 	}
 	if gone(err) {
-		return nil
+		return found, nil
 	}
-	return err
+	return found, err
 }
 
 // gone reports whether an error is that of a process which has ended.

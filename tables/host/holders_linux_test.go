@@ -3,9 +3,12 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -162,6 +165,53 @@ func TestLowestHolders(t *testing.T) {
 	all, err := h.Holders(t.Context(), HolderFilter{Inodes: []uint64{13951, 14631}})
 	if want := []Holder{{13951, 100, 4}, {13951, 100, 9}, {14631, 100, 3}, {14631, 90000, 3}}; err != nil || !slices.Equal(all, want) {
 		t.Errorf("got %v, %v, want %v", all, err, want)
+	}
+}
+
+// Whoever holds 100,000 sockets: they take 24 bytes each at most, whatever is
+// garbage meanwhile included, and what does not depend on their number.
+func TestMemoryOfHolders(t *testing.T) {
+	const n, fixed = 100_000, 512 << 10
+	random := rand.New(rand.NewPCG(7, 8))
+	var want []Holder
+	for i := range n {
+		want = append(want, Holder{uint64(random.Uint32())<<17>>17 | uint64(i)<<15, int32(10 + 10*(i*2/n)), int32(i % (n / 2))})
+	}
+	proc := t.TempDir()
+	for i, h := range want {
+		dir := filepath.Join(proc, strconv.Itoa(int(h.PID)), "fd")
+		if i%(n/2) == 0 {
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Symlink(fmt.Sprintf("socket:[%d]", h.Inode), filepath.Join(dir, strconv.Itoa(int(h.FD)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := New(Options{Proc: proc})
+	one := New(Options{})
+	one.openFiles = func() int { return manyFiles }
+	one.taskFiles = func(_ context.Context, found func(Holder)) error {
+		for _, h := range want {
+			found(h)
+		}
+		return nil
+	}
+	sorted := (&HolderFilter{}).arrange(slices.Clone(want))
+	for name, h := range map[string]*Host{"walk": all, "iterator": one} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		got, err := h.Holders(t.Context(), HolderFilter{})
+		runtime.ReadMemStats(&after)
+		if err != nil || !slices.Equal(got, sorted) {
+			t.Fatalf("%s: %d holders, %v", name, len(got), err)
+		}
+		bytes := after.TotalAlloc - before.TotalAlloc
+		t.Logf("%s: %.1f bytes a socket", name, float64(bytes)/n)
+		if bytes > 24*n+fixed {
+			t.Errorf("%s: %d sockets take %d bytes, %.1f each", name, n, bytes, float64(bytes)/n)
+		}
 	}
 }
 
