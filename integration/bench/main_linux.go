@@ -1,4 +1,4 @@
-// Command bench compares sockets.ext with netstat, ss and the kernel itself on
+// Command bench compares sockets.ext with netstat, ss, lsof and the kernel itself on
 // a host with many sockets. It makes the host: a network namespace of its own
 // with TCP connections over its loopback, which end with the program however
 // that ends. It needs root.
@@ -92,20 +92,27 @@ func bench() error {
 	}
 	defer progress("")
 
+	holderPID := os.Getpid() // without any holder: a process without TCP sockets
 	for made, holder := 0, 0; made < *sockets; holder++ {
 		n := min(perHolder, *sockets-made)
 		progress("making sockets: %d of %d", made, *sockets)
-		end, err := startHolder(ctx, holder, n)
+		pid, end, err := startHolder(ctx, holder, n)
 		if err != nil {
 			return err
+		}
+		if made == 0 {
+			holderPID = pid
 		}
 		defer end()
 		made += n
 	}
 	b := &benchmark{ctx: ctx, ours: ours, runs: *runs, buf: make([]byte, 64<<10)}
 	report := report{Sockets: *sockets, Runs: *runs, Kernel: kernelRelease()}
-	for _, q := range questions() {
+	for _, q := range questions(strconv.Itoa(holderPID)) {
 		progress("measuring: %s", q.name)
+		if *sockets == 0 {
+			q.lsof = nil // finding none is a failure to it
+		}
 		r, err := b.measure(q)
 		if err != nil {
 			return fmt.Errorf("%s: %w", q.name, err)
@@ -141,24 +148,28 @@ type question struct {
 	ours    []string
 	netstat []string
 	ss      []string
+	lsof    []string
 	dump    bool // by the kernel, bare
 	read    bool // of /proc/net/tcp and tcp6, thrown away
 }
 
-func questions() []question {
+// questions returns them; holder is a process with sockets.
+func questions(holder string) []question {
 	csv := func(sql string) []string { return []string{"--csv", "--header=false", sql} }
 	return []question{
-		{"who listens", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets WHERE state = 'LISTEN'"), []string{"-ltn"}, []string{"-Hltn"}, false, false},
-		{"one local port", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets WHERE local_port = 40000"), nil, []string{"-Hatn", "sport = :40000"}, false, false},
-		{"listeners, or one port", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets WHERE state = 'LISTEN' OR local_port = 40000"), nil, nil, false, false},
-		{"one connection", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets WHERE local_address = '127.1.0.0' AND local_port = 40000 AND remote_address = '127.1.0.1' AND remote_port = 20000"), nil, []string{"-Hatn", "src 127.1.0.0:40000 and dst 127.1.0.1:20000"}, false, false},
-		{"count of all", csv("SELECT count(*) FROM tcp_sockets"), nil, nil, true, true},
-		{"count by state", csv("SELECT state, count(*) FROM tcp_sockets GROUP BY state"), nil, nil, true, true},
-		{"what netstat -atn shows", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets"), []string{"-atn"}, []string{"-Hatn"}, true, true},
-		{"the same with timers, owner", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state, uid, inode, timer, timer_expires_ms, retransmits, probes FROM tcp_sockets"), []string{"-atneo"}, []string{"-Hatneo"}, false, false},
-		{"who listens, with program", csv("SELECT local_address, local_port, pid, program FROM tcp_sockets WHERE state = 'LISTEN'"), []string{"-ltnp"}, []string{"-Hltnp"}, false, false},
-		{"all sockets with program", csv("SELECT proto, local_address, local_port, remote_address, remote_port, state, pid, program FROM tcp_sockets"), []string{"-atnp"}, []string{"-Hatnp"}, false, false},
-		{"SELECT 1", csv("SELECT 1"), nil, nil, false, false},
+		{"who listens", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets WHERE state = 'LISTEN'"), []string{"-ltn"}, []string{"-Hltn"}, nil, false, false},
+		{"one local port", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets WHERE local_port = 40000"), nil, []string{"-Hatn", "sport = :40000"}, nil, false, false},
+		{"listeners, or one port", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets WHERE state = 'LISTEN' OR local_port = 40000"), nil, nil, nil, false, false},
+		{"one connection", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets WHERE local_address = '127.1.0.0' AND local_port = 40000 AND remote_address = '127.1.0.1' AND remote_port = 20000"), nil, []string{"-Hatn", "src 127.1.0.0:40000 and dst 127.1.0.1:20000"}, nil, false, false},
+		{"count of all", csv("SELECT count(*) FROM tcp_sockets"), nil, nil, nil, true, true},
+		{"count by state", csv("SELECT state, count(*) FROM tcp_sockets GROUP BY state"), nil, nil, nil, true, true},
+		{"what netstat -atn shows", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets"), []string{"-atn"}, []string{"-Hatn"}, nil, true, true},
+		{"the same with timers, owner", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state, uid, inode, timer, timer_expires_ms, retransmits, probes FROM tcp_sockets"), []string{"-atneo"}, []string{"-Hatneo"}, nil, false, false},
+		{"who listens, with program", csv("SELECT local_address, local_port, pid, program FROM tcp_sockets WHERE state = 'LISTEN'"), []string{"-ltnp"}, []string{"-Hltnp"}, []string{"-nP", "-iTCP", "-sTCP:LISTEN"}, false, false},
+		{"all sockets with program", csv("SELECT proto, local_address, local_port, remote_address, remote_port, state, pid, program FROM tcp_sockets"), []string{"-atnp"}, []string{"-Hatnp"}, []string{"-nP", "-iTCP"}, false, false},
+		{"who holds any socket", csv("SELECT inode, pid, fd, program FROM socket_processes"), nil, nil, []string{"-nP", "-iTCP"}, false, false},
+		{"sockets of one process", csv("SELECT proto, local_address, local_port, remote_address, remote_port, state, pid, program FROM tcp_sockets WHERE pid = " + holder), nil, nil, []string{"-nP", "-a", "-p", holder, "-iTCP"}, false, false},
+		{"SELECT 1", csv("SELECT 1"), nil, nil, nil, false, false},
 	}
 }
 
@@ -177,6 +188,7 @@ type answer struct {
 	Ours    *measured `json:"sockets_ext"`
 	Netstat *measured `json:"netstat,omitempty"`
 	SS      *measured `json:"ss,omitempty"`
+	Lsof    *measured `json:"lsof,omitempty"`
 	Dump    *measured `json:"bare_dump,omitempty"`
 	Read    *measured `json:"read_proc,omitempty"`
 }
@@ -210,6 +222,7 @@ func (b *benchmark) measure(q question) (answer, error) {
 	}
 	add("netstat", q.netstat, &a.Netstat)
 	add("ss", q.ss, &a.SS)
+	add("lsof", q.lsof, &a.Lsof)
 	if q.dump {
 		contestants = append(contestants, &contestant{name: self, role: "dump", into: &a.Dump})
 	}
@@ -378,7 +391,7 @@ type report struct {
 
 func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "%d TCP sockets, kernel %s, medians of %d interleaved runs of whole processes, milliseconds\n\n", r.Sockets, r.Kernel, r.Runs)
-	fmt.Fprintf(w, "%-28s %9s %9s %9s %9s %9s  %-44s %s\n", "question", "ours", "netstat", "ss", "bare dump", "read proc", "ours : others", "peak KiB (ours, netstat, ss)")
+	fmt.Fprintf(w, "%-28s %9s %9s %9s %9s %9s %9s  %-44s %s\n", "question", "ours", "netstat", "ss", "lsof", "bare dump", "read proc", "ours : others", "peak KiB (ours, netstat, ss, lsof)")
 	for _, a := range r.Questions {
 		var ratios, memory []string
 		cell := func(name string, m *measured) string {
@@ -390,12 +403,12 @@ func (r *report) print(w io.Writer) {
 			}
 			return fmt.Sprintf("%.1f", m.Wall)
 		}
-		for _, m := range []*measured{a.Ours, a.Netstat, a.SS} {
+		for _, m := range []*measured{a.Ours, a.Netstat, a.SS, a.Lsof} {
 			if m != nil {
 				memory = append(memory, fmt.Sprint(m.Memory))
 			}
 		}
-		fmt.Fprintf(w, "%-28s %9s %9s %9s %9s %9s  ", a.Name, cell("", a.Ours), cell("netstat", a.Netstat), cell("ss", a.SS), cell("dump", a.Dump), cell("proc", a.Read))
+		fmt.Fprintf(w, "%-28s %9s %9s %9s %9s %9s %9s  ", a.Name, cell("", a.Ours), cell("netstat", a.Netstat), cell("ss", a.SS), cell("lsof", a.Lsof), cell("dump", a.Dump), cell("proc", a.Read))
 		fmt.Fprintf(w, "%-44s %s\n", strings.Join(ratios, ", "), strings.Join(memory, ", "))
 		if a.Name == "SELECT 1" {
 			fmt.Fprintf(w, "%-28s %9.1f user and system\n", "", a.Ours.CPU)
@@ -408,10 +421,10 @@ func (r *report) print(w io.Writer) {
 }
 
 // startHolder starts a process that holds n sockets, and waits until it does.
-func startHolder(ctx context.Context, number, n int) (end func(), err error) {
+func startHolder(ctx context.Context, number, n int) (pid int, end func(), err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	cmd := exec.CommandContext(ctx, self)
 	cmd.Env = append(cmd.Environ(), fmt.Sprintf("%s=hold %d %d", roleEnv, number, n))
@@ -419,14 +432,14 @@ func startHolder(ctx context.Context, number, n int) (end func(), err error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	end = func() {
 		stdin.Close()
@@ -434,9 +447,9 @@ func startHolder(ctx context.Context, number, n int) (end func(), err error) {
 	}
 	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "ready\n" {
 		end()
-		return nil, fmt.Errorf("the holder of %d sockets: %q, %w", n, line, errors.Join(err, ctx.Err()))
+		return 0, nil, fmt.Errorf("the holder of %d sockets: %q, %w", n, line, errors.Join(err, ctx.Err()))
 	}
-	return end, nil
+	return cmd.Process.Pid, end, nil
 }
 
 // hold makes a listener and connections to it, says so and waits for the end
