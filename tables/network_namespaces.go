@@ -87,6 +87,10 @@ func NetworkNamespaces(h *host.Host) schema.Any {
 					if !yield(namespaceRow{ns, h, processes}, nil) {
 						return
 					}
+					if err := processes.Err(); err != nil {
+						yield(namespaceRow{}, err)
+						return
+					}
 				}
 			}
 		},

@@ -135,6 +135,17 @@ func withNames[S, R any](ctx context.Context, h *host.Host, q schema.Query, pids
 			}
 			waiting = false
 		}
+		// hand hands over a row, and sees whether its columns could be read.
+		hand := func(s S) bool {
+			if !yield(row(s, n), nil) {
+				return false
+			}
+			if n.processes != nil && n.processes.Err() != nil {
+				yield(none, n.processes.Err())
+				return false
+			}
+			return true
+		}
 		var few []S
 		// look finds the holders and hands over who waited for them.
 		look := func(f host.HolderFilter) bool {
@@ -145,7 +156,7 @@ func withNames[S, R any](ctx context.Context, h *host.Host, q schema.Query, pids
 			}
 			waiting = false
 			for _, s := range few {
-				if !yield(row(s, n), nil) {
+				if !hand(s) {
 					return false
 				}
 			}
@@ -161,7 +172,7 @@ func withNames[S, R any](ctx context.Context, h *host.Host, q schema.Query, pids
 				if few = append(few, s); len(few) == fewSockets && !look(host.HolderFilter{Lowest: lowest}) {
 					return
 				}
-			} else if !yield(row(s, n), nil) {
+			} else if !hand(s) {
 				return
 			}
 		}

@@ -78,6 +78,10 @@ func SocketProcesses(h *host.Host) schema.Any {
 					if !yield(row, nil) {
 						return
 					}
+					if err := row.processes.Err(); err != nil {
+						yield(holderRow{}, err)
+						return
+					}
 				}
 			}
 		},

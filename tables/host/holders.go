@@ -316,7 +316,10 @@ func (w *walk) process(reader *fdReader, pid int32, found []Holder) ([]Holder, e
 	dir := filepath.Join(w.host.proc, strconv.Itoa(int(pid)))
 	files, err := reader.sockets(filepath.Join(dir, "fd"), add)
 	if files == 0 && (err == nil || !errors.Is(err, fs.ErrPermission)) {
-		threads, _ := os.ReadDir(filepath.Join(dir, "task"))
+		threads, failed := os.ReadDir(filepath.Join(dir, "task"))
+		if failed != nil && err == nil {
+			err = failed
+		}
 		for i := 1; i < len(threads) && files == 0; i++ {
 			files, err = reader.sockets(filepath.Join(dir, "task", threads[i].Name(), "fd"), add)
 		}
@@ -388,18 +391,24 @@ func (p *Processes) Get(pid int32) Process {
 	if ok || p.err != nil {
 		return known
 	}
-	if process, err := p.fs.Proc(int(pid)); err == nil {
-		known.Args, _ = process.CmdLine()
-		known.Exe, _ = process.Executable()
+	process, err := p.fs.Proc(int(pid))
+	p.note(pid, err)
+	if err == nil {
+		known.Args, err = process.CmdLine()
+		p.note(pid, err)
+		known.Exe, err = process.Executable()
+		p.note(pid, err)
 		if len(known.Args) > 0 && known.Args[0] != "" {
 			known.Program = known.Args[0]
 			if strings.HasPrefix(known.Program, "/") {
 				known.Program = filepath.Base(known.Program)
 			}
 		} else {
-			known.Program, _ = process.Comm()
+			known.Program, err = process.Comm()
+			p.note(pid, err)
 		}
-		groups, _ := process.Cgroups()
+		groups, err := process.Cgroups()
+		p.note(pid, err)
 		for _, group := range groups {
 			if group.HierarchyID == 0 && known.Cgroup == "" || slices.Contains(group.Controllers, "name=systemd") {
 				known.Cgroup = group.Path
@@ -410,15 +419,29 @@ func (p *Processes) Get(pid int32) Process {
 	return known
 }
 
+// note keeps the first error that is not that of a process which has ended or may
+// not be looked at.
+func (p *Processes) note(pid int32, err error) {
+	if p.err == nil && err != nil && !gone(err) && !errors.Is(err, fs.ErrPermission) {
+		p.err = fmt.Errorf("process %d: %w", pid, err)
+	}
+}
+
+// Err returns why something of a process could not be read, where that is there.
+// What Get returned is not to be relied on then.
+func (p *Processes) Err() error { return p.err }
+
 // User returns the number of the user that a process runs as, the effective one.
 // It is not ok if the process has ended or its status cannot be read.
 func (p *Processes) User(pid int32) (uid uint32, ok bool) {
 	known, seen := p.users[pid]
 	if !seen {
-		if file, err := open(filepath.Join(p.host.processDir(pid), "status")); err == nil {
-			known.uid, known.ok = effectiveUser(file)
+		file, err := open(filepath.Join(p.host.processDir(pid), "status"))
+		if err == nil {
+			known.uid, known.ok, err = effectiveUser(file)
 			file.Close()
 		}
+		p.note(pid, err)
 		p.users[pid] = known
 	}
 	return known.uid, known.ok
@@ -432,15 +455,15 @@ const maxStatusLine = 4 << 10
 // has the real, effective, saved and filesystem user (proc_pid_status(5)):
 //
 //	Uid:	1000	0	0	0
-func effectiveUser(status io.Reader) (uid uint32, ok bool) {
+func effectiveUser(status io.Reader) (uid uint32, ok bool, err error) {
 	for line, err := range parser.Lines(status, maxStatusLine) {
 		if err != nil {
-			return 0, false
+			return 0, false, err
 		}
 		if fields := strings.Fields(string(line.Text)); len(fields) > 2 && fields[0] == "Uid:" {
 			number, err := strconv.ParseUint(fields[2], 10, 32)
-			return uint32(number), err == nil
+			return uint32(number), err == nil, nil
 		}
 	}
-	return 0, false
+	return 0, false, nil
 }

@@ -32,6 +32,9 @@ type fdReader struct {
 // /proc/PID/fd to found. A process that has ended has none.
 func (r *fdReader) sockets(path string, found func(inode uint64, fd int32)) (files int, err error) {
 	dir, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	for err == unix.EINTR {
+		dir, err = unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -61,14 +64,27 @@ func (r *fdReader) sockets(path string, found func(inode uint64, fd int32)) (fil
 				continue // . and ..
 			}
 			files++
-			length, _, errno := unix.Syscall6(unix.SYS_READLINKAT, uintptr(dir), uintptr(unsafe.Pointer(&name[0])),
-				uintptr(unsafe.Pointer(&r.link)), linkSize, 0, 0)
+			length, errno := r.readLink(dir, name)
+			if errno != 0 && !gone(errno) {
+				return files, errno
+			}
 			if errno != 0 {
 				continue // it was closed meanwhile
 			}
 			if inode, ok := socketLink(r.link[:length]); ok {
 				found(inode, int32(fd))
 			}
+		}
+	}
+}
+
+// readLink reads a link in a directory, by its name with a NUL byte at the end.
+func (r *fdReader) readLink(dir int, name []byte) (length uintptr, errno unix.Errno) {
+	for {
+		length, _, errno = unix.Syscall6(unix.SYS_READLINKAT, uintptr(dir), uintptr(unsafe.Pointer(&name[0])),
+			uintptr(unsafe.Pointer(&r.link)), linkSize, 0, 0)
+		if errno != unix.EINTR {
+			return length, errno
 		}
 	}
 }

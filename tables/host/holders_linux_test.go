@@ -277,7 +277,7 @@ func TestEffectiveUser(t *testing.T) {
 		"Groups:\t" + strings.Repeat("1 ", maxStatusLine) + "\nUid:\t1\t2\t3\t4\n": 2,
 		"": -1, "Uid:\n": -1, "Uid:\t1\n": -1, "Uid:\t1\t4294967296\t3\t4\n": -1, "Uid:\t1\tx\t3\t4\n": -1, "Gid:\t1\t2\t3\t4\n": -1,
 	} {
-		if uid, ok := effectiveUser(strings.NewReader(status)); ok != (want >= 0) || ok && int64(uid) != want {
+		if uid, ok, err := effectiveUser(strings.NewReader(status)); err != nil || ok != (want >= 0) || ok && int64(uid) != want {
 			t.Errorf("%.40q has the user %d, %v, want %d", status, uid, ok, want)
 		}
 	}
