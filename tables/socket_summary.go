@@ -40,7 +40,7 @@ func SocketSummary(h *host.Host) schema.Any {
 		Examples: []string{
 			"SELECT proto, in_use FROM socket_summary",
 			// The line of TCP in ss -s.
-			"SELECT t.allocated + t.time_wait AS tcp, t.allocated - (t.in_use + coalesce(t6.in_use, 0) - t.time_wait) AS closed, t.orphan AS orphaned, t.time_wait AS timewait FROM socket_summary t LEFT JOIN socket_summary t6 ON t6.proto = 'tcp6' WHERE t.proto = 'tcp'",
+			"SELECT t.allocated + t.time_wait AS tcp, (SELECT value FROM protocol_statistics WHERE protocol = 'Tcp' AND name = 'CurrEstab') AS estab, t.allocated - (t.in_use + coalesce(t6.in_use, 0) - t.time_wait) AS closed, t.orphan AS orphaned, t.time_wait AS timewait FROM socket_summary t LEFT JOIN socket_summary t6 ON t6.proto = 'tcp6' WHERE t.proto = 'tcp'",
 			// The lines of RAW, UDP, TCP and FRAG in ss -s.
 			"SELECT rtrim(proto, '6') AS transport, sum(in_use) AS total, sum(in_use * (family = 2)) AS ip, sum(in_use * (family = 10)) AS ipv6 FROM socket_summary WHERE proto <> 'all' GROUP BY 1",
 			"SELECT proto, 100.0 * memory_pages / memory_high_pages AS percent FROM socket_summary WHERE memory_high_pages > 0",

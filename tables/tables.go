@@ -11,6 +11,7 @@ func All(h *host.Host) []schema.Any {
 		LegacySockets(h),
 		MPTCPSockets(h),
 		NetworkNamespaces(h),
+		ProtocolStatistics(h),
 		SCTPSockets(h),
 		SocketProcesses(h),
 		SocketSources(h),

@@ -40,3 +40,25 @@ func TestSocketSummaries(t *testing.T) {
 		t.Errorf("a pipe gave %v", err)
 	}
 }
+
+func TestStatistics(t *testing.T) {
+	const paired = "Tcp: A B\nTcp: 1 2\n"
+	for _, c := range []struct {
+		name  string
+		files map[string]string
+		n     int
+		want  string // in the error
+	}{
+		{"all", map[string]string{"1/net/tcp": "", "1/net/snmp": paired, "1/net/netstat": paired, "1/net/snmp6": "Ip6A 1\n", "1/net/sctp/snmp": "SctpA 1\n"}, 6, ""},
+		{"no IPv6, no SCTP", map[string]string{"net/tcp": "", "net/snmp": paired, "net/netstat": paired}, 4, ""},
+		{"no snmp", map[string]string{"net/tcp": "", "net/netstat": paired}, 0, "snmp: no such file"},
+		{"no netstat", map[string]string{"net/tcp": "", "net/snmp": paired}, 2, "netstat: no such file"},
+		{"damaged", map[string]string{"net/tcp": "", "net/snmp": paired, "net/netstat": "Tcp: A\n"}, 2, "netstat: line 1"},
+		{"damaged too", map[string]string{"net/tcp": "", "net/snmp": paired, "net/netstat": paired, "net/sctp/snmp": "x 1\n"}, 4, "sctp/snmp: line 1"},
+	} {
+		n, err := drain(host.New(host.Options{Proc: write(t, c.files)}).Statistics(t.Context(), nil))
+		if n != c.n || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %d counters, %v; want %d and %q", c.name, n, err, c.n, c.want)
+		}
+	}
+}

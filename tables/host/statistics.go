@@ -1,0 +1,70 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+)
+
+// Statistic is a counter of a network namespace.
+type Statistic struct {
+	sock.Statistic
+	Namespace uint32 // inode number; 0 if it is not known
+}
+
+// statisticsFile is a file of /proc/net that has counters. One that need not be
+// there is missing where the kernel has no IPv6 or SCTP.
+type statisticsFile struct {
+	name   string
+	decode func(io.Reader) iter.Seq2[sock.Statistic, error]
+	must   bool
+}
+
+var statisticsFiles = []statisticsFile{
+	{"snmp", procnet.PairedStatistics, true},
+	{"netstat", procnet.PairedStatistics, true},
+	{"snmp6", procnet.NamedStatistics, false},
+	{"sctp/snmp", procnet.NamedStatistics, false},
+}
+
+// Statistics streams the counters of the network namespaces with these inode
+// numbers, nil means this process's own. It needs no privilege there.
+func (h *Host) Statistics(ctx context.Context, namespaces []string) iter.Seq2[Statistic, error] {
+	return func(yield func(Statistic, error) bool) {
+		inEach(ctx, h, namespaces, yield, func(p *place, yield func(Statistic, error) bool) (more bool, err error) {
+			for _, f := range statisticsFiles {
+				if more, err = h.statistics(p, f, yield); err != nil || !more {
+					return more, err
+				}
+			}
+			return true, nil
+		})
+	}
+}
+
+// statistics reads those of one file.
+func (h *Host) statistics(p *place, f statisticsFile, yield func(Statistic, error) bool) (more bool, err error) {
+	file, err := h.openIn(p, f.name)
+	if errors.Is(err, fs.ErrNotExist) && !f.must {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	for s, err := range f.decode(file) {
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", file.Name(), err)
+		}
+		if !yield(Statistic{s, p.inode}, nil) {
+			return false, nil
+		}
+	}
+	return true, nil
+}

@@ -1,0 +1,54 @@
+package tables
+
+import (
+	"context"
+	"hash/fnv"
+	"io"
+	"iter"
+	"strconv"
+
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// ProtocolStatistics is the table protocol_statistics.
+func ProtocolStatistics(h *host.Host) schema.Any {
+	netNamespace := netNamespaceColumn(func(r *host.Statistic) uint32 { return r.Namespace })
+	return schema.Bind(schema.Table[host.Statistic]{
+		Name: "protocol_statistics",
+		Doc:  "Counters of the network stack since the network namespace was made, under the kernel's names: what netstat -s and nstat -as show, from /proc/net/snmp, netstat, snmp6 and sctp/snmp.",
+		Examples: []string{
+			"SELECT protocol, name, value, unit, description FROM protocol_statistics WHERE value <> 0",
+			"SELECT name, value, description FROM protocol_statistics WHERE name IN ('ListenOverflows', 'ListenDrops', 'TCPTimeouts', 'RcvbufErrors') AND value > 0",
+			"SELECT 100.0 * r.value / s.value AS retransmitted_percent FROM protocol_statistics r, protocol_statistics s WHERE r.protocol = 'Tcp' AND r.name = 'RetransSegs' AND s.protocol = 'Tcp' AND s.name = 'OutSegs'",
+		},
+		Columns: []schema.Column[host.Statistic]{
+			schema.Col("protocol", "The kernel's group of the counter: Ip, Icmp, IcmpMsg, Tcp, Udp, UdpLite, TcpExt, IpExt, MPTcpExt, Ip6, Icmp6, Udp6, UdpLite6, Sctp. nstat writes it before the name.",
+				func(r *host.Statistic) string { return r.Protocol }),
+			schema.Col("name", "The kernel's name of the counter, such as RetransSegs.",
+				func(r *host.Statistic) string { return r.Name }),
+			schema.Opt("value", "The number. NULL if it is above 2^63-1.",
+				func(r *host.Statistic) (int64, bool) { return r.Value, !r.TooLarge }),
+			schema.Col("unit", "What is counted, such as packets or bytes. Empty if it is occasions, or not known.",
+				func(r *host.Statistic) string { return describe(r.Protocol, r.Name).unit }),
+			schema.Col("kind", "counter, which only grows, or gauge, a number of now or a setting.",
+				func(r *host.Statistic) string {
+					if gauges[r.Protocol+"."+r.Name] {
+						return "gauge"
+					}
+					return "counter"
+				}),
+			schema.Col("description", "What it means. Empty of those that this program does not know.",
+				func(r *host.Statistic) string { return describe(r.Protocol, r.Name).description }),
+			netNamespace,
+		},
+		RowID: func(r *host.Statistic) int64 {
+			hash := fnv.New64a()
+			io.WriteString(hash, strconv.FormatUint(uint64(r.Namespace), 10)+" "+r.Protocol+" "+r.Name)
+			return int64(hash.Sum64())
+		},
+		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[host.Statistic, error] {
+			return h.Statistics(ctx, netNamespace.All(q))
+		},
+	})
+}
