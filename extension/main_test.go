@@ -12,7 +12,7 @@ import (
 )
 
 // The fixtures of the tables, as a host to read.
-var fixtures = []string{"--proc", "../tables/testdata/proc", "--services", "../tables/testdata/etc/services"}
+var fixtures = []string{"--proc", "../tables/testdata/proc", "--services", "../tables/testdata/etc/services", "--protocols", "../tables/testdata/etc/protocols"}
 
 // sockets runs the program.
 func sockets(t testing.TB, stdin string, args ...string) (code int, stdout, stderr string) {
@@ -77,6 +77,7 @@ func TestExitCodes(t *testing.T) {
 		{"proc missing", []string{"query", "--proc", missing, "SELECT 1 FROM tcp_sockets"}, 1, missing + " is no proc filesystem"},
 		{"proc is none", []string{"query", "--proc", t.TempDir(), "SELECT 1 FROM tcp_sockets"}, 1, "is no proc filesystem"},
 		{"services missing", []string{"query", "--services", missing, "SELECT 1 FROM well_known_services"}, 1, missing},
+		{"protocols missing", []string{"query", "--protocols", missing, "SELECT 1 FROM ip_protocols"}, 1, missing},
 		{"no osquery", []string{"--socket", missing, "--timeout", "1"}, 1, "no osquery at the socket within 1s"},
 
 		{"nothing", nil, 2, "give a command"},
@@ -91,6 +92,7 @@ func TestExitCodes(t *testing.T) {
 		{"separator of json", []string{"query", "--json", "--separator", ";", "SELECT 1"}, 2, "--csv and --list"},
 		{"empty separator", []string{"query", "--csv", "--separator", "", "SELECT 1"}, 2, "must not be empty"},
 		{"empty services", []string{"query", "--services", "", "SELECT 1"}, 2, "--services is empty"},
+		{"empty protocols", []string{"query", "--protocols", "", "SELECT 1"}, 2, "--protocols is empty"},
 		{"empty proc", []string{"query", "--proc=", "SELECT 1"}, 2, "--proc is empty"},
 		{"a comment first", []string{"query", "-- a comment\nSELECT 1"}, 2, "behind a -- of its own"},
 		{"one dash", []string{"query", "-json", "SELECT 1"}, 2, "two dashes"},

@@ -57,9 +57,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 // options are the flags of every command.
 type options struct {
-	proc, services string
-	verbose        bool
-	logLevel       string
+	proc, services, protocols string
+	verbose                   bool
+	logLevel                  string
 }
 
 // newRoot is the command that osquery starts, with the others below it.
@@ -108,7 +108,7 @@ this program with --socket, and without osquery by the commands below.`,
 		if level := hclog.LevelFromString(o.logLevel); level == hclog.NoLevel || level == hclog.Off {
 			return fmt.Errorf("--log-level %q is none of error, warn, info, debug, trace", o.logLevel)
 		}
-		for _, name := range []string{"proc", "services"} {
+		for _, name := range []string{"proc", "services", "protocols"} {
 			if f := c.Flag(name); f.Changed && f.Value.String() == "" {
 				return fmt.Errorf("--%s is empty", name)
 			}
@@ -123,6 +123,7 @@ this program with --socket, and without osquery by the commands below.`,
 	every.StringVar(&o.logLevel, "log-level", "warn", "least that is said on standard error: error, warn, info, debug, trace")
 	every.StringVar(&o.proc, "proc", "", "proc filesystem to read, or a saved copy of one (default "+host.DefaultProc+")")
 	every.StringVar(&o.services, "services", "", "file of service names (default "+host.DefaultServices+")")
+	every.StringVar(&o.protocols, "protocols", "", "file of protocol names (default "+host.DefaultProtocols+")")
 	root.AddCommand(newQuery(&o), newSchema(&o))
 	return root
 }
@@ -137,7 +138,7 @@ func (o *options) log(w io.Writer) hclog.Logger {
 }
 
 func (o *options) host(log hclog.Logger) *host.Host {
-	return host.New(host.Options{Proc: o.proc, Services: o.services, Log: log})
+	return host.New(host.Options{Proc: o.proc, Services: o.services, Protocols: o.protocols, Log: log})
 }
 
 // tables are those of the host and the one of this program, by their names, and

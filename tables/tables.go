@@ -8,6 +8,7 @@ import (
 // All returns every table of the host, sorted by name.
 func All(h *host.Host) []schema.Any {
 	return []schema.Any{
+		IPProtocols(h),
 		LegacySockets(h),
 		MPTCPSockets(h),
 		NetworkNamespaces(h),

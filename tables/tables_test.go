@@ -23,9 +23,9 @@ import (
 )
 
 // The host of the fixtures: /proc/net of a namespace with sockets in every
-// state, and a file of services. The rows that they must give are beside them,
+// state, and files of services and protocols. The rows that they must give are beside them,
 // as netstat and getent show them of the same files.
-var fixtures = host.Options{Proc: "testdata/proc", Services: "testdata/etc/services"}
+var fixtures = host.Options{Proc: "testdata/proc", Services: "testdata/etc/services", Protocols: "testdata/etc/protocols"}
 
 // result is what a scan gives, by row identity.
 type result map[int64][]string

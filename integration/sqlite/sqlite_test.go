@@ -25,7 +25,7 @@ import (
 
 // fixtures is the host of the tables' own fixtures.
 func fixtures() []schema.Any {
-	return tables.All(host.New(host.Options{Proc: "../../tables/testdata/proc", Services: "../../tables/testdata/etc/services"}))
+	return tables.All(host.New(host.Options{Proc: "../../tables/testdata/proc", Services: "../../tables/testdata/etc/services", Protocols: "../../tables/testdata/etc/protocols"}))
 }
 
 // collected is a result in memory; NULL is "NULL".

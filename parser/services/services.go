@@ -1,6 +1,7 @@
 // Package services decodes /etc/services, the file that gives ports their
 // names, as getservbyport(3) of the GNU C library reads it
-// (nss/nss_files/files-service.c and files-parse.c).
+// (nss/nss_files/files-service.c and files-parse.c), and its sibling
+// /etc/protocols, see [Protocols].
 //
 // A line is
 //
@@ -50,18 +51,28 @@ const maxLine = 1 << 20
 // to skipped if that is not nil. The only error is the reader's own, wrapped,
 // and the last of the sequence.
 func Decode(r io.Reader, skipped func(*parser.LineError)) iter.Seq2[Entry, error] {
-	return func(yield func(Entry, error) bool) {
+	return decodeLines(r, skipped, func(e *Entry, number int, line string) (reason string) {
+		e.Line = number
+		return e.parse(line)
+	})
+}
+
+// decodeLines streams what parse makes of the lines that are not blank. It
+// returns what was expected of a malformed line, or nothing.
+func decodeLines[T any](r io.Reader, skipped func(*parser.LineError), parse func(e *T, number int, line string) (reason string)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
 		for line, err := range parser.Lines(r, maxLine) {
+			var e T
 			if err != nil {
-				yield(Entry{}, fmt.Errorf("line %d: %w", line.Number, err))
+				yield(e, fmt.Errorf("line %d: %w", line.Number, err))
 				return
 			}
-			e, reason := Entry{Line: line.Number}, "the line is too long"
+			reason := "the line is too long"
 			if blank(line.Text) {
 				continue
 			}
 			if !line.Long {
-				reason = e.parse(strings.ToValidUTF8(string(line.Text), "\uFFFD"))
+				reason = parse(&e, line.Number, strings.ToValidUTF8(string(line.Text), "\uFFFD"))
 			}
 			if reason == "" {
 				if !yield(e, nil) {
@@ -78,10 +89,15 @@ func Decode(r io.Reader, skipped func(*parser.LineError)) iter.Seq2[Entry, error
 // getservbyname(3) finds, and every error. It remembers the names it has seen.
 func Unique(entries iter.Seq2[Entry, error]) iter.Seq2[Entry, error] {
 	type key struct{ name, protocol string }
-	return func(yield func(Entry, error) bool) {
-		seen := make(map[key]struct{})
+	return unique(entries, func(e *Entry) key { return key{e.Name, e.Protocol} })
+}
+
+// unique passes on the first entry of each key, and every error.
+func unique[T any, K comparable](entries iter.Seq2[T, error], key func(*T) K) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		seen := make(map[K]struct{})
 		for e, err := range entries {
-			k := key{e.Name, e.Protocol}
+			k := key(&e)
 			if _, again := seen[k]; again && err == nil {
 				continue
 			}
@@ -121,13 +137,19 @@ func (e *Entry) parse(line string) (reason string) {
 	if e.Port, ok = parsePort(port); !ok {
 		return "expected a port from 0 to 65535"
 	}
-	if n := words(line); n > 0 {
-		e.Aliases = make([]string, n)
-		for i := range e.Aliases {
-			e.Aliases[i], line = word(line)
+	e.Aliases = allWords(line)
+	return ""
+}
+
+// allWords returns the words of s; nil if there are none.
+func allWords(s string) (all []string) {
+	if n := words(s); n > 0 {
+		all = make([]string, n)
+		for i := range all {
+			all[i], s = word(s)
 		}
 	}
-	return ""
+	return all
 }
 
 // parsePort reads a number as strtoul(3) with base 0 does: 0x starts a

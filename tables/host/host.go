@@ -18,8 +18,9 @@ import (
 
 // The places where a Linux host keeps what the tables show.
 const (
-	DefaultProc     = "/proc"
-	DefaultServices = "/etc/services"
+	DefaultProc      = "/proc"
+	DefaultServices  = "/etc/services"
+	DefaultProtocols = "/etc/protocols"
 )
 
 // Options say which host to read. The zero value is this one.
@@ -30,15 +31,17 @@ type Options struct {
 	// Services is the services(5) file. The default one may be missing, as
 	// it is in small containers: no port has a name then.
 	Services string
+	// Protocols is the protocols(5) file. The default one may be missing.
+	Protocols string
 	// Log gets what is no query's error, such as a malformed services line.
 	Log hclog.Logger
 }
 
 // Host reads one machine. Its methods may be called at the same time.
 type Host struct {
-	proc, services  string
-	servicesMissing bool // is no error
-	log             hclog.Logger
+	proc, services, protocols         string
+	servicesMissing, protocolsMissing bool // is no error
+	log                               hclog.Logger
 
 	// The kernel, in the place of which tests put another.
 	exchange  exchange
@@ -50,18 +53,19 @@ type Host struct {
 	deniedOnce     sync.Once // for the log
 	unreadableOnce sync.Once // some processes' namespaces may not be read
 
-	mu           sync.Mutex
-	serviceNames cachedServiceNames
-	used         map[string]Usage  // by the list's name
-	namespaces   []NetNamespace    // as last seen, sorted by inode
-	refused      map[uint32]string // namespaces that could not be read, and why
-	noIterator   string            // why taskFiles does not work
-	denied       bool              // some processes' files may not be read
+	mu            sync.Mutex
+	serviceNames  cached[ServiceNames]
+	protocolNames cached[ProtocolNames]
+	used          map[string]Usage  // by the list's name
+	namespaces    []NetNamespace    // as last seen, sorted by inode
+	refused       map[uint32]string // namespaces that could not be read, and why
+	noIterator    string            // why taskFiles does not work
+	denied        bool              // some processes' files may not be read
 }
 
 // New returns the host that the options describe. It reads nothing yet.
 func New(o Options) *Host {
-	h := &Host{proc: o.Proc, services: o.Services, log: o.Log, exchange: converse, wouldLoad: wouldLoad, taskFiles: taskFiles, openFiles: openFiles, processes: processes,
+	h := &Host{proc: o.Proc, services: o.Services, protocols: o.Protocols, log: o.Log, exchange: converse, wouldLoad: wouldLoad, taskFiles: taskFiles, openFiles: openFiles, processes: processes,
 		used: make(map[string]Usage), refused: make(map[uint32]string)}
 	if h.proc == "" {
 		h.proc = DefaultProc
@@ -72,6 +76,9 @@ func New(o Options) *Host {
 	}
 	if h.services == "" {
 		h.services, h.servicesMissing = DefaultServices, true
+	}
+	if h.protocols == "" {
+		h.protocols, h.protocolsMissing = DefaultProtocols, true
 	}
 	if h.log == nil {
 		h.log = hclog.NewNullLogger()

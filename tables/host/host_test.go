@@ -233,6 +233,31 @@ func TestServiceNames(t *testing.T) {
 	}
 }
 
+func TestProtocolNames(t *testing.T) {
+	path := write1(t, "ip 0\nhopopt 0\ntcp 6\nmptcp 262\nbad\n")
+	h := host.New(host.Options{Protocols: path})
+	names, err := h.ProtocolNames(t.Context())
+	if got := fmt.Sprintf("%q %q %q", names.Name(0), names.Name(6), names.Name(255)); err != nil || got != `"ip" "tcp" ""` || names[262] != "mptcp" {
+		t.Errorf("got %s, %v", got, err)
+	}
+	if err := os.WriteFile(path, []byte("ip 0\nTCP 6\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := h.ProtocolNames(t.Context()); err != nil || names.Name(6) != "TCP" {
+		t.Errorf("after a change got %v, %v", names, err)
+	}
+	for text, want := range map[string]string{"missing": "no such file", "none": "is no list of protocols"} {
+		path := filepath.Join(t.TempDir(), "protocols")
+		if text != "missing" {
+			path = write1(t, text)
+		}
+		h := host.New(host.Options{Protocols: path})
+		if _, err := h.ProtocolNames(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v", text, err)
+		}
+	}
+}
+
 func TestMalformedLinesAreErrorsWithTheirLine(t *testing.T) {
 	dir := write(t, map[string]string{"net/tcp": header + line + "garbage\n"})
 	_, err := drain(host.New(host.Options{Proc: dir}).TCP(t.Context(), host.InetFilter{}))

@@ -1,0 +1,101 @@
+package services
+
+import (
+	"os"
+	"os/exec"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/osquery-sockets/osquery-sockets/parser"
+)
+
+// decodeProtocols returns all that Protocols gives.
+func decodeProtocols(t testing.TB, in string) (all []Protocol, skipped []*parser.LineError) {
+	t.Helper()
+	for p, err := range Protocols(strings.NewReader(in), func(e *parser.LineError) { skipped = append(skipped, e) }) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	return all, skipped
+}
+
+// Of these lines getent protocols shows the same, but for 2147483648, which is
+// -2147483648 there.
+func TestProtocols(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		want []Protocol
+	}{
+		{"ip\t0\tIP\t\t# internet protocol, pseudo protocol number\n", []Protocol{{"ip", 0, []string{"IP"}, "internet protocol, pseudo protocol number", 1}}},
+		{"# head\n\n tcp 6 TCP tcp4#x", []Protocol{{"tcp", 6, []string{"TCP", "tcp4"}, "x", 3}}},
+		{"udp 017\r\n", []Protocol{{"udp", 17, nil, "", 1}}},
+		{"dccp +33\n", []Protocol{{"dccp", 33, nil, "", 1}}},
+		{"g 7#c\nh 8 \x00 x\nk\v12\fK\n", []Protocol{{"g", 7, nil, "c", 1}, {"h", 8, nil, "", 2}, {"k", 12, []string{"K"}, "", 3}}},
+		{"mptcp 262\nmax 2147483647\n", []Protocol{{"mptcp", 262, nil, "", 1}, {"max", 1<<31 - 1, nil, "", 2}}},
+	} {
+		got, skipped := decodeProtocols(t, c.in)
+		if !reflect.DeepEqual(got, c.want) || len(skipped) > 0 {
+			t.Errorf("%q: got %+v, skipped %v", c.in, got, skipped)
+		}
+	}
+	for _, in := range []string{"a -1", "b 99999999999", "c 2147483648", "d 4294967301", "e 5x", "f", "j ++1", "l 0x", "m 1/2", "n 0x11", "o twelve"} {
+		got, skipped := decodeProtocols(t, "\n"+in+"\nip 0\n")
+		if len(got) != 1 || got[0].Line != 3 || len(skipped) != 1 || skipped[0].Line != 2 || skipped[0].Text != in {
+			t.Errorf("%q: got %+v, skipped %v", in, got, skipped)
+		}
+	}
+}
+
+func TestUniqueProtocols(t *testing.T) {
+	var lines []int
+	for p := range UniqueProtocols(Protocols(strings.NewReader("ip 0\nIP 0\nhopopt 0\nip 1\n"), nil)) {
+		lines = append(lines, p.Line)
+	}
+	if !reflect.DeepEqual(lines, []int{1, 2, 3}) {
+		t.Errorf("got lines %v", lines)
+	}
+}
+
+// TestProtocolsAgainstGetent compares with what the C library itself reads from
+// this machine's /etc/protocols.
+func TestProtocolsAgainstGetent(t *testing.T) {
+	out, err := exec.Command("getent", "protocols").Output()
+	if err != nil || len(out) == 0 {
+		missing(t, "getent protocols: %d bytes, %v", len(out), err)
+	}
+	text, err := os.ReadFile("/etc/protocols")
+	if err != nil {
+		missing(t, "%v", err)
+	}
+	var want, got []string
+	for line := range strings.Lines(string(out)) {
+		want = append(want, strings.Join(strings.Fields(line), " "))
+	}
+	all, _ := decodeProtocols(t, string(text))
+	for _, p := range all {
+		got = append(got, strings.Join(append([]string{p.Name, strconv.Itoa(int(p.Number))}, p.Aliases...), " "))
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+// An entry that is written as a line is read as it was.
+func FuzzProtocols(f *testing.F) {
+	f.Add("ip\t0\tIP # internet protocol\nudp 017 U\r\n")
+	f.Add("a 1 \xff\x00# c\n b +2#c")
+	f.Fuzz(func(t *testing.T, in string) {
+		all, _ := decodeProtocols(t, in)
+		for _, p := range all {
+			line := p.Name + " " + strconv.Itoa(int(p.Number)) + " " + strings.Join(p.Aliases, " ") + " # " + p.Comment + "\n"
+			again, _ := decodeProtocols(t, strings.Repeat("\n", p.Line-1)+line)
+			if len(again) != 1 || !reflect.DeepEqual(again[0], p) {
+				t.Fatalf("%+v became %+v", p, again)
+			}
+		}
+	})
+}

@@ -1,0 +1,39 @@
+package tables
+
+import (
+	"context"
+	"iter"
+	"strings"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/services"
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// IPProtocols is the table ip_protocols.
+func IPProtocols(h *host.Host) schema.Any {
+	return schema.Bind(schema.Table[services.Protocol]{
+		Name: "ip_protocols",
+		Doc:  "IP protocols that the protocols file (/etc/protocols) gives a name: one row for each name, the first where the file repeats one.",
+		Examples: []string{
+			"SELECT name, aliases FROM ip_protocols WHERE number = 6",
+			"SELECT number, name, comment FROM ip_protocols ORDER BY number",
+		},
+		Columns: []schema.Column[services.Protocol]{
+			schema.Col("name", "Official name of the protocol.",
+				func(p *services.Protocol) string { return p.Name }),
+			schema.Col("number", "Number of the protocol: from 0 to 255 as in the IP header, above that Linux's own. Several names may have one.",
+				func(p *services.Protocol) int32 { return p.Number }),
+			schema.Col("aliases", "Other names of the protocol, separated by blanks. Empty if it has none.",
+				func(p *services.Protocol) string { return strings.Join(p.Aliases, " ") }),
+			schema.Col("comment", "What the file says behind the entry. Empty if it says nothing.",
+				func(p *services.Protocol) string { return p.Comment }),
+			schema.Col("line", "Line of the file, counted from 1.",
+				func(p *services.Protocol) int64 { return int64(p.Line) }, schema.Hidden),
+		},
+		RowID: func(p *services.Protocol) int64 { return int64(p.Line) },
+		Rows: func(ctx context.Context, _ schema.Query) iter.Seq2[services.Protocol, error] {
+			return services.UniqueProtocols(h.Protocols(ctx))
+		},
+	})
+}
