@@ -18,6 +18,7 @@ func WellKnownServices(h *host.Host) schema.Any {
 		Examples: []string{
 			"SELECT port FROM well_known_services WHERE name = 'https' AND protocol = 'tcp'",
 			"SELECT name, protocol, aliases FROM well_known_services WHERE port = 53",
+			"SELECT t.local_address, t.local_port, s.name, s.insecure_reason, t.pid, t.program FROM tcp_sockets t JOIN well_known_services s ON s.port = t.local_port AND s.protocol = 'tcp' WHERE t.state = 'LISTEN' AND s.insecure = 1",
 		},
 		Columns: []schema.Column[services.Entry]{
 			schema.Col("name", "Official name of the service.",
@@ -30,6 +31,10 @@ func WellKnownServices(h *host.Host) schema.Any {
 				func(e *services.Entry) string { return strings.Join(e.Aliases, " ") }),
 			schema.Col("comment", "What the file says behind the entry. Empty if it says nothing.",
 				func(e *services.Entry) string { return e.Comment }),
+			schema.Col("insecure", "1 if the registered service of that port and protocol, whatever its name here, sends what should be secret in clear text or trusts whoever asks, as PCI DSS, the STIGs and the CIS benchmarks see it; else 0. Other services, among them http and smtp, may be insecure too: it depends on how they are set up.",
+				func(e *services.Entry) bool { return whyInsecure(e.Port, e.Protocol) != "" }),
+			schema.Col("insecure_reason", "Why it is insecure. Empty if it is not.",
+				func(e *services.Entry) string { return whyInsecure(e.Port, e.Protocol) }),
 			schema.Col("line", "Line of the file, counted from 1.",
 				func(e *services.Entry) int64 { return int64(e.Line) }, schema.Hidden),
 		},

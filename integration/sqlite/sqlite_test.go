@@ -100,6 +100,7 @@ func TestServices(t *testing.T) {
 	for sql, want := range map[string]string{
 		"SELECT port FROM well_known_services WHERE name='https' AND protocol='tcp'":                                                             `"443"`,
 		"SELECT protocol, aliases FROM well_known_services WHERE port = 53 ORDER BY 1":                                                           `"tcp" "";"udp" "nameserver dns"`,
+		"SELECT name, protocol, insecure_reason <> '' FROM well_known_services WHERE insecure = 1":                                               `"tftp" "udp" "1"`,
 		`SELECT name FROM well_known_services WHERE name = "ssh"`:                                                                                `"ssh"`,
 		"SELECT group_concat(name) FROM well_known_services WHERE name = CAST(80 AS INTEGER)":                                                    `"080,80.0"`,
 		"SELECT group_concat(name) FROM well_known_services WHERE name IN (SELECT port FROM well_known_services)":                                `"080,80.0"`,
