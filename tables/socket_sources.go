@@ -32,15 +32,15 @@ func SocketSources(h *host.Host) schema.Any {
 			"SELECT proto, last_rows, last_wait_us FROM socket_sources WHERE last_interrupted = 1",
 		},
 		Columns: []schema.Column[sourceRow]{
-			schema.Col("proto", "List of sockets, as netstat or /proc/net names it: tcp, tcp6, udp, udp6, udplite, udplite6, mptcp, mptcp6, vsock, sctp/eps, sctp/assocs, ax25, nr, rose, x25/socket, ipx/socket, atalk/socket, l2cap, rfcomm, sco; or holders, the processes that have sockets open. Empty for another network namespace that was asked for and could not be read.",
+			schema.Col("proto", "List of sockets, as netstat or /proc/net names it: tcp, tcp6, udp, udp6, udplite, udplite6, mptcp, mptcp6, vsock, sctp/eps, sctp/assocs, ax25, nr, rose, x25/socket, ipx/socket, atalk/socket, l2cap, rfcomm, sco; or conntrack, the connections that netfilter keeps track of; or holders, the processes that have sockets open. Empty for another network namespace that was asked for and could not be read.",
 				func(r *sourceRow) string { return r.Proto }),
 			schema.Opt("net_namespace", "Inode number of the network namespace that is read. Empty if it cannot be told.",
 				func(r *sourceRow) (string, bool) {
 					return strconv.FormatUint(uint64(r.Namespace), 10), r.Namespace != 0
 				}),
-			schema.Col("source", "Where the list would come from now: sock_diag (netlink), bpf (an iterator in the kernel) or procfs (/proc/net, /proc/PID/fd). Empty where the network namespace cannot be read, or where there is no way to the list.",
+			schema.Col("source", "Where the list would come from now: sock_diag or ctnetlink (netlink), bpf (an iterator in the kernel) or procfs (/proc/net, /proc/PID/fd). Empty where the network namespace cannot be read, or where there is no such list or no way to it.",
 				func(r *sourceRow) string { return string(r.Now.Source) }),
-			schema.Col("reason", "Why it is procfs, which is slower and knows less, or why the list or the network namespace cannot be read: of mptcp, mptcp6 and vsock only sock_diag tells. Empty if it is the fastest.",
+			schema.Col("reason", "Why it is procfs, which is slower and knows less, why there is no list, or why it or the network namespace cannot be read: of mptcp, mptcp6 and vsock only sock_diag tells. Empty if it is the fastest.",
 				func(r *sourceRow) string { return r.Now.Reason }),
 			schema.Opt("last_source", "Where the list came from when this process last read it. Empty if it did not yet, or had no way to it.",
 				func(r *sourceRow) (string, bool) {

@@ -10,6 +10,7 @@ func All(h *host.Host) []schema.Any {
 	return []schema.Any{
 		IPProtocols(h),
 		LegacySockets(h),
+		MasqueradedConnections(h),
 		MPTCPSockets(h),
 		NetworkNamespaces(h),
 		ProtocolStatistics(h),

@@ -26,9 +26,9 @@ type request interface {
 // errInterrupted says that a list is not whole.
 var errInterrupted = errors.New("sockets changed places while the kernel listed them, so that some may be missing: ask again")
 
-// errRefused is wrapped by the errors of a kernel, or a sandbox, that does not
-// answer this kind of question at all. /proc may.
-var errRefused = errors.New("sock_diag is refused")
+// errRefused, behind the name of a source, is wrapped by the errors of a kernel,
+// or a sandbox, that does not answer this kind of question at all. /proc may.
+var errRefused = errors.New("is refused")
 
 // refusals are the errors of a kernel without sock_diag for a protocol, of
 // sandboxes without netlink, and of a namespace that only /proc can show.
@@ -45,8 +45,13 @@ const maxTries = 3
 // dump asks sock_diag for a list and hands its messages to take, which reports
 // whether it wants more. It reports that too, and what went wrong.
 func (h *Host) dump(ctx context.Context, p *place, r request, use *Usage, take func(payload []byte) (bool, error)) (more bool, err error) {
+	return h.dumpFrom(ctx, p, SockDiag, netlinkSockDiag, r, use, take)
+}
+
+// dumpFrom is dump from another source than sock_diag, by its protocol of netlink.
+func (h *Host) dumpFrom(ctx context.Context, p *place, source Source, protocol int, r request, use *Usage, take func(payload []byte) (bool, error)) (more bool, err error) {
 	for try := 1; ; try++ {
-		c := conversation{host: h, place: p, protocol: netlinkSockDiag, use: use, take: take}
+		c := conversation{host: h, place: p, protocol: protocol, use: use, take: take}
 		more, err := c.run(ctx, r)
 		switch {
 		case err == nil && more && c.interrupted:
@@ -54,7 +59,7 @@ func (h *Host) dump(ctx context.Context, p *place, r request, use *Usage, take f
 				return false, errInterrupted
 			}
 		case err != nil && c.taken == 0 && isAny(err, refusals):
-			return false, fmt.Errorf("%w: %w", errRefused, err)
+			return false, fmt.Errorf("%s %w: %w", source, errRefused, err)
 		default:
 			return more, err
 		}

@@ -24,7 +24,10 @@ const (
 	silence = 10 * time.Second
 )
 
-const netlinkSockDiag = unix.NETLINK_SOCK_DIAG
+const (
+	netlinkSockDiag  = unix.NETLINK_SOCK_DIAG
+	netlinkNetfilter = unix.NETLINK_NETFILTER
+)
 
 // converse sends a request to a protocol of netlink in a network namespace and
 // streams what comes back, in one buffer that is used again. It needs no

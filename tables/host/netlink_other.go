@@ -8,7 +8,10 @@ import (
 	"iter"
 )
 
-const netlinkSockDiag = 4 // NETLINK_SOCK_DIAG
+const (
+	netlinkSockDiag  = 4  // NETLINK_SOCK_DIAG
+	netlinkNetfilter = 12 // NETLINK_NETFILTER
+)
 
 func converse(context.Context, *place, int, []byte) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) { yield(nil, errors.ErrUnsupported) }

@@ -18,9 +18,10 @@ type Source string
 
 // The sources.
 const (
-	SockDiag Source = "sock_diag" // netlink, NETLINK_SOCK_DIAG
-	ProcFS   Source = "procfs"    // /proc/net, /proc/PID/fd
-	BPF      Source = "bpf"       // the iterator over the files of all tasks
+	SockDiag  Source = "sock_diag" // netlink, NETLINK_SOCK_DIAG
+	CTNetlink Source = "ctnetlink" // netlink, NETLINK_NETFILTER
+	ProcFS    Source = "procfs"    // /proc/net, /proc/PID/fd
+	BPF       Source = "bpf"       // the iterator over the files of all tasks
 )
 
 // Usage tells how a list of sockets was read.
@@ -44,8 +45,9 @@ const holdersList = "holders"
 
 // ListSource is a list of sockets, or of their holders, and where it comes from.
 type ListSource struct {
-	// Proto is the list's name in netstat and in /proc/net, or "holders". It is
-	// empty for a network namespace that was asked for and could not be read.
+	// Proto is the list's name in netstat and in /proc/net, or "conntrack" or
+	// "holders". It is empty for a network namespace that was asked for and could
+	// not be read.
 	Proto string
 	// Namespace is the inode number of the network namespace; 0 if it is not
 	// known.
@@ -81,7 +83,13 @@ func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 		}
 		all = append(all, s)
 	}
-	s := ListSource{Proto: holdersList, Namespace: own.inode, Now: Usage{Source: BPF, Reason: h.whyNotBPF(&HolderFilter{})}}
+	s := ListSource{Proto: conntrackList, Namespace: own.inode}
+	var err error
+	if s.Now, err = h.conntrackSource(ctx, own); err != nil {
+		return nil, err
+	}
+	all = append(all, s)
+	s = ListSource{Proto: holdersList, Namespace: own.inode, Now: Usage{Source: BPF, Reason: h.whyNotBPF(&HolderFilter{})}}
 	if s.Now.Reason != "" {
 		s.Now.Source = ProcFS
 	}

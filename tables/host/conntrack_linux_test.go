@@ -1,0 +1,198 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// tracked returns the messages of a capture of ctnetlink, without its end.
+func tracked(t testing.TB) (messages [][]byte) {
+	t.Helper()
+	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
+		skipOrFail(t, fmt.Errorf("the capture is of a little-endian machine: %w", errors.ErrUnsupported))
+	}
+	b, err := os.ReadFile("../../parser/conntrack/testdata/conntrack.netlink")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for len(b) > 0 {
+		size := binary.LittleEndian.Uint32(b)
+		if m := b[:size:size]; binary.LittleEndian.Uint16(m[4:]) != typeDone {
+			messages = append(messages, m)
+		}
+		b = b[(size+3)&^3:]
+	}
+	return messages
+}
+
+// translated returns what a host with that kernel tells of translated
+// connections.
+func translated(t *testing.T, answers ...answer) (n int, use Usage, err error) {
+	t.Helper()
+	var requests [][]byte
+	h := New(Options{})
+	h.exchange = kernel(&requests, answers...)
+	h.wouldLoad = func(string) bool { return false }
+	for _, e := range h.NATConnections(t.Context(), nil) {
+		if e != nil {
+			err = e
+			break
+		}
+		n++
+	}
+	return n, h.used[conntrackList], err
+}
+
+func TestNATConnections(t *testing.T) {
+	all := tracked(t)
+	whole := append(slices.Clone(all), end(0, 0))
+	// The kernel begins a bucket again.
+	twice := append(append(slices.Clone(all), all[len(all)/2:]...), end(0, 0))
+	short := slices.Clone(all[0])
+	short = short[:len(short)-1]
+	binary.NativeEndian.PutUint32(short, uint32(len(short)))
+	for _, c := range []struct {
+		name string
+		answer
+		n    int
+		want string
+	}{
+		{"whole", answer{whole, nil}, 8, ""},
+		{"several messages at once", answer{[][]byte{bytes.Join(whole, nil)}, nil}, 8, ""},
+		{"some twice", answer{twice, nil}, 8, ""},
+		{"none", answer{[][]byte{end(0, 0)}, nil}, 0, ""},
+		{"cut off", answer{all, nil}, 8, "has no end"},
+		{"an error at the end", answer{append(slices.Clone(all), end(syscall.ENOMEM, 0)), nil}, 8, "ctnetlink: cannot allocate"},
+		{"a damaged one", answer{[][]byte{short}, nil}, 0, "ctnetlink: a connection"},
+		{"a failing receive", answer{nil, syscall.ENOBUFS}, 0, "ctnetlink: no buffer"},
+	} {
+		n, use, err := translated(t, c.answer)
+		if n != c.n || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) || use.Source != CTNetlink {
+			t.Errorf("%s: %d connections, %v, %+v", c.name, n, err, use)
+		}
+	}
+}
+
+// With many connections between two looks at one the memory is bounded, and
+// nothing is lost.
+func TestRecent(t *testing.T) {
+	h := New(Options{Proc: t.TempDir()})
+	var text strings.Builder
+	for i := range 3000 {
+		fmt.Fprintf(&text, "ipv4 2 tcp 6 7 CLOSE src=1.2.3.4 dst=5.6.7.8 sport=%d dport=1 src=9.6.7.8 dst=1.2.3.4 sport=1 dport=%d use=2\n", i, i)
+	}
+	writeList(t, h, text.String())
+	n := 0
+	for c, err := range h.NATConnections(t.Context(), nil) {
+		if err != nil || int(c.Original.SourcePort) != n {
+			t.Fatal(c, err)
+		}
+		n++
+	}
+	if n != 3000 {
+		t.Errorf("%d connections", n)
+	}
+	if use := h.used[conntrackList]; use.Source != ProcFS || use.Sockets != 3000 {
+		t.Errorf("%+v", use)
+	}
+	var r recent
+	c := Connection{}
+	for i := range 1000 {
+		c.Original.SourcePort = uint16(i)
+		if r.again(&c.Connection) || !r.again(&c.Connection) {
+			t.Fatal(i)
+		}
+	}
+	if len(r.seen) > len(r.ring) {
+		t.Errorf("%d are remembered", len(r.seen))
+	}
+}
+
+func writeList(t *testing.T, h *Host, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Join(h.proc, "net"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"tcp": "", "nf_conntrack": text} {
+		if err := os.WriteFile(filepath.Join(h.proc, "net", name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Where the kernel keeps track of nothing there is nothing, and socket_sources
+// says so; where it does and cannot tell that is an error.
+func TestNoConntrack(t *testing.T) {
+	source := func(h *Host) Usage {
+		sources, err := h.Sources(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range sources {
+			if s.Proto == conntrackList {
+				return s.Now
+			}
+		}
+		t.Fatal("no source")
+		return Usage{}
+	}
+	count := func(h *Host) (n int, err error) {
+		for _, err = range h.NATConnections(t.Context(), nil) {
+			n++
+		}
+		return n, err
+	}
+	h := New(Options{Proc: t.TempDir()})
+	writeList(t, h, "")
+	if n, err := count(h); n != 0 || err != nil {
+		t.Errorf("an empty list: %d, %v", n, err)
+	}
+	if now := source(h); now.Source != ProcFS {
+		t.Errorf("an empty list: %+v", now)
+	}
+	if err := os.Remove(filepath.Join(h.proc, "net", "nf_conntrack")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := count(h); n != 0 || err != nil {
+		t.Errorf("no list: %d, %v", n, err)
+	}
+	if now := source(h); now.Source != "" || !strings.Contains(now.Reason, "no list nf_conntrack") {
+		t.Errorf("no list: %+v", now)
+	}
+	sysctls := filepath.Join(h.proc, "sys", "net", "netfilter")
+	if err := os.MkdirAll(sysctls, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(sysctls, "nf_conntrack_count"), []byte("1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := count(h); err == nil || !strings.Contains(err.Error(), "neither by netlink") {
+		t.Errorf("a list that is not told of: %v", err)
+	}
+	writeList(t, h, "damaged\n")
+	if _, err := count(h); err == nil || !strings.Contains(err.Error(), "nf_conntrack: line 1") {
+		t.Errorf("a damaged list: %v", err)
+	}
+	// A question must not make the kernel load a module.
+	for _, module := range []string{"nfnetlink", "nf_conntrack_netlink"} {
+		h := New(Options{})
+		h.exchange = func(context.Context, *place, int, []byte) iter.Seq2[[]byte, error] {
+			panic("asked although a module would be loaded")
+		}
+		h.wouldLoad = func(m string) bool { return m == module }
+		if reason := h.whyNotCTNetlink(); !strings.Contains(reason, "load the module "+module) {
+			t.Errorf("got %q", reason)
+		}
+		count(h) // reads /proc, or finds none
+	}
+}

@@ -1,0 +1,132 @@
+package tables
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"iter"
+	"math"
+	"net/netip"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/conntrack"
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// connectionProto returns netstat's name of the connection's protocol, or its
+// number.
+func connectionProto(c *conntrack.Connection) (name string) {
+	switch c.Protocol {
+	case conntrack.ProtoICMP:
+		return "icmp"
+	case conntrack.ProtoICMPv6:
+		return "icmp6"
+	case conntrack.ProtoGRE:
+		return "gre"
+	case sock.ProtoSCTP:
+		name = "sctp"
+	case sock.ProtoDCCP:
+		name = "dccp"
+	default:
+		return sock.Proto(c.Family, c.Protocol)
+	}
+	if c.Family == sock.INET6 {
+		name += "6"
+	}
+	return name
+}
+
+// MasqueradedConnections is the table masqueraded_connections.
+func MasqueradedConnections(h *host.Host) schema.Any {
+	port := func(get func(*host.Connection) uint16) func(*host.Connection) (uint16, bool) {
+		return func(c *host.Connection) (uint16, bool) { return get(c), c.HasPorts() }
+	}
+	echo := func(get func(*host.Connection) uint16) func(*host.Connection) (uint16, bool) {
+		return func(c *host.Connection) (uint16, bool) {
+			return get(c), c.Protocol == conntrack.ProtoICMP || c.Protocol == conntrack.ProtoICMPv6
+		}
+	}
+	count := func(direction func(*host.Connection) *conntrack.Direction, get func(*conntrack.Direction) uint64) func(*host.Connection) (int64, bool) {
+		return func(c *host.Connection) (int64, bool) {
+			d := direction(c)
+			return int64(get(d)), d.Counted && get(d) <= math.MaxInt64
+		}
+	}
+	original := func(c *host.Connection) *conntrack.Direction { return &c.Original }
+	reply := func(c *host.Connection) *conntrack.Direction { return &c.Reply }
+	packets := func(d *conntrack.Direction) uint64 { return d.Packets }
+	bytes := func(d *conntrack.Direction) uint64 { return d.Bytes }
+	const notCounted = " NULL if they are not counted, see net.netfilter.nf_conntrack_acct."
+	netNamespace := netNamespaceColumn(func(c *host.Connection) uint32 { return c.Namespace })
+	return schema.Bind(schema.Table[host.Connection]{
+		Name: "masqueraded_connections",
+		Doc:  "Connections whose addresses or ports netfilter translates (NAT, masquerading): what netstat -M showed, from ctnetlink, else /proc/net/nf_conntrack, which may lack some while the list changes. It takes CAP_NET_ADMIN. Without nf_conntrack there are none, which socket_sources says.",
+		Examples: []string{
+			"SELECT proto, state, original_source_address, original_source_port, original_destination_address, original_destination_port, reply_destination_address FROM masqueraded_connections WHERE source_nat = 1",
+			"SELECT proto, original_destination_address, original_destination_port, reply_source_address, reply_source_port, count(*) AS connections FROM masqueraded_connections WHERE destination_nat = 1 GROUP BY 1, 2, 3, 4, 5",
+		},
+		Columns: []schema.Column[host.Connection]{
+			schema.Col("proto", "Protocol as netstat names it: tcp, tcp6, udp, udp6, sctp, dccp, udplite and their 6, icmp, icmp6, gre; its number if it is another.",
+				func(c *host.Connection) string { return connectionProto(&c.Connection) }),
+			schema.Col("state", "The kernel's name of the tracked connection's state, of TCP, SCTP and DCCP: ESTABLISHED, SYN_SENT, FIN_WAIT, … Empty of others, and if offloaded.",
+				func(c *host.Connection) string { return c.State }),
+			schema.Opt("timeout_s", "Seconds after which the connection is forgotten unless packets come. NULL if offloaded.",
+				func(c *host.Connection) (uint32, bool) { return c.Timeout, !c.Offloaded }),
+			schema.Col("original_source_address", "Address of the one who began.",
+				func(c *host.Connection) netip.Addr { return c.Original.Source }),
+			schema.Opt("original_source_port", "Port of the one who began. NULL of protocols without ports.",
+				port(func(c *host.Connection) uint16 { return c.Original.SourcePort })),
+			schema.Col("original_destination_address", "Address that was asked.",
+				func(c *host.Connection) netip.Addr { return c.Original.Destination }),
+			schema.Opt("original_destination_port", "Port that was asked. NULL of protocols without ports.",
+				port(func(c *host.Connection) uint16 { return c.Original.DestinationPort })),
+			schema.Col("reply_source_address", "Address that answers: another than was asked if destination_nat is 1.",
+				func(c *host.Connection) netip.Addr { return c.Reply.Source }),
+			schema.Opt("reply_source_port", "Port that answers. NULL of protocols without ports.",
+				port(func(c *host.Connection) uint16 { return c.Reply.SourcePort })),
+			schema.Col("reply_destination_address", "Address that the answers go to: another than that of the one who began if source_nat is 1.",
+				func(c *host.Connection) netip.Addr { return c.Reply.Destination }),
+			schema.Opt("reply_destination_port", "Port that the answers go to. NULL of protocols without ports.",
+				port(func(c *host.Connection) uint16 { return c.Reply.DestinationPort })),
+			schema.Col("source_nat", "1 if the source is translated (SNAT, MASQUERADE), else 0.",
+				func(c *host.Connection) bool { return c.SourceNAT() }),
+			schema.Col("destination_nat", "1 if the destination is translated (DNAT, REDIRECT), else 0.",
+				func(c *host.Connection) bool { return c.DestinationNAT() }),
+			schema.Col("replied", "1 if packets came both ways, else 0.",
+				func(c *host.Connection) bool { return c.Replied }),
+			schema.Opt("original_packets", "Packets of the one who began."+notCounted, count(original, packets)),
+			schema.Opt("original_bytes", "Bytes of these packets."+notCounted, count(original, bytes)),
+			schema.Opt("reply_packets", "Packets that answered."+notCounted, count(reply, packets)),
+			schema.Opt("reply_bytes", "Bytes of these packets."+notCounted, count(reply, bytes)),
+			schema.Opt("mark", "Mark of the connection, connmark. NULL if the kernel has none.",
+				func(c *host.Connection) (uint32, bool) { return c.Mark, c.MarkKnown }),
+			schema.Col("zone", "Zone in which the original direction is told apart from others; 0 is the default one.",
+				func(c *host.Connection) uint16 { return c.Original.Zone }),
+			schema.Col("reply_zone", "Zone in which the reply direction is told apart from others; 0 is the default one.",
+				func(c *host.Connection) uint16 { return c.Reply.Zone }, schema.Hidden),
+			schema.Opt("assured", "1 if the connection is not forgotten early when the table is full, else 0. NULL if offloaded.",
+				func(c *host.Connection) (bool, bool) { return c.Assured, !c.Offloaded }, schema.Hidden),
+			schema.Col("offloaded", "1 if its packets go by a flow table, past the rest of the kernel, else 0.",
+				func(c *host.Connection) bool { return c.Offloaded }, schema.Hidden),
+			schema.Opt("original_icmp_id", "Identity of an echo of ICMP. NULL of other protocols.",
+				echo(func(c *host.Connection) uint16 { return c.Original.ICMPID }), schema.Hidden),
+			schema.Opt("reply_icmp_id", "Identity of its answer: another if source_nat is 1 by it. NULL of other protocols.",
+				echo(func(c *host.Connection) uint16 { return c.Reply.ICMPID }), schema.Hidden),
+			schema.Col("family", "Address family as a number: 2 for IPv4, 10 for IPv6.",
+				func(c *host.Connection) uint8 { return uint8(c.Family) }, schema.Hidden),
+			schema.Col("protocol", "IP protocol as a number: 6 for TCP, 17 for UDP, 1 for ICMP.",
+				func(c *host.Connection) uint8 { return uint8(c.Protocol) }, schema.Hidden),
+			netNamespace,
+		},
+		RowID: func(c *host.Connection) int64 {
+			hash := fnv.New64a()
+			o := &c.Original
+			fmt.Fprint(hash, c.Namespace, c.Protocol, " ", o.Source, " ", o.Destination, " ", o.SourcePort, o.DestinationPort, o.ICMPID, o.ICMPType, o.ICMPCode, o.Zone, c.Reply.Zone)
+			return int64(hash.Sum64())
+		},
+		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[host.Connection, error] {
+			return h.NATConnections(ctx, netNamespace.All(q))
+		},
+	})
+}
