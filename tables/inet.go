@@ -68,7 +68,7 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inet
 				known(details, sock.KnowsV6Only, func(d *sock.Details) bool { return d.V6Only }), schema.Hidden),
 			schema.Opt("shutdown", "What was shut down: 0 nothing, 1 receiving, 2 sending, 3 both. NULL as for tos.",
 				known(details, sock.KnowsShutdown, func(d *sock.Details) uint8 { return d.Shutdown }), schema.Hidden),
-		}, memoryColumns(details)...),
+		}, memoryColumns("NULL as for tos.", details)...),
 		proto: schema.Col("proto", "Protocol as netstat names it: tcp, tcp6, udp, udp6, udplite, udplite6.",
 			func(r *R) string { return sock.Proto(inet(r).Family, inet(r).Protocol) }, schema.Pushed),
 		recvQ: schema.Col("recv_q", "Bytes received and not yet read by the program; for a TCP listener the connections that wait to be accepted.",
@@ -106,8 +106,9 @@ func known[R any, V schema.Value](details func(*R) *sock.Details, field sock.Kno
 	}
 }
 
-// memoryColumns are those of ss's skmem, in its order.
-func memoryColumns[R any](details func(*R) *sock.Details) (columns []schema.Column[R]) {
+// memoryColumns are those of ss's skmem, in its order; noMemory says, in their
+// documents, when they are absent.
+func memoryColumns[R any](noMemory string, details func(*R) *sock.Details) (columns []schema.Column[R]) {
 	for _, c := range []struct {
 		name, doc string
 		get       func(*sock.Memory) uint32
@@ -121,7 +122,7 @@ func memoryColumns[R any](details func(*R) *sock.Details) (columns []schema.Colu
 		{"option_memory_bytes", "Kernel memory of socket options and filters: o of ss's skmem.", func(m *sock.Memory) uint32 { return m.Options }},
 		{"backlog_memory_bytes", "Kernel memory of packets that came while the program held the socket: bl of ss's skmem.", func(m *sock.Memory) uint32 { return m.Backlog }},
 	} {
-		columns = append(columns, schema.Opt(c.name, c.doc+" NULL as for tos.",
+		columns = append(columns, schema.Opt(c.name, c.doc+" "+noMemory,
 			known(details, sock.KnowsMemory, func(d *sock.Details) uint32 { return c.get(&d.Memory) }), schema.Hidden, schema.Needs(needMemory)))
 	}
 	return columns

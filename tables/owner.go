@@ -94,6 +94,12 @@ const fewSockets = 1024
 // Where those need the holders, pids are the processes that the query allows;
 // nil means any.
 func withNames[S, R any](ctx context.Context, h *host.Host, q schema.Query, pids []int32, sockets iter.Seq2[S, error], inode func(*S) uint64, row func(S, *names) R) iter.Seq2[R, error] {
+	return withNamesOf(ctx, h, q, pids, sockets, func(inodes []uint64, s *S) []uint64 { return append(inodes, inode(s)) }, row)
+}
+
+// withNamesOf is withNames for rows that name the holders of several sockets, the
+// inodes of which appendInodes appends.
+func withNamesOf[S, R any](ctx context.Context, h *host.Host, q schema.Query, pids []int32, sockets iter.Seq2[S, error], appendInodes func([]uint64, *S) []uint64, row func(S, *names) R) iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
 		n := &names{}
 		if q.Needs(needServices) {
@@ -179,10 +185,9 @@ func withNames[S, R any](ctx context.Context, h *host.Host, q schema.Query, pids
 		if waiting {
 			inodes := []uint64{}
 			for i := range few {
-				if number := inode(&few[i]); number != 0 {
-					inodes = append(inodes, number)
-				}
+				inodes = appendInodes(inodes, &few[i])
 			}
+			inodes = slices.DeleteFunc(inodes, func(inode uint64) bool { return inode == 0 })
 			look(host.HolderFilter{Inodes: inodes, Lowest: lowest})
 		}
 	}

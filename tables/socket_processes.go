@@ -23,7 +23,7 @@ type holderRow struct {
 
 type socketKind struct {
 	family   sock.Family
-	protocol sock.Protocol
+	protocol sock.Protocol // 0 of unix sockets
 }
 
 // SocketProcesses is the table socket_processes.
@@ -50,10 +50,13 @@ func SocketProcesses(h *host.Host) schema.Any {
 				func(r *holderRow) string { return process(r).Exe }),
 			schema.Col("cmdline", "Its command line, the arguments separated by blanks. Empty if it cannot be told.",
 				func(r *holderRow) string { return strings.Join(process(r).Args, " ") }),
-			schema.Opt("family", "Address family of the socket as a number: 2 for IPv4, 10 for IPv6. NULL if it is no TCP or UDP socket of this network namespace.",
+			schema.Opt("family", "Address family of the socket as a number: 1 for unix, 2 for IPv4, 10 for IPv6. NULL if it is no unix, TCP or UDP socket of this network namespace.",
 				func(r *holderRow) (uint8, bool) { k, ok := r.kinds[r.Inode]; return uint8(k.family), ok }, schema.Needs(needKinds)),
-			schema.Opt("protocol", "IP protocol of the socket as a number: 6 for TCP, 17 for UDP, 136 for UDP-Lite. NULL as for family.",
-				func(r *holderRow) (uint16, bool) { k, ok := r.kinds[r.Inode]; return uint16(k.protocol), ok }, schema.Needs(needKinds)),
+			schema.Opt("protocol", "IP protocol of the socket as a number: 6 for TCP, 17 for UDP, 136 for UDP-Lite. NULL of unix sockets, and as for family.",
+				func(r *holderRow) (uint16, bool) {
+					k := r.kinds[r.Inode]
+					return uint16(k.protocol), k.protocol != 0
+				}, schema.Needs(needKinds)),
 		},
 		RowID: func(r *holderRow) int64 { return int64(r.PID)<<32 | int64(r.FD) },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[holderRow, error] {
@@ -102,6 +105,12 @@ func kinds(ctx context.Context, h *host.Host) (map[uint64]socketKind, error) {
 			return nil, err
 		}
 		kinds[s.Inode] = socketKind{s.Family, s.Protocol}
+	}
+	for s, err := range h.Unix(ctx, host.UnixFilter{States: sock.AllUnixStates &^ (1 << sock.UnixConnecting)}) {
+		if err != nil {
+			return nil, err
+		}
+		kinds[s.Inode] = socketKind{family: sock.UNIX}
 	}
 	return kinds, nil
 }

@@ -32,7 +32,7 @@ func SocketSources(h *host.Host) schema.Any {
 			"SELECT proto, last_rows, last_wait_us FROM socket_sources WHERE last_interrupted = 1",
 		},
 		Columns: []schema.Column[sourceRow]{
-			schema.Col("proto", "List of sockets, as netstat or /proc/net names it: tcp, tcp6, udp, udp6, udplite, udplite6, mptcp, mptcp6, vsock, sctp/eps, sctp/assocs, ax25, nr, rose, x25/socket, ipx/socket, atalk/socket, l2cap, rfcomm, sco; or conntrack, the connections that netfilter keeps track of; or holders, the processes that have sockets open. Empty for another network namespace that was asked for and could not be read.",
+			schema.Col("proto", "List of the kernel, as netstat or /proc/net names it, such as tcp6, unix or sctp/assocs; conntrack, the connections that netfilter keeps track of; or holders, the processes that have sockets open. Empty for another network namespace that was asked for and could not be read.",
 				func(r *sourceRow) string { return r.Proto }),
 			schema.Opt("net_namespace", "Inode number of the network namespace that is read. Empty if it cannot be told.",
 				func(r *sourceRow) (string, bool) {

@@ -21,6 +21,7 @@ func All(h *host.Host) []schema.Any {
 		TCPInfo(h),
 		TCPSockets(h),
 		UDPSockets(h),
+		UnixSockets(h),
 		VsockSockets(h),
 		WellKnownServices(h),
 	}

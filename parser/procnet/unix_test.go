@@ -1,0 +1,280 @@
+package procnet
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/osquery-sockets/osquery-sockets/parser"
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+)
+
+const unixHeader = "Num       RefCount Protocol Flags    Type St Inode Path\n"
+
+var (
+	netstatUnix = regexp.MustCompile(`^unix  (\d+) +\[ ([A-Z ]*)\] +(\S+) +([A-Z]*) +(\d+) +(.*)$`)
+	ssUnix      = regexp.MustCompile(`(?ms)^u_\w+ +\S+ +\d+ +\d+ +(.*?) (\d+) \* \d+ +skmem`)
+)
+
+// The capture is of a namespace with sockets of every kind. Beside it is what
+// netstat prints of the same file, of a path its first word; the whole path is
+// what ss prints of the same sockets, which it has from netlink.
+func TestUnixAgainstNetstatAndSS(t *testing.T) {
+	file, err1 := os.Open("testdata/unix")
+	netstat, err2 := os.ReadFile("testdata/unix.netstat")
+	ss, err3 := os.ReadFile("../sockdiag/testdata/unix.ss")
+	if err := errors.Join(err1, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	paths := map[string]string{"0": "/run/golden/listen"} // those that wait are not in ss
+	for _, m := range ssUnix.FindAllStringSubmatch(string(ss), -1) {
+		paths[m[2]] = m[1]
+		if m[1] == "*" {
+			paths[m[2]] = ""
+		}
+	}
+	got, err := collect(Unix(file, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for line := range strings.Lines(string(netstat)) {
+		if m := netstatUnix.FindStringSubmatch(strings.TrimSuffix(line, "\n")); m != nil {
+			path, ok := paths[m[5]]
+			if first := append(strings.Fields(path), "")[0]; !ok || first != m[6] {
+				t.Fatalf("ss shows %q of the inode %s, netstat %q", path, m[5], m[6])
+			}
+			want = append(want, fmt.Sprintf("%s [%s] %s %s %s %q", m[1], strings.TrimSpace(m[2]), m[3], m[4], m[5], path))
+		}
+	}
+	if len(got) != len(want) || len(paths) != len(want)-1 {
+		t.Fatalf("%d sockets, netstat shows %d, ss %d and 2 that wait", len(got), len(want), len(paths)-1)
+	}
+	ids := map[int64]bool{}
+	for i, s := range got {
+		line := fmt.Sprintf("%d [%s] %s %s %d %q", s.RefCount, s.FlagNames(), s.Type, s.State, s.Inode, s.Path)
+		if line != want[i] || s.KnownUnix != sock.KnowsRefCount {
+			t.Errorf("got  %s\nwant %s", line, want[i])
+		}
+		ids[s.ID()] = true
+	}
+	if len(ids) != len(got) {
+		t.Errorf("%d sockets have %d identities", len(got), len(ids))
+	}
+}
+
+// unixLineOf is a line as unix_seq_show prints it.
+func unixLineOf(address, inode uint64, rest string) string {
+	return fmt.Sprintf("%016x: %08X %08X %08X %04X %02X %5d%s\n", address, 2, 0, 0, 1, 1, inode, rest)
+}
+
+func TestUnixPaths(t *testing.T) {
+	const none = "\x00" // no path
+	long := strings.Repeat("p", maxUnixPath)
+	for name, paths := range map[string][]string{
+		"none":                  {none, none},
+		"blanks":                {" ", "a b", " a  b "},
+		"newlines":              {"a\nb", "\n", "\na", "a\n", "a\n\n\nb", none, "a\n "},
+		"more than one read":    {long, long[:50] + "\n" + long[:57], none},
+		"almost a line":         {"a\n0000000000000001: 00000002 00000000 00000000 0001 01     x", "a\n0000000000000001: 00000002 00000000 00000000 0001 1 1"},
+		"the header":            {"a\n" + strings.TrimSuffix(unixHeader, "\n")},
+		"bytes, also of no use": {"a\xff\r\t\x01\\n"},
+	} {
+		in := unixHeader
+		for i, p := range paths {
+			if p == none {
+				in += unixLineOf(uint64(i+1), uint64(i+1), "")
+			} else {
+				in += unixLineOf(uint64(i+1), uint64(i+1), " "+p)
+			}
+		}
+		got, err := collect(Unix(strings.NewReader(in), nil))
+		if err != nil || len(got) != len(paths) {
+			t.Errorf("%s: got %d sockets, %v", name, len(got), err)
+			continue
+		}
+		for i, p := range paths {
+			if want := strings.TrimPrefix(p, none); got[i].Path != want || got[i].Inode != uint64(i+1) {
+				t.Errorf("%s: got %q of the inode %d, want %q", name, got[i].Path, got[i].Inode, want)
+			}
+		}
+	}
+}
+
+// With what netlink told, paths that imitate lines are no sockets; that of one
+// without an inode is its listener's. What does not agree with it is an error.
+func TestUnixImitation(t *testing.T) {
+	fake := strings.TrimSuffix(unixLineOf(9, 99, " /x"), "\n")
+	path := "a\n" + fake + "\n\nb"
+	list := unixHeader + unixLineOf(1, 7, " "+path) + unixLineOf(2, 0, " "+path) + unixLineOf(3, 8, " a") + unixLineOf(4, 0, " a") + unixLineOf(5, 10, "")
+	got, err := collect(Unix(strings.NewReader(list), map[uint64]string{7: path}))
+	var shown []string
+	for _, s := range got {
+		shown = append(shown, fmt.Sprintf("%d %q", s.Inode, s.Path))
+	}
+	if want := []string{fmt.Sprintf("7 %q", path), fmt.Sprintf("0 %q", path), `8 "a"`, `0 "a"`, `10 ""`}; err != nil || fmt.Sprint(shown) != fmt.Sprint(want) {
+		t.Errorf("got %v, %v, want %v", shown, err, want)
+	}
+	for name, c := range map[string]struct {
+		list  string
+		known map[uint64]string
+	}{
+		"another path":             {unixLineOf(1, 7, " "+path), map[uint64]string{7: "b\nc"}},
+		"less of it":               {unixLineOf(1, 7, " a"), map[uint64]string{7: path}},
+		"more of it":               {unixLineOf(1, 7, " "+path+"\nc"), map[uint64]string{7: path}},
+		"no path":                  {unixLineOf(1, 7, ""), map[uint64]string{7: path}},
+		"less of a listener's":     {unixLineOf(1, 0, " a\n"+fake) + unixLineOf(2, 8, ""), map[uint64]string{7: path}},
+		"not that of a listener's": {unixLineOf(1, 0, " a\n"+fake+"\n\nc"), map[uint64]string{7: path}},
+	} {
+		_, err := collect(Unix(strings.NewReader(unixHeader+c.list), c.known))
+		if err == nil || !strings.Contains(err.Error(), "another path") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Addresses may be hidden, by kptr_restrict or before there is randomness.
+func TestUnixAddresses(t *testing.T) {
+	for name, address := range map[string]string{"hashed": "", "hidden": "0000000000000000", "early": "(____ptrval____)", "32 bits": "00000000"} {
+		in := unixHeader
+		for i := range 3 {
+			line := unixLineOf(uint64(i+1), 0, " /listener")
+			if address != "" {
+				line = address + line[16:]
+			}
+			in += line
+		}
+		got, err := collect(Unix(strings.NewReader(in), nil))
+		if err != nil || len(got) != 3 || got[0].ID() == got[1].ID() || got[1].ID() == got[2].ID() {
+			t.Errorf("%s: got %+v, %v", name, got, err)
+		}
+	}
+}
+
+func TestUnixTwice(t *testing.T) {
+	a, b := unixLineOf(1, 7, " /a"), unixLineOf(2, 8, "")
+	again := strings.Replace(a, "00000002", "00000003", 1) // referred to once more
+	got, err := collect(Unix(strings.NewReader(unixHeader+a+b+again+b), nil))
+	if err != nil || len(got) != 2 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// What is no list of unix sockets, or not a whole one, ends in an error that says
+// where.
+func TestUnixDamage(t *testing.T) {
+	good := unixLineOf(1, 7, " /a")
+	bare := unixLineOf(2, 8, "")
+	full := unixLineOf(3, 9, " "+strings.Repeat("p", 100))
+	for name, c := range map[string]struct {
+		in     string
+		line   int
+		reason string
+	}{
+		"empty":                     {"", 1, "header"},
+		"no header":                 {good, 1, "header"},
+		"another list":              {header, 1, "header"},
+		"cut":                       {unixHeader + good + bare[:40], 3, "middle of a line"},
+		"cut in a path":             {unixHeader + bare + strings.TrimSuffix(good, "a\n"), 3, "middle of a line"},
+		"no socket":                 {unixHeader + "garbage\n", 2, "expected a socket"},
+		"more of no path":           {unixHeader + good + bare + "garbage\n", 4, "expected a socket"},
+		"more than a path can have": {unixHeader + full + "garbage!\n", 3, "expected a socket"},
+		"a long path":               {unixHeader + unixLineOf(3, 9, " "+strings.Repeat("p", 109)), 2, "too long"},
+		"a protocol":                {unixHeader + strings.Replace(bare, " 00000000 ", " 00000006 ", 1), 2, "Protocol"},
+		"a wide type":               {unixHeader + strings.Replace(bare, " 0001 ", " 0101 ", 1), 2, "Type"},
+		"a state of our own":        {unixHeader + strings.Replace(bare, " 01 ", " 05 ", 1), 2, "St"},
+		"a long inode":              {unixHeader + strings.Replace(bare, "    8", "99999999999999999999", 1), 2, "Inode"},
+		"a long line":               {unixHeader + good + strings.Repeat("x", maxLine+1) + "\n", 3, "too long"},
+		"an imitated socket":        {unixHeader + good + strings.Replace(bare, "    8", "    7", 1), 3, "same inode"},
+		"an imitated state":         {unixHeader + bare + strings.Replace(bare, " 01 ", " 03 ", 1), 3, "same inode"},
+	} {
+		_, err := collect(Unix(strings.NewReader(c.in), nil))
+		var le *parser.LineError
+		if !errors.As(err, &le) || le.Line != c.line || !strings.Contains(le.Reason, c.reason) {
+			t.Errorf("%s: got %v, want an error at line %d about %s", name, err, c.line, c.reason)
+		}
+	}
+}
+
+// FuzzUnix prints sockets as the kernel does, and damages the list.
+func FuzzUnix(f *testing.F) {
+	for _, paths := range []string{"", "/a\x00\x00/b c\n\x00", "\n\n\n", "x\n0000000000000001: 00000002 00000000 00000000 0001 01     7"} {
+		f.Add([]byte(paths), []byte{}, 0)
+	}
+	f.Add([]byte("/a"), []byte("\n"), 100)
+	f.Fuzz(func(t *testing.T, paths, damage []byte, at int) {
+		in := []byte(unixHeader)
+		var want []string
+		imitates := false
+		known := map[uint64]string{}
+		for i, p := range bytes.Split(paths, []byte{0}) {
+			p = p[:min(len(p), maxUnixPath)]
+			rest := ""
+			if len(p) > 0 {
+				rest = " " + string(p)
+			}
+			for line := range bytes.SplitSeq(p, []byte("\n")) {
+				imitates = imitates || isUnixLine(line)
+			}
+			in = append(in, unixLineOf(uint64(i+1), uint64(i+1), rest)...)
+			want = append(want, string(p))
+			if bytes.Contains(p, []byte("\n")) {
+				known[uint64(i+1)] = string(p)
+			}
+		}
+		for _, known := range []map[uint64]string{known, nil} {
+			if imitates && known == nil {
+				break // nothing tells
+			}
+			got, err := collect(Unix(bytes.NewReader(in), known))
+			if err != nil || len(got) != len(want) {
+				t.Fatalf("%d of %d sockets: %v in %q", len(got), len(want), err, in)
+			}
+			for i, s := range got {
+				if s.Path != want[i] || s.Inode != uint64(i+1) || s.State != sock.UnixUnconnected || s.Type != sock.Stream {
+					t.Fatalf("got %+v, want %q", s, want[i])
+				}
+			}
+		}
+		at = min(max(at, 0), len(in))
+		in = append(append(in[:at:at], damage...), in[at:]...)
+		got, err := collect(Unix(bytes.NewReader(in), nil))
+		if lines := bytes.Count(in, []byte("\n")); len(got) > lines-1 && lines > 0 {
+			t.Fatalf("%d sockets of %d lines", len(got), lines)
+		}
+		inodes := map[uint64]bool{}
+		for _, s := range got {
+			if s.Inode != 0 && inodes[s.Inode] || len(s.Path) > maxUnixPath {
+				t.Fatalf("%+v, %v", got, err)
+			}
+			inodes[s.Inode] = true
+		}
+	})
+}
+
+func BenchmarkUnix(b *testing.B) {
+	in := []byte(unixHeader)
+	const n = 10000
+	for i := range n {
+		path := ""
+		if i%4 == 0 {
+			path = " /run/service/socket" + strconv.Itoa(i)
+		}
+		in = append(in, unixLineOf(uint64(i+1), uint64(i+1), path)...)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, err := range Unix(bytes.NewReader(in), nil) {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/socket")
+}

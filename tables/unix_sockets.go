@@ -1,0 +1,111 @@
+package tables
+
+import (
+	"context"
+	"iter"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// What a column of unix_sockets may need besides what those of other tables do.
+const (
+	needUnixPath schema.Need = 1 << (iota + 40)
+	needUnixQueues
+	needUnixPeer
+	needRefCount
+	needPeerHolders // with needHolders and needUnixPeer: the process at the other end
+)
+
+type unixRow struct {
+	sock.Unix
+	names *names
+}
+
+// UnixSockets is the table unix_sockets.
+func UnixSockets(h *host.Host) schema.Any {
+	const pending = "NULL where only /proc tells, and of a connection that waits to be accepted."
+	owner := newOwnerColumns(func(r *unixRow) *names { return r.names },
+		"NULL where only /proc or a kernel before 5.3 tells, and of a connection that waits to be accepted.",
+		func(r *unixRow) (uint32, bool) { return r.UID, r.KnownUnix&sock.KnowsUID != 0 },
+		func(r *unixRow) uint64 { return r.Inode },
+		func(r *unixRow) uint32 { return r.Namespace })
+	details := func(r *unixRow) *sock.Details { return &r.Details }
+	queue := func(get func(*unixRow) uint32) func(*unixRow) (uint32, bool) {
+		return func(r *unixRow) (uint32, bool) { return get(r), r.KnownUnix&sock.KnowsQueues != 0 }
+	}
+	needPeerProcess := schema.Needs(needUnixPeer | needHolders | needPeerHolders)
+	state := schema.Col("state", "State as netstat names it: LISTENING, CONNECTED, CONNECTING (waits to be accepted; in the namespace of who connects), DISCONNECTING, FREE; empty for one that is not connected. One that we do not know is its number.",
+		func(r *unixRow) string { return r.State.String() }, schema.Pushed)
+	return schema.Bind(schema.Table[unixRow]{
+		Name: "unix_sockets",
+		Doc:  "Sockets of unix(7) of this network namespace, in every state: what netstat -ax shows.",
+		Examples: []string{
+			"SELECT type, path, pid, program FROM unix_sockets WHERE state = 'LISTENING'",
+			"SELECT path, recv_q AS waiting, send_q AS backlog FROM unix_sockets WHERE listening = 1 AND recv_q > 0",
+			"SELECT program, peer_program, count(*) AS connections FROM unix_sockets WHERE state = 'CONNECTED' GROUP BY program, peer_program",
+		},
+		Columns: append([]schema.Column[unixRow]{
+			schema.Col("proto", "Protocol as netstat names it: unix.",
+				func(*unixRow) string { return "unix" }),
+			schema.Opt("ref_count", "References to the kernel's socket: netstat's RefCnt. Only /proc tells, which is read for it first; NULL if the socket came after that.",
+				func(r *unixRow) (uint32, bool) { return r.RefCount, r.KnownUnix&sock.KnowsRefCount != 0 }, schema.Needs(needRefCount)),
+			schema.Col("flags", "Flags as netstat writes them between [ and ], with blanks between: ACC (accepts connections), W (waits for data), N (no space for data). Linux sets only ACC. Empty if there are none.",
+				func(r *unixRow) string { return r.FlagNames() }),
+			schema.Col("type", "Type as netstat names it: STREAM, DGRAM, SEQPACKET. One that we do not know is its number.",
+				func(r *unixRow) string { return r.Type.String() }),
+			state,
+			owner.inode, owner.pid, owner.program,
+			schema.Col("path", `What the socket is bound to: a path as the program gave it, with blanks and newlines, or @ and an abstract name, in which NUL bytes are shown as @ too. If it is no UTF-8, bytes that are not are written \xNN. Empty if it is not bound. Where only /proc tells, a path that imitates a whole line of /proc/net/unix reads as another socket.`,
+				func(r *unixRow) string { return r.PathText() }, schema.Needs(needUnixPath)),
+			schema.Opt("recv_q", "Bytes received and not yet read by the program, of a DGRAM socket those of the next datagram; for a listener the connections that wait to be accepted. "+pending,
+				queue(func(r *unixRow) uint32 { return r.RecvQueue }), schema.Needs(needUnixQueues)),
+			schema.Opt("send_q", "Bytes sent and not yet read by the peer, with the kernel's overhead; for a listener how many connections may wait to be accepted. "+pending,
+				queue(func(r *unixRow) uint32 { return r.SendQueue }), schema.Needs(needUnixQueues)),
+			schema.Col("listening", "1 if the socket accepts connections, else 0.",
+				func(r *unixRow) bool { return r.State == sock.UnixListening }),
+			schema.Opt("peer_inode", "Inode of the socket at the other end. NULL if there is none, if it was not yet accepted or is closed, and where only /proc tells.",
+				func(r *unixRow) (int64, bool) { return int64(r.Peer), r.Peer != 0 }, schema.Needs(needUnixPeer)),
+			schema.Opt("peer_pid", "Process that has that socket open, of several the one with the lowest number. NULL if there is none, or if we may not see it: without root only this user's processes are.",
+				func(r *unixRow) (int32, bool) { h, ok := r.names.holder(r.Peer); return h.PID, ok }, needPeerProcess),
+			schema.Col("peer_program", "That process's name, as in program. Empty if there is no such process.",
+				func(r *unixRow) string { return r.names.process(r.Peer).Program }, needPeerProcess),
+			owner.uid, owner.username,
+			schema.Col("family", "Address family as a number: 1.",
+				func(*unixRow) uint8 { return uint8(sock.UNIX) }, schema.Hidden),
+			schema.Opt("cookie", "The kernel's identity of the socket, which no other had since the host was started. "+pending,
+				func(r *unixRow) (int64, bool) { return int64(r.Cookie), r.Cookie-1 < 1<<63-1 }, schema.Hidden),
+			schema.Opt("shutdown", "What was shut down: 0 nothing, 1 receiving, 2 sending, 3 both. "+pending,
+				known(details, sock.KnowsShutdown, func(d *sock.Details) uint8 { return d.Shutdown }), schema.Hidden),
+		}, append(owner.hidden, memoryColumns(pending, details)...)...),
+		RowID: func(r *unixRow) int64 { return r.ID() },
+		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[unixRow, error] {
+			filter := host.UnixFilter{
+				Namespaces: owner.netNamespace.All(q), States: unixStates(state.In(q)),
+				Path: q.Needs(needUnixPath), Queues: q.Needs(needUnixQueues), Peer: q.Needs(needUnixPeer),
+				Memory: q.Needs(needMemory), RefCount: q.Needs(needRefCount),
+			}
+			pids := owner.pid.In(q)
+			if q.Needs(needPeerHolders) {
+				pids = nil // the other ends are other processes'
+			}
+			return withNamesOf(ctx, h, q, pids, h.Unix(ctx, filter),
+				func(inodes []uint64, s *sock.Unix) []uint64 { return append(inodes, s.Inode, s.Peer) },
+				func(s sock.Unix, n *names) unixRow { return unixRow{s, n} })
+		},
+	})
+}
+
+// unixStates translates the states that a query names; an unknown name widens to
+// any.
+func unixStates(in []string) (all sock.UnixStates) {
+	for _, name := range in {
+		s, ok := sock.ParseUnixState(name)
+		if !ok {
+			return 0
+		}
+		all |= 1 << s
+	}
+	return all
+}
