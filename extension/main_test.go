@@ -78,6 +78,7 @@ func TestExitCodes(t *testing.T) {
 		{"proc is none", []string{"query", "--proc", t.TempDir(), "SELECT 1 FROM tcp_sockets"}, 1, "is no proc filesystem"},
 		{"services missing", []string{"query", "--services", missing, "SELECT 1 FROM well_known_services"}, 1, missing},
 		{"protocols missing", []string{"query", "--protocols", missing, "SELECT 1 FROM ip_protocols"}, 1, missing},
+		{"protocols missing for names", []string{"query", "--protocols", missing, "SELECT ip_protocol_name FROM raw_sockets"}, 1, missing},
 		{"no osquery", []string{"--socket", missing, "--timeout", "1"}, 1, "no osquery at the socket within 1s"},
 
 		{"nothing", nil, 2, "give a command"},

@@ -44,7 +44,7 @@ func benchTables(b *testing.B) []schema.Any {
 	if err := os.WriteFile(filepath.Join(dir, "net", "tcp"), list.Bytes(), 0o644); err != nil {
 		b.Fatal(err)
 	}
-	return tables.All(host.New(host.Options{Proc: dir, Services: "testdata/etc/services"}))
+	return tables.All(host.New(host.Options{Proc: dir, Services: "testdata/etc/services", Protocols: "testdata/etc/protocols"}))
 }
 
 func reportRows(b *testing.B) {

@@ -22,6 +22,7 @@ const (
 	needMemory // what the socket takes of the kernel's memory
 	needTypeOfService
 	needInterfaces // names of network interfaces
+	needProtocols  // names of IP protocols
 	needHolders    // the process that has the socket open
 	needAllHolders
 	needMPTCPInfo
@@ -31,6 +32,7 @@ const (
 // names resolves numbers, for the columns of one query that need it.
 type names struct {
 	services   host.ServiceNames
+	protocols  host.ProtocolNames
 	users      *host.Usernames
 	interfaces *host.InterfaceNames
 	holders    []host.Holder // sorted by inode and process; one of each socket unless all are needed
@@ -105,6 +107,14 @@ func withNamesOf[S, R any](ctx context.Context, h *host.Host, q schema.Query, pi
 		if q.Needs(needServices) {
 			var err error
 			if n.services, err = h.ServiceNames(ctx); err != nil {
+				var none R
+				yield(none, err)
+				return
+			}
+		}
+		if q.Needs(needProtocols) {
+			var err error
+			if n.protocols, err = h.ProtocolNames(ctx); err != nil {
 				var none R
 				yield(none, err)
 				return
@@ -208,7 +218,7 @@ type ownerColumns[R any] struct {
 // absent.
 func newOwnerColumns[R any](names func(*R) *names, noUID string, uid func(*R) (uint32, bool), inode func(*R) uint64, namespace func(*R) uint32) ownerColumns[R] {
 	c := ownerColumns[R]{
-		uid: schema.Opt("uid", "User who owns the socket. "+noUID, uid),
+		uid: schema.Opt("uid", strings.TrimSpace("User who owns the socket. "+noUID), uid),
 		username: schema.Opt("username", "Name of that user in this machine's /etc/passwd. Empty if there is no user or no name.",
 			func(r *R) (string, bool) {
 				number, ok := uid(r)

@@ -14,6 +14,7 @@ func All(h *host.Host) []schema.Any {
 		MPTCPSockets(h),
 		NetworkNamespaces(h),
 		ProtocolStatistics(h),
+		RawSockets(h),
 		SCTPSockets(h),
 		SocketProcesses(h),
 		SocketSources(h),

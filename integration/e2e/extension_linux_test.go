@@ -22,8 +22,9 @@ import (
 
 // The fixtures of the tables, as a host to read.
 const (
-	fixtureProc     = "../../tables/testdata/proc"
-	fixtureServices = "../../tables/testdata/etc/services"
+	fixtureProc      = "../../tables/testdata/proc"
+	fixtureServices  = "../../tables/testdata/etc/services"
+	fixtureProtocols = "../../tables/testdata/etc/protocols"
 )
 
 // extension is sockets.ext as osquery runs it.
@@ -132,7 +133,7 @@ func cut(rows []map[string]string, names ...string) (cut []string) {
 // The requests have the shape of those recorded from a real osqueryi.
 func TestExtensionAnswersOsquery(t *testing.T) {
 	m := managertest.New(t)
-	e := startExtension(t, m, "--proc", fixtureProc, "--services", fixtureServices)
+	e := startExtension(t, m, "--proc", fixtureProc, "--services", fixtureServices, "--protocols", fixtureProtocols)
 	m.WaitFor(t, "sockets")
 
 	request := func(used string, constraints ...string) string {

@@ -1,9 +1,8 @@
-// Package procnet decodes the socket lists of /proc/net: tcp, tcp6, udp, udp6,
-// udplite, udplite6 and unix.
+// Package procnet decodes the socket lists of /proc/net.
 //
-// The kernel prints them in tcp4_seq_show, tcp6_seq_show, udp4_seq_show,
-// udp6_seq_show and unix_seq_show (net/ipv4/tcp_ipv4.c, net/ipv6/tcp_ipv6.c,
-// net/ipv4/udp.c, net/ipv6/udp.c, net/unix/af_unix.c). Columns that a later kernel adds at the end of a line are
+// The kernel prints those of TCP and UDP in tcp4_seq_show, tcp6_seq_show, udp4_seq_show and
+// udp6_seq_show (net/ipv4/tcp_ipv4.c, net/ipv6/tcp_ipv6.c, net/ipv4/udp.c,
+// net/ipv6/udp.c). Columns that a later kernel adds at the end of a line are
 // ignored; a line that lacks a known column, or is cut off, is an error: a
 // short list must not pass for a whole one.
 package procnet

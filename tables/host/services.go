@@ -83,7 +83,7 @@ type ProtocolNames map[int32]string
 
 // Name returns the first name of the protocol with that number, or "", as
 // getprotobynumber(3) does.
-func (n ProtocolNames) Name(number uint8) string { return n[int32(number)] }
+func (n ProtocolNames) Name(number uint16) string { return n[int32(number)] }
 
 // cached is what the file with this identity held.
 type cached[T any] struct {
