@@ -23,6 +23,7 @@ const (
 	needTypeOfService
 	needInterfaces // names of network interfaces
 	needProtocols  // names of IP protocols
+	needMembers    // what packet sockets have asked of interfaces
 	needHolders    // the process that has the socket open
 	needAllHolders
 	needMPTCPInfo

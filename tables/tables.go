@@ -13,6 +13,7 @@ func All(h *host.Host) []schema.Any {
 		MasqueradedConnections(h),
 		MPTCPSockets(h),
 		NetworkNamespaces(h),
+		PacketSockets(h),
 		ProtocolStatistics(h),
 		RawSockets(h),
 		SCTPSockets(h),

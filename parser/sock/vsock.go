@@ -40,6 +40,8 @@ const (
 	Raw       Type = 3
 	RDM       Type = 4
 	SeqPacket Type = 5
+	// OldPacket is the obsolete kind of packet socket, SOCK_PACKET.
+	OldPacket Type = 10
 )
 
 // String returns netstat's name of the type; an unknown one is its number.
@@ -55,6 +57,8 @@ func (t Type) String() string {
 		return "RDM"
 	case SeqPacket:
 		return "SEQPACKET"
+	case OldPacket:
+		return "PACKET"
 	}
 	return strconv.Itoa(int(t))
 }

@@ -240,16 +240,21 @@ func detail(kind uint16, value []byte, order binary.ByteOrder, d *sock.Details) 
 		// Drops came with Linux 4.11; without them there is no use for the rest.
 		if len(value) >= memInfoSize {
 			d.Known |= sock.KnowsMemory
-			m := &d.Memory
-			for i, to := range []*uint32{&m.Received, &m.ReceiveBuffer, &m.Sent, &m.SendBuffer, &m.Forward, &m.Queued, &m.Options, &m.Backlog, &m.Drops} {
-				*to = order.Uint32(value[4*i:])
-			}
+			d.Memory = memory(value, order)
 		}
 	}
 	if !ok {
 		return fmt.Errorf("the attribute %d of %d bytes: %w", kind, len(value), netlink.ErrShort)
 	}
 	return nil
+}
+
+// memory decodes SK_MEMINFO_*, memInfoSize bytes.
+func memory(b []byte, order binary.ByteOrder) (m sock.Memory) {
+	for i, to := range []*uint32{&m.Received, &m.ReceiveBuffer, &m.Sent, &m.SendBuffer, &m.Forward, &m.Queued, &m.Options, &m.Backlog, &m.Drops} {
+		*to = order.Uint32(b[4*i:])
+	}
+	return m
 }
 
 func inet(b []byte, order binary.ByteOrder, protocol sock.Protocol, s *sock.Inet) error {

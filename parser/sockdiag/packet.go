@@ -1,0 +1,142 @@
+package sockdiag
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+)
+
+// What an answer tells of a packet socket: bits for PacketRequest.Show,
+// PACKET_SHOW_* of include/uapi/linux/packet_diag.h.
+//
+// The kernel ends its list, as if it was whole, at a socket that does not fit
+// into a message, which may have less than 4 KiB. So a program of a filter is not
+// asked for, and the memberships apart from the sockets.
+const (
+	// PacketDetails asks for everything but the memberships.
+	PacketDetails uint32 = 1<<attrPacketInfo | 1<<2 | 1<<3 | 1<<4
+	// PacketMemberships asks for Memberships and Promiscuous.
+	PacketMemberships uint32 = 1 << attrPacketMembers
+)
+
+// Attribute numbers, PACKET_DIAG_*.
+const (
+	attrPacketInfo    = 0
+	attrPacketMembers = 1
+	attrPacketRxRing  = 2
+	attrPacketTxRing  = 3
+	attrPacketFanout  = 4
+	attrPacketUID     = 5
+	attrPacketMemory  = 6
+)
+
+// The sizes of structures of include/uapi/linux/packet_diag.h.
+const (
+	packetRequestSize = 20 // struct packet_diag_req
+	packetMessageSize = 16 // struct packet_diag_msg
+	packetInfoSize    = 24 // struct packet_diag_info
+	packetMemberSize  = 44 // struct packet_diag_mclist
+	packetRingSize    = 28 // struct packet_diag_ring
+
+	memInfoOldSize = 32 // before Linux 4.11: without drops
+)
+
+// PacketRequest asks for all packet sockets.
+type PacketRequest struct {
+	Show uint32
+}
+
+// Append appends the netlink message of the request: struct nlmsghdr and struct
+// packet_diag_req.
+func (r *PacketRequest) Append(b []byte, order binary.ByteOrder, seq uint32) []byte {
+	b = netlink.AppendHeader(b, order, typeByFamily, netlink.FlagRequest|netlink.FlagDump, seq, packetRequestSize)
+	var q [packetRequestSize]byte
+	q[0] = byte(sock.PACKET)
+	order.PutUint32(q[8:], r.Show)
+	return append(b, q[:]...)
+}
+
+// Packet decodes struct packet_diag_msg and the attributes behind it.
+func Packet(b []byte, order binary.ByteOrder, s *sock.Packet) error {
+	*s = sock.Packet{}
+	if len(b) < packetMessageSize {
+		return fmt.Errorf("struct packet_diag_msg of %d bytes: %w", len(b), netlink.ErrShort)
+	}
+	if family := sock.Family(b[0]); family != sock.PACKET {
+		return fmt.Errorf("struct packet_diag_msg of the address family %d", family)
+	}
+	s.Type, s.Protocol = sock.Type(b[1]), sock.EtherType(order.Uint16(b[2:]))
+	s.Inode = uint64(order.Uint32(b[4:]))
+	s.Cookie = uint64(order.Uint32(b[12:]))<<32 | uint64(order.Uint32(b[8:]))
+	return netlink.Attributes(b[packetMessageSize:], order, func(kind uint16, value []byte) error {
+		need := map[uint16]int{
+			attrPacketInfo: packetInfoSize, attrPacketRxRing: packetRingSize, attrPacketTxRing: packetRingSize,
+			attrPacketFanout: 4, attrPacketUID: 4, attrPacketMemory: memInfoOldSize,
+		}[kind]
+		if len(value) < need {
+			return fmt.Errorf("the attribute %d of %d bytes: %w", kind, len(value), netlink.ErrShort)
+		}
+		switch kind {
+		case attrPacketInfo:
+			packetInfo(value, order, s)
+		case attrPacketMembers:
+			return packetMembers(value, order, s)
+		case attrPacketRxRing:
+			s.RxRing = packetRing(value, order)
+			s.Known |= sock.KnowsRxRing
+		case attrPacketTxRing:
+			s.TxRing = packetRing(value, order)
+			s.Known |= sock.KnowsTxRing
+		case attrPacketFanout:
+			v := order.Uint32(value)
+			s.FanoutID, s.FanoutType = uint16(v), sock.FanoutType(v>>16)
+			s.Known |= sock.KnowsFanout
+		case attrPacketUID:
+			s.UID = order.Uint32(value)
+			s.Known |= sock.KnowsPacketUID
+		case attrPacketMemory:
+			s.RecvQueue = order.Uint32(value)
+			s.Known |= sock.KnowsPacketQueue
+			if len(value) >= memInfoSize {
+				s.Memory = memory(value, order)
+				s.Known |= sock.KnowsPacketMemory
+			}
+		}
+		return nil
+	})
+}
+
+func packetInfo(value []byte, order binary.ByteOrder, s *sock.Packet) {
+	s.Interface = int32(order.Uint32(value))
+	s.Version = order.Uint32(value[4:]) + 1
+	s.Reserve, s.CopyThreshold = order.Uint32(value[8:]), order.Uint32(value[12:])
+	// PDI_*; between is the kind of time stamps.
+	flags := order.Uint32(value[20:])
+	s.Running = flags&0x1 != 0
+	s.AuxData, s.OrigDev, s.VnetHeader, s.Loss = flags&0x2 != 0, flags&0x4 != 0, flags&0x8 != 0, flags&0x10 != 0
+	s.Known |= sock.KnowsPacketInfo
+}
+
+func packetRing(value []byte, order binary.ByteOrder) sock.PacketRing {
+	return sock.PacketRing{
+		Bytes:  uint64(order.Uint32(value)) * uint64(order.Uint32(value[4:])),
+		Frames: order.Uint32(value[12:]),
+	}
+}
+
+// packetMembers counts the entries of a list.
+func packetMembers(value []byte, order binary.ByteOrder, s *sock.Packet) error {
+	const promiscuous = 1 // PACKET_MR_PROMISC
+	for ; len(value) >= packetMemberSize; value = value[packetMemberSize:] {
+		if s.Memberships++; order.Uint16(value[8:]) == promiscuous {
+			s.Promiscuous++
+		}
+	}
+	if len(value) > 0 {
+		return fmt.Errorf("%d bytes left of struct packet_diag_mclist: %w", len(value), netlink.ErrShort)
+	}
+	s.Known |= sock.KnowsMemberships
+	return nil
+}
