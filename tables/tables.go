@@ -12,6 +12,7 @@ func All(h *host.Host) []schema.Any {
 		LegacySockets(h),
 		MasqueradedConnections(h),
 		MPTCPSockets(h),
+		NetlinkSockets(h),
 		NetworkNamespaces(h),
 		PacketSockets(h),
 		ProtocolStatistics(h),

@@ -226,7 +226,7 @@ func TestNoModuleIsLoaded(t *testing.T) {
 		return strings.Join(all, "\n")
 	}
 	before := state()
-	queries(t, ns, "/proc", "SELECT * FROM tcp_sockets", "SELECT * FROM udp_sockets", "SELECT * FROM mptcp_sockets", "SELECT * FROM masqueraded_connections", "SELECT * FROM raw_sockets", "SELECT * FROM unix_sockets", "SELECT * FROM packet_sockets", "SELECT * FROM socket_sources")
+	queries(t, ns, "/proc", "SELECT * FROM tcp_sockets", "SELECT * FROM udp_sockets", "SELECT * FROM mptcp_sockets", "SELECT * FROM masqueraded_connections", "SELECT * FROM raw_sockets", "SELECT * FROM unix_sockets", "SELECT * FROM packet_sockets", "SELECT * FROM netlink_sockets", "SELECT * FROM socket_sources")
 	if after := state(); after != before {
 		t.Errorf("before\n%s\nafter\n%s", before, after)
 	}

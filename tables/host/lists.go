@@ -33,7 +33,7 @@ type list struct {
 
 // allLists returns every list of sockets in the order of socket_sources.
 func allLists() (all []*list) {
-	for _, lists := range [][]list{tcpLists, udpLists, rawLists, unixLists, packetLists, mptcpLists, vsockLists, sctpLists, legacyLists} {
+	for _, lists := range [][]list{tcpLists, udpLists, rawLists, unixLists, packetLists, netlinkLists, mptcpLists, vsockLists, sctpLists, legacyLists} {
 		for i := range lists {
 			all = append(all, &lists[i])
 		}

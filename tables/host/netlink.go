@@ -1,0 +1,126 @@
+package host
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
+)
+
+// netlinkLists is read from /proc: sock_diag loses some of these sockets. It is
+// asked for what /proc does not tell, and for sockets that are not there.
+var netlinkLists = []list{{name: "netlink", family: sock.NETLINK, must: true}}
+
+var netlinkDiag = list{name: "netlink", family: sock.NETLINK, module: "netlink_diag"}
+
+// Netlink streams the netlink sockets of the network namespaces with these inode
+// numbers, as text; nil means this process's own. It needs no privilege there.
+// Sockets that are in no group and were neither bound nor used are in no list of
+// the kernel.
+func (h *Host) Netlink(ctx context.Context, namespaces []string) iter.Seq2[sock.Netlink, error] {
+	r := reader[sock.Netlink]{
+		host:  h,
+		proc:  func(file io.Reader, _ *list) iter.Seq2[sock.Netlink, error] { return procnet.Netlink(file) },
+		wants: func(*sock.Netlink) bool { return true },
+		mark:  func(s *sock.Netlink, namespace uint32) { s.Namespace = namespace },
+	}
+	return func(yield func(sock.Netlink, error) bool) {
+		inEach(ctx, h, namespaces, yield, func(p *place, yield func(sock.Netlink, error) bool) (more bool, err error) {
+			var all netlinkSockets
+			if _, err := r.read(ctx, p, &netlinkLists[0], func(s sock.Netlink, _ error) bool {
+				all.add(s)
+				return true
+			}); err != nil {
+				return false, err
+			}
+			if err := h.netlinkDetails(ctx, p, &all); err != nil {
+				return false, err
+			}
+			for _, s := range all.list {
+				if !yield(s, nil) {
+					return false, nil
+				}
+			}
+			return true, nil
+		})
+	}
+}
+
+// netlinkSockets are sockets of one namespace.
+type netlinkSockets struct {
+	list []sock.Netlink
+	at   map[uint64]int // by inode, where it is in the list
+	// lacking are those of which sock_diag has not told.
+	lacking int
+}
+
+// add adds a socket of /proc, which may repeat one while the kernel's table grows.
+func (all *netlinkSockets) add(s sock.Netlink) {
+	if _, again := all.at[s.Inode]; again {
+		return
+	}
+	if all.at == nil {
+		all.at = make(map[uint64]int)
+	}
+	all.at[s.Inode] = len(all.list)
+	all.list = append(all.list, s)
+	all.lacking++
+}
+
+// detail adds what sock_diag tells. Sockets that only it has are in groups without
+// being bound; or are new, as that is by which it is asked.
+func (all *netlinkSockets) detail(s *sock.Netlink) {
+	i, ok := all.at[s.Inode]
+	if !ok {
+		if !s.Groups.Empty() {
+			all.add(*s)
+			all.lacking--
+		}
+		return
+	}
+	to := &all.list[i]
+	if to.Cookie != 0 || to.Protocol != s.Protocol {
+		return
+	}
+	all.lacking--
+	to.Groups, to.Cookie = s.Groups, s.Cookie
+	to.NoENOBUFS, to.ListenAll = s.NoENOBUFS, s.ListenAll
+	to.Known |= s.Known & sock.KnowsNetlinkOptions
+}
+
+// netlinkDetails asks sock_diag for the sockets, unless it is not to be had. Those
+// that it loses are others if the messages have other sizes.
+func (h *Host) netlinkDetails(ctx context.Context, p *place, all *netlinkSockets) error {
+	if h.whyNotDiag(&netlinkDiag) != "" {
+		return nil
+	}
+	const always = sockdiag.NetlinkGroups | sockdiag.NetlinkFlags
+	for try, show := range []uint32{always | sockdiag.NetlinkMemory, always} {
+		if try > 0 && all.lacking == 0 {
+			break
+		}
+		var use Usage // the list's is that of /proc
+		_, err := h.dump(ctx, p, &sockdiag.NetlinkRequest{Show: show}, &use, func(payload []byte) (bool, error) {
+			var s sock.Netlink
+			if err := sockdiag.Netlink(payload, binary.NativeEndian, &s); err != nil {
+				return false, err
+			}
+			s.Namespace = p.inode
+			all.detail(&s)
+			return true, nil
+		})
+		if errors.Is(err, errRefused) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("sock_diag of netlink: %w", err)
+		}
+	}
+	return nil
+}
