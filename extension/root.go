@@ -124,7 +124,7 @@ this program with --socket, and without osquery by the commands below.`,
 	every.StringVar(&o.proc, "proc", "", "proc filesystem to read, or a saved copy of one (default "+host.DefaultProc+")")
 	every.StringVar(&o.services, "services", "", "file of service names (default "+host.DefaultServices+")")
 	every.StringVar(&o.protocols, "protocols", "", "file of protocol names (default "+host.DefaultProtocols+")")
-	root.AddCommand(newQuery(&o), newSchema(&o))
+	root.AddCommand(newQuery(&o), newNetstat(&o), newSchema(&o))
 	return root
 }
 

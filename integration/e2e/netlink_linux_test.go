@@ -13,8 +13,8 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/integration/netnstest"
 )
 
-// join makes a netlink socket join a group.
-func join(group int) func(fd int) error {
+// joinGroup makes a netlink socket join a group.
+func joinGroup(group int) func(fd int) error {
 	return func(fd int) error {
 		return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group))
 	}
@@ -38,7 +38,7 @@ func netlinkSockets(t *testing.T, ns *netnstest.NS) map[string]tableRow {
 		want[inode] = row
 	}
 	add(unix.NETLINK_ROUTE, tableRow{"protocol_name": "route", "port_id": "4242", "groups": "0x00000011", "dump": "0"}, port(4242, 0x11))
-	add(unix.NETLINK_ROUTE, tableRow{"port_id": "4243", "groups": "0x200000000", "no_enobufs": "1", "listen_all_namespaces": "0"}, port(4243, 0), join(34),
+	add(unix.NETLINK_ROUTE, tableRow{"port_id": "4243", "groups": "0x200000000", "no_enobufs": "1", "listen_all_namespaces": "0"}, port(4243, 0), joinGroup(34),
 		func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_NO_ENOBUFS, 1) })
 	add(unix.NETLINK_KOBJECT_UEVENT, tableRow{"protocol_name": "kobject_uevent", "groups": "0x00000003", "listen_all_namespaces": "1"}, port(0, 3),
 		func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_LISTEN_ALL_NSID, 1) })
@@ -66,7 +66,7 @@ func netlinkSockets(t *testing.T, ns *netnstest.NS) map[string]tableRow {
 // being bound.
 func unbound(t *testing.T, ns *netnstest.NS) (inode string, want tableRow) {
 	t.Helper()
-	_, inode = openIn(t, ns, unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE, all(join(1), join(34)))
+	_, inode = openIn(t, ns, unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE, all(joinGroup(1), joinGroup(34)))
 	return inode, tableRow{"port_id": "0", "groups": "0x200000001", "pid": strconv.Itoa(os.Getpid()), "ref_count": "", "recv_q": "0", "drops": "0", "dump": "0"}
 }
 

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/osquery-sockets/osquery-sockets/integration/netstat"
+	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
+)
+
+// newNetstat is the command that prints what netstat does.
+func newNetstat(o *options) *cobra.Command {
+	var n netstat.Options
+	var numeric, continuous, sql bool
+	var family string
+	other := map[string]*bool{}
+	c := &cobra.Command{
+		Use:   "netstat [options]",
+		Short: "Print what netstat prints, from the tables",
+		Long: `Prints what netstat(8) of net-tools 2.10 prints, with its options, from the
+tables. --sql prints the statements instead, which osquery answers too.
+
+Where netstat is wrong this is not: listeners show the maximum of their backlog
+in Send-Q, all processes that have a socket open are named, with their whole
+names, and paths with blanks are whole. --strict imitates netstat in that.`,
+		Example: `  sockets.ext netstat -tulpn
+  sockets.ext netstat -ltn --sql`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			for name, set := range other {
+				if *set {
+					return errors.New(elsewhere[name])
+				}
+			}
+			for af := range strings.SplitSeq(family, ",") {
+				switch af {
+				case "":
+				case "inet":
+					n.IPv4 = true
+				case "inet6":
+					n.IPv6 = true
+				case "unix":
+					n.Unix = true
+				default:
+					return fmt.Errorf("the address family %q is not taken: inet, inet6 and unix are; SELECT * FROM legacy_sockets shows the others", af)
+				}
+			}
+			if numeric {
+				n.NumericHosts, n.NumericPorts, n.NumericUsers = true, true, true
+			}
+			if sql {
+				for i, v := range n.Views() {
+					if i > 0 {
+						fmt.Fprintln(c.OutOrStdout())
+					}
+					fmt.Fprintln(c.OutOrStdout(), v.SQL+";")
+				}
+				return nil
+			}
+			all, _ := o.tables(o.log(c.ErrOrStderr()))
+			db, err := sqlite.Open(all)
+			if err != nil {
+				return failed(err)
+			}
+			defer db.Close()
+			for {
+				n.Hosts = netstat.NewHosts(c.Context())
+				if err := netstat.Print(c.Context(), db, c.OutOrStdout(), n.Views()); err != nil || !continuous {
+					return failed(err)
+				}
+				if err := wait(c.Context(), time.Second); err != nil {
+					return failed(err)
+				}
+			}
+		},
+	}
+	f := c.Flags()
+	f.SortFlags = false
+	f.BoolVarP(&n.TCP, "tcp", "t", false, "show TCP sockets")
+	f.BoolVarP(&n.UDP, "udp", "u", false, "show UDP sockets")
+	f.BoolVarP(&n.UDPLite, "udplite", "U", false, "show UDP-Lite sockets")
+	f.BoolVarP(&n.SCTP, "sctp", "S", false, "show SCTP sockets")
+	f.BoolVarP(&n.Raw, "raw", "w", false, "show raw sockets")
+	f.BoolVarP(&n.Unix, "unix", "x", false, "show sockets of the family unix")
+	f.BoolVarP(&n.IPv4, "inet", "4", false, "show sockets of the family inet")
+	f.BoolVarP(&n.IPv6, "inet6", "6", false, "show sockets of the family inet6")
+	f.StringVarP(&family, "protocol", "A", "", "show sockets of address families, with commas between: inet, inet6, unix")
+	f.BoolVarP(&n.Listening, "listening", "l", false, "show listening sockets only")
+	f.BoolVarP(&n.All, "all", "a", false, "show all sockets (default: connected ones)")
+	f.BoolVarP(&numeric, "numeric", "n", false, "show numbers, no names")
+	f.BoolVar(&n.NumericHosts, "numeric-hosts", false, "show addresses, no names of hosts")
+	f.BoolVar(&n.NumericPorts, "numeric-ports", false, "show ports, no names of services")
+	f.BoolVar(&n.NumericUsers, "numeric-users", false, "show numbers of users, no names")
+	f.CountVarP(&n.Extend, "extend", "e", "show user and inode")
+	f.BoolVarP(&n.Programs, "programs", "p", false, "show the processes that have the socket open")
+	f.BoolVarP(&n.Timers, "timers", "o", false, "show timers")
+	f.BoolVarP(&continuous, "continuous", "c", false, "print it again every second, until interrupted")
+	f.BoolVarP(&n.Wide, "wide", "W", false, "do not cut off addresses")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "say on standard error what happens")
+	f.BoolVar(&n.Strict, "strict", false, "imitate netstat where it is wrong")
+	f.BoolVar(&sql, "sql", false, "print the SQL and do not run it")
+	shorts := map[string]string{"symbolic": "N", "fib": "F", "cache": "C", "context": "Z", "l2cap": "2", "rfcomm": "f"}
+	for name := range elsewhere {
+		other[name] = f.BoolP(name, shorts[name], false, "")
+		f.Lookup(name).Hidden = true
+	}
+	return c
+}
+
+// legacy serves in the place of netstat's old families.
+const legacy = "the old families and Bluetooth are not taken: SELECT * FROM legacy_sockets shows their sockets"
+
+// elsewhere says what serves in the place of netstat's options that are not
+// taken.
+var elsewhere = map[string]string{
+	"symbolic": "-N, --symbolic is not taken: hardware has no names here; SELECT name, address FROM interface_statistics shows its addresses",
+	"fib":      "-F, --fib is not taken: it is what netstat -r shows anyhow, and SELECT * FROM network_routes",
+	"cache":    "-C, --cache is not taken: Linux has no cache of IPv4 routes since 3.6; SELECT * FROM network_routes shows the routes",
+	"ax25":     legacy, "ipx": legacy, "netrom": legacy, "x25": legacy, "rose": legacy, "ddp": legacy, "l2cap": legacy, "rfcomm": legacy,
+	"context": "-Z, --context is not taken: SELECT pid, program, exe FROM socket_processes shows who has sockets open, without their SELinux context",
+}
+
+// wait waits, or fails with the reason for which the context ends.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,436 @@
+// Package netstat prints what netstat(8) of net-tools 2.10 prints, from SQL over
+// the tables.
+//
+// A [View] is one statement and the layout of its rows. What netstat gets wrong
+// the views show right, unless they are told to imitate: see [Options.Strict].
+package netstat
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
+)
+
+// Options are those of netstat(8).
+type Options struct {
+	TCP, UDP, UDPLite, SCTP, Raw, Unix bool // protocols; none means all
+	IPv4, IPv6                         bool // families; none means both
+	All, Listening                     bool // none means connected sockets only
+	NumericHosts, NumericPorts         bool
+	NumericUsers                       bool
+	Extend                             int // how often -e was given
+	Timers, Programs, Wide             bool
+	// Strict imitates what netstat does not know, cuts off or gets wrong: the
+	// maximum backlog of listeners, paths with blanks, names of programs beyond 19
+	// characters with the PID, processes but the first, users above 2^31, those of
+	// sockets without one and the name of UDP-Lite.
+	Strict bool
+	// Hosts resolves addresses that are not shown as numbers.
+	Hosts *Hosts
+}
+
+// View is a part of netstat's output: lines that go before, and a statement whose
+// rows follow.
+type View struct {
+	Header string
+	SQL    string
+	// Row appends the line of a row. A nil cell is NULL.
+	Row func(line []byte, cells [][]byte) []byte
+}
+
+// Views returns what netstat prints of sockets with these options.
+func (o *Options) Views() []View {
+	inet := o.TCP || o.UDP || o.UDPLite || o.SCTP || o.Raw
+	every := !inet && !o.Unix && !o.IPv4 && !o.IPv6
+	all := every || !inet && (o.IPv4 || o.IPv6)
+	var views []View
+	if every || inet || o.IPv4 || o.IPv6 {
+		header := "Active Internet connections " + o.which() + "\nProto Recv-Q Send-Q Local Address           Foreign Address         State      "
+		if o.Extend > 0 {
+			header += " User       Inode     "
+		}
+		header += o.programHeader()
+		if o.Timers {
+			header += " Timer"
+		}
+		columns := o.inetColumns(true)
+		views = append(views, View{Header: header + "\n", SQL: o.inetSQL(all), Row: func(line []byte, cells [][]byte) []byte {
+			var c [inetCells][]byte
+			for i := range columns {
+				if columns[i] != "" {
+					c[i], cells = cells[0], cells[1:]
+				}
+			}
+			return o.inetRow(line, &c)
+		}})
+	}
+	if every || o.Unix {
+		header := "Active UNIX domain sockets " + o.which() + "\nProto RefCnt Flags       Type       State         I-Node  "
+		views = append(views, View{Header: header + o.programHeader() + " Path\n", SQL: o.unixSQL(), Row: o.unixRow})
+	}
+	return views
+}
+
+func (o *Options) which() string {
+	switch {
+	case o.All:
+		return "(servers and established)"
+	case o.Listening:
+		return "(only servers)"
+	}
+	return "(w/o servers)"
+}
+
+func (o *Options) programHeader() string {
+	if o.Programs {
+		return fmt.Sprintf(" %-*s", programWidth, "PID/Program name")
+	}
+	return ""
+}
+
+// programWidth is that of the column PID/Program name.
+const programWidth = 20
+
+// The columns of inetSQL, of which only those that are printed are asked for.
+const (
+	cellProto = iota
+	cellRecvQ
+	cellSendQ
+	cellLocalAddress
+	cellLocalPort
+	cellRemoteAddress
+	cellRemotePort
+	cellState
+	cellLocalService
+	cellRemoteService
+	cellUID
+	cellUsername
+	cellInode
+	cellHolders
+	cellTimer
+	cellExpires
+	cellRetransmits
+	cellProbes
+	inetCells
+)
+
+// inetColumns returns the expressions of the columns for a table; "" for those
+// that are not printed.
+func (o *Options) inetColumns(tcp bool) [inetCells]string {
+	c := [inetCells]string{
+		cellProto: "proto", cellRecvQ: "recv_q", cellSendQ: "send_q",
+		cellLocalAddress: "local_address", cellLocalPort: "local_port",
+		cellRemoteAddress: "remote_address", cellRemotePort: "remote_port", cellState: "state",
+	}
+	if !o.NumericPorts {
+		c[cellLocalService], c[cellRemoteService] = "local_service", "remote_service"
+	}
+	if o.Extend > 0 {
+		c[cellUID], c[cellInode] = "uid", "inode"
+		if !o.NumericUsers {
+			c[cellUsername] = "username"
+		}
+	}
+	if o.Programs {
+		c[cellHolders] = o.holders()
+	}
+	if o.Timers {
+		c[cellTimer], c[cellExpires], c[cellRetransmits], c[cellProbes] = "timer", "timer_expires_ms", "retransmits", "probes"
+	}
+	switch {
+	case !tcp && o.Timers:
+		c[cellTimer], c[cellExpires], c[cellRetransmits], c[cellProbes] = "'off'", "0", "0", "0"
+	case tcp && o.Strict:
+		c[cellSendQ] = "iif(state = 'LISTEN', 0, send_q)"
+	}
+	if tcp && o.Extend > 0 {
+		c[cellUID] = ofListener("uid")
+		if !o.NumericUsers {
+			c[cellUsername] = ofListener("username")
+		}
+	}
+	return c
+}
+
+// inetSQL is one SELECT for each list, in netstat's order.
+func (o *Options) inetSQL(all bool) string {
+	// A socket has a peer if it has the peer's port, or for netstat, of protocols
+	// without connections, its address.
+	tcp, sctp, other := "remote_port <> 0", "remote_port <> 0", "remote_address NOT IN ('0.0.0.0', '::')"
+	if o.Listening {
+		tcp, sctp, other = "state = 'LISTEN'", "remote_port = 0", "remote_address IN ('0.0.0.0', '::')"
+	}
+	var selects []string
+	add := func(wanted, ipv6 bool, from, peers string, columns [inetCells]string) {
+		if !wanted && !all || ipv6 && o.IPv4 && !o.IPv6 || !ipv6 && o.IPv6 && !o.IPv4 {
+			return
+		}
+		var printed []string
+		for _, c := range columns {
+			if c != "" {
+				printed = append(printed, c)
+			}
+		}
+		s := "SELECT " + strings.Join(printed, ", ") + " FROM " + from
+		if !o.All {
+			s += " AND " + peers
+		}
+		selects = append(selects, s)
+	}
+	columns := o.inetColumns(false)
+	raw := columns
+	raw[cellLocalPort], raw[cellRemotePort] = "ip_protocol", "0"
+	if !o.NumericPorts {
+		raw[cellLocalService], raw[cellRemoteService] = "ip_protocol_name", "''"
+	}
+	if o.Strict {
+		raw[cellState] = "iif(state = '', 7, 1)"
+	}
+	for _, ipv6 := range []bool{false, true} {
+		add(o.TCP, ipv6, "tcp_sockets WHERE proto = '"+proto("tcp", ipv6)+"'", tcp, o.inetColumns(true))
+	}
+	for _, ipv6 := range []bool{false, true} {
+		add(o.SCTP, ipv6, "sctp_sockets WHERE local_address "+map[bool]string{false: "NOT LIKE '%:%'", true: "LIKE '%:%'"}[ipv6], sctp, columns)
+	}
+	for _, ipv6 := range []bool{false, true} {
+		add(o.UDP, ipv6, "udp_sockets WHERE proto = '"+proto("udp", ipv6)+"'", other, columns)
+	}
+	for _, ipv6 := range []bool{false, true} {
+		add(o.UDPLite, ipv6, "udp_sockets WHERE proto = '"+proto("udplite", ipv6)+"'", other, columns)
+	}
+	for _, ipv6 := range []bool{false, true} {
+		add(o.Raw, ipv6, "raw_sockets WHERE proto = '"+proto("raw", ipv6)+"'", other, raw)
+	}
+	return strings.Join(selects, "\nUNION ALL ")
+}
+
+// proto is netstat's word for the sockets of a protocol and family.
+func proto(protocol string, ipv6 bool) string {
+	if ipv6 {
+		return protocol + "6"
+	}
+	return protocol
+}
+
+// ofListener makes the expression for a column of the owner that netstat takes, in
+// SYN_RECV, from the listener.
+func ofListener(column string) string {
+	return "CASE state WHEN 'SYN_RECV' THEN (SELECT " + column + " FROM tcp_sockets AS l WHERE l.state = 'LISTEN' AND l.proto = tcp_sockets.proto" +
+		" AND l.local_port = tcp_sockets.local_port AND l.local_address IN (tcp_sockets.local_address, '0.0.0.0', '::') LIMIT 1) ELSE " + column + " END"
+}
+
+// holders is the expression of who has a socket open.
+func (o *Options) holders() string {
+	if o.Strict {
+		return "pid || '/' || program"
+	}
+	return "holders"
+}
+
+// addressWidth is what netstat gives an address and a port without the colon.
+const addressWidth = 22
+
+func (o *Options) inetRow(b []byte, c *[inetCells][]byte) []byte {
+	proto := c[cellProto]
+	if o.Strict && bytes.HasPrefix(proto, []byte("udplite")) {
+		proto = append([]byte("udpl"), proto[len("udplite"):]...)
+	}
+	b = left(b, 5, proto)
+	b = right(append(b, ' '), 6, number(c[cellRecvQ]))
+	b = right(append(b, ' '), 6, number(c[cellSendQ]))
+	b = append(b, ' ')
+	b = pad(b, 23, func(b []byte) []byte { return o.end(b, c[cellLocalAddress], c[cellLocalPort], c[cellLocalService]) })
+	b = append(b, ' ')
+	b = pad(b, 23, func(b []byte) []byte { return o.end(b, c[cellRemoteAddress], c[cellRemotePort], c[cellRemoteService]) })
+	b = append(b, ' ')
+	b = left(b, 11, c[cellState])
+	if o.Extend > 0 {
+		user := c[cellUsername]
+		switch {
+		case c[cellUID] == nil && !o.Strict:
+			user = []byte{'-'}
+		case c[cellUID] == nil && !o.NumericUsers:
+			user = []byte("root")
+		case len(user) == 0:
+			user = number(c[cellUID])
+			if uid, err := strconv.ParseUint(string(user), 10, 32); err == nil && o.Strict {
+				user = strconv.AppendInt(nil, int64(int32(uid)), 10)
+			}
+		}
+		b = left(append(b, ' '), 10, user)
+		b = left(append(b, ' '), 10, number(c[cellInode]))
+	}
+	b = o.program(b, c[cellHolders])
+	if o.Timers {
+		seconds := 0.
+		if ms, err := strconv.ParseFloat(string(c[cellExpires]), 64); err == nil {
+			seconds = ms / 1000
+		}
+		b = fmt.Appendf(b, " %s (%.2f/%s/%s)", c[cellTimer], seconds, number(c[cellRetransmits]), number(c[cellProbes]))
+	}
+	return append(b, '\n')
+}
+
+// number is a cell's text, of NULL that of netstat: 0.
+func number(cell []byte) []byte {
+	if len(cell) == 0 {
+		return []byte{'0'}
+	}
+	return cell
+}
+
+// left appends a text and blanks up to a width, right blanks before.
+func left(b []byte, width int, text []byte) []byte {
+	return pad(b, width, func(b []byte) []byte { return append(b, text...) })
+}
+
+func right(b []byte, width int, text []byte) []byte {
+	for i := len(text); i < width; i++ {
+		b = append(b, ' ')
+	}
+	return append(b, text...)
+}
+
+// pad appends what add does, filled up with blanks to a width.
+func pad(b []byte, width int, add func([]byte) []byte) []byte {
+	start := len(b)
+	b = add(b)
+	for len(b)-start < width {
+		b = append(b, ' ')
+	}
+	return b
+}
+
+// end appends an address and a port as netstat writes and cuts them.
+func (o *Options) end(b, address, port, service []byte) []byte {
+	name := o.address(string(address))
+	switch {
+	case string(port) == "0":
+		port = []byte{'*'}
+	case len(service) > 0:
+		port = service
+	}
+	if !o.Wide && len(name)+len(port) > addressWidth {
+		port = port[:min(len(port), addressWidth-4)]
+		name = name[:min(len(name), addressWidth-len(port))]
+	}
+	b = append(b, name...)
+	b = append(b, ':')
+	return append(b, port...)
+}
+
+// address returns the name of an address, or the address as netstat writes it.
+func (o *Options) address(a string) string {
+	if !o.NumericHosts {
+		switch a {
+		case "0.0.0.0":
+			return a
+		case "::":
+			return "[::]"
+		}
+		if name := o.Hosts.Name(a); name != "" {
+			return name
+		}
+	}
+	if v4, mapped := strings.CutPrefix(a, "::ffff:"); mapped && strings.Contains(v4, ".") {
+		return v4
+	}
+	return a
+}
+
+// program appends the column PID/Program name.
+func (o *Options) program(b, holders []byte) []byte {
+	if !o.Programs {
+		return b
+	}
+	if len(holders) == 0 {
+		holders = []byte{'-'}
+	}
+	if o.Strict {
+		holders = holders[:min(len(holders), programWidth-1)]
+	}
+	return left(append(b, ' '), programWidth, holders)
+}
+
+// The columns of unixSQL.
+const (
+	unixProto = iota
+	unixRefCount
+	unixFlags
+	unixType
+	unixState
+	unixInode
+	unixHolders
+	unixPath
+	unixCells
+)
+
+func (o *Options) unixSQL() string {
+	columns := [unixCells]string{
+		unixProto: "proto", unixRefCount: "ref_count", unixFlags: "flags", unixType: "type", unixState: "state",
+		unixInode: "inode", unixHolders: "''", unixPath: "path",
+	}
+	if o.Programs {
+		columns[unixHolders] = o.holders()
+	}
+	s := "SELECT " + strings.Join(columns[:], ", ") + " FROM unix_sockets"
+	if !o.All {
+		s += fmt.Sprintf(" WHERE listening = %d", map[bool]int{true: 1}[o.Listening])
+	}
+	return s
+}
+
+func (o *Options) unixRow(b []byte, c [][]byte) []byte {
+	flags := "[ "
+	if len(c[unixFlags]) > 0 {
+		flags += string(c[unixFlags]) + " "
+	}
+	path := c[unixPath]
+	if o.Strict {
+		if i := strings.IndexAny(string(path), " \t\n\v\f\r"); i >= 0 {
+			path = path[:i]
+		}
+	}
+	b = fmt.Appendf(b, "%-5s %-6s %-11s %-10s %-13s %-8s", c[unixProto], number(c[unixRefCount]), flags+"]", c[unixType], c[unixState], number(c[unixInode]))
+	b = o.program(b, c[unixHolders])
+	b = append(b, ' ')
+	b = append(b, path...)
+	return append(b, '\n')
+}
+
+// Print runs the views and prints what they show.
+func Print(ctx context.Context, db *sqlite.DB, w io.Writer, views []View) error {
+	out := bufio.NewWriterSize(w, 1<<16)
+	for i := range views {
+		out.WriteString(views[i].Header)
+		err := db.Run(ctx, views[i].SQL, func() (sqlite.Result, error) { return &result{view: &views[i], out: out}, nil })
+		if err != nil {
+			out.Flush()
+			return err
+		}
+	}
+	return out.Flush()
+}
+
+// result prints the rows of a view's statement.
+type result struct {
+	view *View
+	out  *bufio.Writer
+	line []byte
+}
+
+func (r *result) Columns([]string) error { return nil }
+
+func (r *result) Row(cells [][]byte) error {
+	r.line = r.view.Row(r.line[:0], cells)
+	_, err := r.out.Write(r.line)
+	return err
+}
+
+func (r *result) Close() error { return nil }
