@@ -7,11 +7,12 @@ GO      ?= go
 FUZZTIME ?= 30s
 BENCHTIME ?= 1s
 SOCKETS ?= 100000
+CHURN ?= 30m
 
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: generate help build run test race integration lint fuzz bench benchmarks schema clean
+.PHONY: generate help build run test race integration lint fuzz soak bench benchmarks schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +46,9 @@ fuzz: ## run every fuzz target for FUZZTIME (30s)
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
 		done; \
 	done
+
+soak: ## query for CHURN (30m) while sockets, processes and namespaces come and go (needs root)
+	SOCKETS_MUST_RUN=1 SOCKETS_CHURN=$(CHURN) $(GO) test -timeout 0 -count=1 -v -run 'TestChurn$$' ./integration/e2e
 
 bench: build ## compare with netstat and ss on a host with SOCKETS (100000) TCP sockets (needs root)
 	@$(GO) build -o bin/bench ./integration/bench

@@ -314,15 +314,15 @@ func TestOurTablesInOsquerysPlans(t *testing.T) {
 	// One call with the constraint, for which only that process is read.
 	const one = `{"name":"pid","list":[{"op":2,"expr":"100"}]`
 	rows := p.ask(t, "SELECT fd FROM socket_processes WHERE pid = 100")
-	if calls := p.tables["socket_processes"].contexts; len(rows) != 4 || len(calls) != 1 || !strings.Contains(calls[0], one) {
+	if calls := p.tables["socket_processes"].contexts; len(rows) != 6 || len(calls) != 1 || !strings.Contains(calls[0], one) {
 		t.Errorf("rows %v of the calls %v", rows, calls)
 	}
-	if last := holders(); last.Sockets != 4 || last.Reason != "only some processes are asked about" {
+	if last := holders(); last.Sockets != 6 || last.Reason != "only some processes are asked about" {
 		t.Errorf("got %+v", last)
 	}
 	// For each process in a join, which is as cheap.
 	rows = p.ask(t, "SELECT fd FROM processes JOIN socket_processes USING (pid) WHERE pid IN (100, 250)")
-	if calls := p.tables["socket_processes"].contexts; len(rows) != 5 || slices.ContainsFunc(calls, func(c string) bool { return !strings.Contains(c, `"op":2`) }) {
+	if calls := p.tables["socket_processes"].contexts; len(rows) != 8 || slices.ContainsFunc(calls, func(c string) bool { return !strings.Contains(c, `"op":2`) }) {
 		t.Errorf("rows %v of the calls %v", rows, calls)
 	}
 	// A socket table has no such constraint in osquery.

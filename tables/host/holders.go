@@ -86,7 +86,11 @@ func (h *Host) Holders(ctx context.Context, f HolderFilter) ([]Holder, error) {
 	}
 	if denied > 0 {
 		h.deniedOnce.Do(func() {
-			h.log.Warn("the files of some processes may not be read, so that their sockets have no pid: run as root", "processes", denied)
+			advice := ""
+			if os.Geteuid() != 0 {
+				advice = ": run as root"
+			}
+			h.log.Warn("the files of some processes may not be read, so that their sockets have no pid"+advice, "processes", denied)
 		})
 	}
 	use.Sockets, use.Wait = int64(len(holders)), time.Since(start)
