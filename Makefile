@@ -12,7 +12,7 @@ CHURN ?= 30m
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: generate help build run test race integration lint fuzz soak bench benchmarks schema clean
+.PHONY: generate help build run test race integration lint fuzz soak vuln bench benchmarks schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,13 +24,13 @@ run: build ## print this host's listening TCP sockets with their services
 	bin/sockets.ext query "SELECT proto, local_address, local_port, local_service, pid, program FROM tcp_sockets WHERE state = 'LISTEN' ORDER BY local_port, proto"
 
 test: ## run every test that this machine can run
-	$(GO) test -timeout 5m -count=1 ./...
+	$(GO) test -timeout 10m -count=1 ./...
 
 race: ## run every test under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -timeout 10m -race -count=1 -short ./...
+	CGO_ENABLED=1 $(GO) test -timeout 15m -race -count=1 -short ./...
 
 integration: ## run the tests against the kernel, netstat and sqlite3; none may skip (needs root)
-	SOCKETS_MUST_RUN=1 $(GO) test -timeout 5m -count=1 ./integration/... ./parser/...
+	SOCKETS_MUST_RUN=1 $(GO) test -timeout 10m -count=1 ./integration/... ./parser/...
 
 lint: ## check format, vet for several architectures, staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'ed: $$unformatted"; exit 1; }
@@ -49,6 +49,9 @@ fuzz: ## run every fuzz target for FUZZTIME (30s)
 
 soak: ## query for CHURN (30m) while sockets, processes and namespaces come and go (needs root)
 	SOCKETS_MUST_RUN=1 SOCKETS_CHURN=$(CHURN) $(GO) test -timeout 0 -count=1 -v -run 'TestChurn$$' ./integration/e2e
+
+vuln: ## look for known vulnerabilities of what we use (needs the way to vuln.go.dev)
+	$(GO) tool govulncheck ./...
 
 bench: build ## compare with netstat and ss on a host with SOCKETS (100000) TCP sockets (needs root)
 	@$(GO) build -o bin/bench ./integration/bench

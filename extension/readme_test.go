@@ -1,7 +1,10 @@
 package main
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -98,5 +101,28 @@ func TestPrintedDocumentsAreUpToDate(t *testing.T) {
 	_, list, _ := sockets(t, "", "schema", "--index")
 	if want := "<!-- tables -->\n" + list + "<!-- end of tables -->\n"; !strings.Contains(read(t, "../README.md"), want) {
 		t.Error("the README's list of tables is out of date: make schema")
+	}
+}
+
+// What SECURITY.md promises is shown by tests that are there.
+func TestSecurityNamesTests(t *testing.T) {
+	var all strings.Builder
+	err := filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, "_test.go") {
+			all.WriteString(read(t, path))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`(Test[A-Za-z]+)`").FindAllStringSubmatch(read(t, "../SECURITY.md"), -1)
+	for _, m := range named {
+		if !strings.Contains(all.String(), "func "+m[1]+"(") {
+			t.Errorf("there is no test %s", m[1])
+		}
+	}
+	if len(named) < 10 {
+		t.Errorf("%d tests are named", len(named))
 	}
 }

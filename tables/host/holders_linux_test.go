@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -290,4 +291,45 @@ func FuzzSocketLink(f *testing.F) {
 			t.Errorf("%q is socket %d", link, inode)
 		}
 	})
+}
+
+// The BPF program goes with its query.
+func TestNothingStaysInTheKernel(t *testing.T) {
+	programs := func() map[ebpf.ProgramID]bool {
+		all := map[ebpf.ProgramID]bool{}
+		for id := ebpf.ProgramID(0); ; {
+			next, err := ebpf.ProgramGetNextID(id)
+			if errors.Is(err, fs.ErrNotExist) {
+				return all
+			}
+			if err != nil {
+				skipOrFail(t, err)
+			}
+			id = next
+			all[id] = true
+		}
+	}
+	before := programs()
+	for range 3 {
+		if err := taskFiles(t.Context(), func(Holder) {}); err != nil {
+			skipOrFail(t, err)
+		}
+	}
+	var left int
+	for range 100 { // the kernel frees them a moment later
+		left = 0
+		for id := range programs() {
+			if p, err := ebpf.NewProgramFromID(id); !before[id] && err == nil {
+				if info, err := p.Info(); err == nil && info.Name == "holders" {
+					left++
+				}
+				p.Close()
+			}
+		}
+		if left == 0 {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Errorf("%d programs are left", left)
 }

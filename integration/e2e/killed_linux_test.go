@@ -1,0 +1,69 @@
+package e2e
+
+import (
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/osquery-sockets/osquery-sockets/integration/osquery/managertest"
+)
+
+// killRounds is how often each side is killed.
+const killRounds = 100
+
+// Whoever is killed, and whenever: when both are there again the tables are, and
+// have all their rows. The manager's end is that of osquery's core, whose watcher
+// starts its extensions anew.
+func TestKilled(t *testing.T) {
+	rounds := killRounds
+	if testing.Short() {
+		rounds = 10
+	}
+	random := rand.New(rand.NewPCG(7, 8))
+	want := cut(fixtureRows(t, "tcp_sockets", func(map[string]string) bool { return true }), "state", "local_port")
+	slices.Sort(want)
+	m := managertest.New(t)
+	start := func() *extension {
+		return startExtension(t, m, "--proc", fixtureProc, "--services", fixtureServices)
+	}
+	e := start()
+	var slowest time.Duration
+	for round := range 2 * rounds {
+		killed := time.Now()
+		wait := time.Duration(random.IntN(30)) * time.Millisecond // before, while or after it registers
+		if round%2 == 0 {
+			time.Sleep(wait)
+			killed = time.Now()
+			e.Process.Kill()
+			<-e.ended
+			// Core drops an extension that does not answer its ping.
+			if uuid, found := m.Find("sockets"); found {
+				m.Forget(uuid)
+			}
+			e = start()
+		} else {
+			m.Stop()
+			time.Sleep(wait)
+			if err := m.Start(); err != nil {
+				t.Fatal(err)
+			}
+			// The watcher of osquery ends the extensions of a core that ended.
+			e.Process.Kill()
+			<-e.ended
+			e = start()
+		}
+		m.WaitFor(t, "sockets")
+		got, _ := generate(t, m, "tcp_sockets", `{"colsUsed":["state","local_port"]}`)
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Fatalf("round %d: %d rows, want %d", round, len(got), len(want))
+		}
+		slowest = max(slowest, time.Since(killed))
+	}
+	left, err := filepath.Glob(m.Path + ".*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d rounds, the slowest recovery took %v, %d socket files are left", 2*rounds, slowest.Round(time.Millisecond), len(left))
+}
