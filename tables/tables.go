@@ -8,12 +8,15 @@ import (
 // All returns every table of the host, sorted by name.
 func All(h *host.Host) []schema.Any {
 	return []schema.Any{
+		InterfaceStatistics(h),
 		IPProtocols(h),
 		LegacySockets(h),
 		MasqueradedConnections(h),
 		MPTCPSockets(h),
+		MulticastGroups(h),
 		NetlinkSockets(h),
 		NetworkNamespaces(h),
+		NetworkRoutes(h),
 		PacketSockets(h),
 		ProtocolStatistics(h),
 		RawSockets(h),

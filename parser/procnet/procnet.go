@@ -1,4 +1,4 @@
-// Package procnet decodes the socket lists of /proc/net.
+// Package procnet decodes lists of /proc/net.
 //
 // The kernel prints those of TCP and UDP in tcp4_seq_show, tcp6_seq_show, udp4_seq_show and
 // udp6_seq_show (net/ipv4/tcp_ipv4.c, net/ipv6/tcp_ipv6.c, net/ipv4/udp.c,

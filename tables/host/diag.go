@@ -75,8 +75,9 @@ type conversation struct {
 	use      *Usage
 	take     func(payload []byte) (bool, error)
 
-	taken       int  // messages that were handed to take
-	interrupted bool // the list is not whole
+	kind        uint16 // of the message that take is called with
+	taken       int    // messages that were handed to take
+	interrupted bool   // the list is not whole
 }
 
 func (c *conversation) run(ctx context.Context, r request) (more bool, err error) {
@@ -103,6 +104,7 @@ func (c *conversation) run(ctx context.Context, r request) (more bool, err error
 			if m.Done {
 				return true, nil
 			}
+			c.kind = m.Type
 			c.taken++
 			c.use.Sockets++
 			if more, err := c.take(m.Payload); err != nil || !more {

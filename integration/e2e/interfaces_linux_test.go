@@ -1,0 +1,116 @@
+package e2e
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/osquery-sockets/osquery-sockets/integration/netnstest"
+)
+
+// ipLink is an interface of ip -d -s -s link.
+type ipLink struct {
+	Ifindex     int
+	Ifname      string
+	Flags       []string
+	MTU         int
+	Qdisc       string
+	Master      string
+	Operstate   string
+	Txqlen      int
+	Link_type   string
+	Address     string
+	Promiscuity int
+	Linkinfo    struct{ Info_kind string }
+	Stats64     map[string]map[string]int64
+}
+
+// ipCounters are our columns of ip's counters.
+var ipCounters = map[string]string{
+	"rx_multicast": "multicast", "tx_collisions": "collisions", "tx_carrier_changes": "carrier_changes",
+}
+
+func TestInterfacesAgainstIP(t *testing.T) {
+	ns := netnstest.New(t)
+	network(t, ns)
+	agree(t, "ip -s -s link",
+		func() (lines []string) {
+			all := ipJSON[ipLink](t, ns, "-s", "-s", "link")
+			slices.SortFunc(all, func(a, b ipLink) int { return cmp.Compare(a.Ifindex, b.Ifindex) })
+			if len(all) != 6 {
+				t.Fatalf("ip shows %d interfaces", len(all))
+			}
+			for _, l := range all {
+				// Of flags ip adds two and leaves RUNNING out.
+				flags := slices.DeleteFunc(l.Flags, func(f string) bool { return f == "NO-CARRIER" || f == "M-DOWN" })
+				slices.Sort(flags)
+				line := fmt.Sprintf("%d %s %s mtu %d %s %s %s %d %d %s promiscuity %d kind %s", l.Ifindex, l.Ifname, strings.Join(flags, ","), l.MTU, l.Qdisc, l.Master, l.Operstate, l.Txqlen,
+					map[string]int{"ether": 1, "loopback": 772}[l.Link_type], l.Address, l.Promiscuity, l.Linkinfo.Info_kind)
+				for _, direction := range []string{"rx", "tx"} {
+					for _, name := range slices.Sorted(maps.Keys(l.Stats64[direction])) {
+						line += fmt.Sprintf(" %s %d", direction+"_"+name, l.Stats64[direction][name])
+					}
+				}
+				lines = append(lines, line)
+			}
+			return lines
+		},
+		func() (lines []string) {
+			names := make(map[string][]string) // of counters, as ip shows them
+			for _, l := range ipJSON[ipLink](t, ns, "-s", "-s", "link") {
+				for _, direction := range []string{"rx", "tx"} {
+					names[l.Ifname] = append(names[l.Ifname], func() (all []string) {
+						for _, name := range slices.Sorted(maps.Keys(l.Stats64[direction])) {
+							all = append(all, direction+"_"+name)
+						}
+						return all
+					}()...)
+				}
+			}
+			for _, r := range query(t, ns, "SELECT *, interface_index, qdisc, master, qdisc_length, promiscuity, kind, carrier_changes, flags_number FROM interface_statistics ORDER BY interface_index") {
+				flags := slices.DeleteFunc(strings.Split(r["flag_names"], ","), func(f string) bool { return f == "RUNNING" })
+				slices.Sort(flags)
+				line := fmt.Sprintf("%s %s %s mtu %s %s %s %s %s %s %s promiscuity %s kind %s", r["interface_index"], r["interface"], strings.Join(flags, ","), r["mtu"], r["qdisc"], r["master"], r["state"],
+					r["qdisc_length"], r["type"], r["address"], r["promiscuity"], r["kind"])
+				for _, name := range names[r["interface"]] {
+					line += fmt.Sprintf(" %s %s", name, r[cmp.Or(ipCounters[name], name)])
+				}
+				lines = append(lines, line)
+			}
+			return lines
+		})
+	// Packets were counted, and some dropped, so that no column passes by being 0.
+	for _, r := range query(t, ns, "SELECT sum(rx_packets) > 0 AND sum(tx_packets) > 0 AND sum(rx_bytes) > sum(rx_packets) AS counted FROM interface_statistics") {
+		if r["counted"] != "1" {
+			t.Error("nothing was counted")
+		}
+	}
+}
+
+// What netstat -i prints is a statement away, byte for byte, and in its order.
+func TestInterfacesAgainstNetstat(t *testing.T) {
+	ns := netnstest.New(t)
+	network(t, ns)
+	const statement = "SELECT printf('%-15.15s %5d %8d %6d %6d %-6d %8d %6d %6d %6d %s', interface, mtu, rx_ok, rx_err, rx_drp, rx_ovr, tx_ok, tx_err, tx_drp, tx_ovr, iif(flags_number = 0, '[NO FLAGS]', flags)) FROM interface_statistics"
+	for flag, where := range map[string]string{"-ia": "", "-i": " WHERE flags LIKE '%U'"} {
+		agree(t, "netstat "+flag,
+			func() []string { return linesOf(output(t, ns, "netstat", flag), 2) },
+			func() []string { return listed(t, ns, statement+where) })
+	}
+}
+
+func TestInterfaceSourcesAgree(t *testing.T) {
+	ns := netnstest.New(t)
+	network(t, ns)
+	const statement = `SELECT interface, rx_packets, rx_errors, rx_drops, rx_fifo_errors, tx_packets, tx_errors, tx_dropped, tx_fifo_errors, rx_bytes, tx_bytes, multicast, collisions, rx_frame, tx_carrier,
+		rx_compressed, tx_compressed FROM interface_statistics`
+	for _, proc := range []string{"/proc", onlyProc} {
+		agree(t, "/proc/net/dev",
+			func() []string { return listed(t, ns, statement) },
+			func() []string { return listed(t, ns, "--proc", proc, statement+" WHERE source = 'procfs'") })
+	}
+	fromOutside(t, ns, "interface_statistics", "*, qdisc, master")
+}

@@ -1,0 +1,165 @@
+package network
+
+import (
+	"cmp"
+	"encoding/binary"
+	"math"
+	"strings"
+)
+
+// Link is a network interface with what it has counted. Of one that came from
+// /proc only Name and Counters are known.
+type Link struct {
+	// Namespace is the inode number of its network namespace; 0 if it is not
+	// known.
+	Namespace uint32
+	Name      string
+	Counters  Counters
+
+	FromProc bool
+	Index    uint32
+	Type     uint16 // ARPHRD_* of include/uapi/linux/if_arp.h
+	Flags    LinkFlags
+	MTU      uint32
+	Address  []byte // of the link layer
+	State    OperState
+	Queueing string // discipline, such as fq_codel; "" if none is told
+	// Kind is that of a virtual interface, such as veth; "" of others.
+	Kind string
+	// Master is the number of the interface that this one is part of, 0 if it
+	// is of none, and MasterName its name, "" if that is not known.
+	Master     uint32
+	MasterName string
+	// QueueLength, Promiscuity and CarrierChanges are numbers that a kernel may
+	// not tell.
+	QueueLength, Promiscuity, CarrierChanges Number
+}
+
+// Number is a number that may not be known.
+type Number struct {
+	Value uint32
+	Known bool
+}
+
+// Counter numbers: the fields of struct rtnl_link_stats64,
+// include/uapi/linux/if_link.h, in its order.
+const (
+	RxPackets = iota
+	TxPackets
+	RxBytes
+	TxBytes
+	RxErrors
+	TxErrors
+	RxDropped
+	TxDropped
+	MulticastPackets
+	Collisions
+	RxLengthErrors
+	RxOverErrors
+	RxCRCErrors
+	RxFrameErrors
+	RxFIFOErrors
+	RxMissedErrors
+	TxAbortedErrors
+	TxCarrierErrors
+	TxFIFOErrors
+	TxHeartbeatErrors
+	TxWindowErrors
+	RxCompressed
+	TxCompressed
+	RxNoHandler
+	RxOtherHostDropped
+	// The sums that /proc/net/dev prints in place of their parts
+	// (dev_seq_printf_stats, net/core/net-procfs.c).
+	RxDrops   // RxDropped and RxMissedErrors
+	RxFrame   // RxLengthErrors, RxOverErrors, RxCRCErrors and RxFrameErrors
+	TxCarrier // TxCarrierErrors, TxAbortedErrors, TxWindowErrors and TxHeartbeatErrors
+	counterCount
+)
+
+// Counters are what an interface has counted since it was made. A driver may
+// leave out what it does not count: that is 0.
+type Counters struct {
+	values [counterCount]uint64
+	known  uint32
+}
+
+// Set sets the counter with that number.
+func (c *Counters) Set(number int, value uint64) {
+	c.values[number], c.known = value, c.known|1<<number
+}
+
+// Get returns the counter with that number, if it is known and fits in 63 bits.
+func (c *Counters) Get(number int) (value int64, ok bool) {
+	v := c.values[number]
+	return int64(v), c.known&(1<<number) != 0 && v <= math.MaxInt64
+}
+
+// Sum sets the sums of counters that are known. As the kernel's they wrap.
+func (c *Counters) Sum() {
+	for sum, parts := range map[int][]int{
+		RxDrops:   {RxDropped, RxMissedErrors},
+		RxFrame:   {RxLengthErrors, RxOverErrors, RxCRCErrors, RxFrameErrors},
+		TxCarrier: {TxCarrierErrors, TxAbortedErrors, TxWindowErrors, TxHeartbeatErrors},
+	} {
+		total, known := uint64(0), true
+		for _, part := range parts {
+			total, known = total+c.values[part], known && c.known&(1<<part) != 0
+		}
+		if known {
+			c.Set(sum, total)
+		}
+	}
+}
+
+// LinkFlags are IFF_* of include/uapi/linux/if.h.
+type LinkFlags uint32
+
+// Letters returns the flags as netstat -i prints them.
+func (f LinkFlags) Letters() string {
+	var b strings.Builder
+	for _, l := range [...]struct {
+		bit    uint
+		letter byte
+	}{{9, 'A'}, {1, 'B'}, {2, 'D'}, {3, 'L'}, {12, 'M'}, {15, 'd'}, {8, 'P'}, {5, 'N'}, {7, 'O'}, {4, 'p'}, {11, 's'}, {10, 'm'}, {6, 'R'}, {0, 'U'}} {
+		if f&(1<<l.bit) != 0 {
+			b.WriteByte(l.letter)
+		}
+	}
+	return b.String()
+}
+
+// String returns the kernel's names of the flags with commas between.
+func (f LinkFlags) String() string {
+	return words(uint32(f), []string{"UP", "BROADCAST", "DEBUG", "LOOPBACK", "POINTOPOINT", "NOTRAILERS", "RUNNING", "NOARP", "PROMISC", "ALLMULTI",
+		"MASTER", "SLAVE", "MULTICAST", "PORTSEL", "AUTOMEDIA", "DYNAMIC", "LOWER_UP", "DORMANT", "ECHO"}, ",")
+}
+
+// OperState is whether an interface can carry packets, IF_OPER_* (RFC 2863).
+type OperState uint8
+
+// String returns ip-link(8)'s word for the state.
+func (s OperState) String() string {
+	return name([]string{"UNKNOWN", "NOTPRESENT", "DOWN", "LOWERLAYERDOWN", "TESTING", "DORMANT", "UP"}, int(s))
+}
+
+// ID returns a 63-bit identity of the interface.
+func (l *Link) ID() int64 {
+	b := binary.LittleEndian.AppendUint32(nil, l.Namespace)
+	b = binary.LittleEndian.AppendUint32(b, l.Index)
+	if l.Index == 0 {
+		b = append(b, l.Name...)
+	}
+	return identity(b)
+}
+
+// CompareNames orders names of interfaces as netstat does: by what is before
+// the number at the end, then by that number.
+func CompareNames(a, b string) int {
+	stemA, stemB := strings.TrimRight(a, "0123456789"), strings.TrimRight(b, "0123456789")
+	shorter := min(len(stemA), len(stemB))
+	// Numbers are compared as texts without zeros: they may have many digits.
+	numberA, numberB := strings.TrimLeft(a[len(stemA):], "0"), strings.TrimLeft(b[len(stemB):], "0")
+	return cmp.Or(strings.Compare(stemA[:shorter], stemB[:shorter]), cmp.Compare(len(stemA), len(stemB)),
+		cmp.Compare(len(numberA), len(numberB)), strings.Compare(numberA, numberB), strings.Compare(a, b))
+}

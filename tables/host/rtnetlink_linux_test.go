@@ -1,0 +1,236 @@
+package host
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
+	"github.com/osquery-sockets/osquery-sockets/parser/network"
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+)
+
+// links returns the messages of a capture of interfaces, as if the first request
+// had been answered so, without its end.
+func links(t testing.TB) (messages [][]byte) {
+	t.Helper()
+	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
+		skipOrFail(t, fmt.Errorf("the capture is of a little-endian machine: %w", errors.ErrUnsupported))
+	}
+	b, err := os.ReadFile("../../parser/rtnetlink/testdata/link.rtnl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for len(b) > 0 {
+		size := binary.LittleEndian.Uint32(b)
+		if m := b[:size:size]; binary.LittleEndian.Uint16(m[4:]) != typeDone {
+			messages = append(messages, m)
+		}
+		b = b[netlink.Align(int(size)):]
+	}
+	return messages
+}
+
+// A list is handed over once it is whole, however often that takes; what is left
+// of one is an error.
+func TestLists(t *testing.T) {
+	all := links(t)
+	done, interrupted := end(0, 0), end(0, flagDumpIntr)
+	list := append(append([][]byte{}, all...), done)
+	broken := append(append([][]byte{}, all...), interrupted)
+	n := len(all)
+	for _, c := range []struct {
+		name     string
+		answers  []answer
+		n        int
+		requests int
+		want     string // in the error
+	}{
+		{"a list", []answer{{list, nil}}, n, 1, ""},
+		{"nothing", []answer{{[][]byte{done}, nil}}, 0, 1, ""},
+		{"interrupted once", []answer{{broken, nil}, {list, nil}}, n, 2, ""},
+		{"interrupted twice", []answer{{broken, nil}, {broken, nil}, {list, nil}}, n, 3, ""},
+		{"interrupted for ever", []answer{{broken, nil}}, 0, maxTries, "ask again"},
+		{"no end", []answer{{all, nil}}, 0, 1, "no end"},
+		{"an error at the end", []answer{{append(append([][]byte{}, all...), end(syscall.ENOMEM, 0)), nil}}, 0, 1, "cannot allocate"},
+		{"a refusal in the middle", []answer{{[][]byte{all[0], end(syscall.EPERM, 0)}, nil}}, 0, 1, "not permitted"},
+		{"lost messages", []answer{{all, syscall.ENOBUFS}}, 0, 1, "no buffer space"},
+		{"half an interface", []answer{{[][]byte{all[0][:40], done}, nil}}, 0, 1, "too short"},
+	} {
+		var requests [][]byte
+		h := New(Options{})
+		h.exchange = kernel(&requests, c.answers...)
+		var err error
+		got := 0
+		for _, e := range h.Links(t.Context(), LinkFilter{}) {
+			if err = e; e == nil {
+				got++
+			}
+		}
+		if got != c.n || len(requests) != c.requests || (err == nil) != (c.want == "") || err != nil && !(strings.Contains(err.Error(), c.want) && strings.Contains(err.Error(), "rtnetlink of interfaces")) {
+			t.Errorf("%s: %d interfaces after %d requests, %v; want %d after %d, %q", c.name, got, len(requests), err, c.n, c.requests, c.want)
+		}
+	}
+}
+
+// A list that is too long to be kept is handed over as it comes; if it is then
+// interrupted that is an error.
+func TestLongLists(t *testing.T) {
+	one := links(t)[0]
+	many := make([][]byte, maxHeld/len(one)+100)
+	for i := range many {
+		many[i] = one
+	}
+	for _, interrupted := range []bool{false, true} {
+		last := end(0, 0)
+		if interrupted {
+			last = end(0, flagDumpIntr)
+		}
+		var requests [][]byte
+		h := New(Options{})
+		h.exchange = kernel(&requests, answer{append(many[:len(many):len(many)], last), nil})
+		n := 0
+		more, err := h.collect(t.Context(), &place{own: true}, noRequest{}, func(m message) (bool, error) {
+			if m.kind != 16 || len(m.payload) != len(one)-headerSize {
+				t.Fatalf("message %d is of type %d and %d bytes", n, m.kind, len(m.payload))
+			}
+			n++
+			return true, nil
+		})
+		if n < len(many) || len(requests) != 1 || more == interrupted || errors.Is(err, errChanged) != interrupted || !interrupted && err != nil {
+			t.Errorf("interrupted %v: %d of %d messages after %d requests, %v, %v", interrupted, n, len(many), len(requests), more, err)
+		}
+	}
+	// It ends when no more are wanted.
+	var requests [][]byte
+	h := New(Options{})
+	h.exchange = kernel(&requests, answer{many, nil})
+	n := 0
+	if more, err := h.collect(t.Context(), &place{own: true}, noRequest{}, func(message) (bool, error) { n++; return n < 3, nil }); more || err != nil || n != 3 {
+		t.Errorf("%d, %v, %v", n, more, err)
+	}
+}
+
+type noRequest struct{}
+
+func (noRequest) Append([]byte, binary.ByteOrder, uint32) []byte { return nil }
+
+// Where rtnetlink is refused /proc tells what it can.
+func TestRTNetlinkRefused(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.EPERM, syscall.EACCES, syscall.EPROTONOSUPPORT, syscall.EAFNOSUPPORT, syscall.ENOSYS} {
+		var requests [][]byte
+		h := New(Options{})
+		h.exchange = kernel(&requests, answer{nil, os.NewSyscallError("socket", errno)})
+		n := 0
+		for l, err := range h.Links(t.Context(), LinkFilter{}) {
+			if err != nil || !l.FromProc || l.Name == "" {
+				t.Fatalf("%v: %+v, %v", errno, l, err)
+			}
+			n++
+		}
+		for r, err := range h.Routes(t.Context(), RouteFilter{Kernel: true}) {
+			if err != nil || !r.FromProc {
+				t.Fatalf("%v: %+v, %v", errno, r, err)
+			}
+		}
+		if n == 0 || len(requests) != 3 || !strings.Contains(h.used["interfaces"].Reason, errno.Error()) {
+			t.Errorf("%v: %d interfaces after %d requests, %+v", errno, n, len(requests), h.used["interfaces"])
+		}
+	}
+}
+
+// A copy of /proc/net/dev that is damaged is an error that names the line.
+func TestDamagedNetDev(t *testing.T) {
+	whole, err := os.ReadFile("../testdata/proc/1/net/dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := strings.LastIndexByte(strings.TrimRight(string(whole), "\n"), '\n') + 1
+	contents := map[string]string{"empty": "", "one header": "x\n", "no colon": string(whole) + "eth0 1 2 3\n", "few numbers": string(whole) + "eth0: 1 2 3\n"}
+	for cut := last + 1; cut < len(whole); cut++ {
+		contents[fmt.Sprint("cut at ", cut)] = string(whole[:cut])
+	}
+	for name, content := range contents {
+		dir := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(dir, "net"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for file, text := range map[string]string{"tcp": "", "dev": content} {
+			if err := os.WriteFile(filepath.Join(dir, "net", file), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err = nil
+		for _, err = range New(Options{Proc: dir}).Links(t.Context(), LinkFilter{}) {
+			if err == nil {
+				t.Errorf("%s: an interface", name)
+			}
+		}
+		if err == nil || !strings.Contains(err.Error(), "dev: line ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// The lines of /proc are found for the routes that they are of: in order, with
+// others between, alike ones by turns; one without a line has none.
+func TestRouteLines(t *testing.T) {
+	read := func() iter.Seq2[network.Route, error] {
+		return New(Options{Proc: "../testdata/proc"}).Routes(t.Context(), RouteFilter{Families: []sock.Family{sock.INET6}})
+	}
+	var lines []network.Route
+	for r, err := range read() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, r)
+	}
+	if len(lines) < 20 {
+		t.Fatalf("%d lines", len(lines))
+	}
+	names := New(Options{}).InterfaceNames()
+	names.seen[0] = map[uint32]string{1: "lo", 2: "v1", 3: "v0", 4: "br0"}
+	l := routeLines{names: names, file: nopCloser{}}
+	var all []network.Route // as rtnetlink would tell
+	for i, r := range lines {
+		r.Namespace, r.Kernel = 0, nil
+		for index, name := range names.seen[0] {
+			if r.Hops[0].Name == name {
+				r.Hops = []network.NextHop{{Gateway: r.Hops[0].Gateway, Interface: index}}
+			}
+		}
+		if i%7 != 3 { // some are not among them
+			all = append(all, r)
+		}
+	}
+	l.next, l.stop = iter.Pull2(read())
+	defer l.close()
+	i := 0
+	for _, r := range all {
+		for i%7 == 3 {
+			i++
+		}
+		if err := l.find(&r); err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Kernel) != 1 || r.Kernel[0] != lines[i].Kernel[0] {
+			t.Errorf("%v: %+v, want %+v", r.Destination, r.Kernel, lines[i].Kernel[0])
+		}
+		i++
+		stranger := r
+		stranger.Kernel, stranger.Metric = nil, 77
+		if err := l.find(&stranger); err != nil || len(stranger.Kernel) != 1 || stranger.Kernel[0].Known {
+			t.Errorf("a route without a line: %+v, %v", stranger.Kernel, err)
+		}
+	}
+}
+
+type nopCloser struct{}
+
+func (nopCloser) Close() error { return nil }

@@ -1,0 +1,220 @@
+package tables
+
+import (
+	"context"
+	"iter"
+	"net"
+	"net/netip"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/network"
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// needRouteLines asks for what only /proc tells of IPv6 routes.
+const needRouteLines schema.Need = 1 << 33
+
+// routeRow is a route's way by one next hop.
+type routeRow struct {
+	network.Route
+	position int // of the hop
+	hop      network.NextHop
+	names    *host.InterfaceNames
+	id       int64
+}
+
+// NetworkRoutes is the table network_routes.
+func NetworkRoutes(h *host.Host) schema.Any {
+	family := schema.Col("family", "Address family as a number: 2 for IPv4, 10 for IPv6.",
+		func(r *routeRow) uint8 { return uint8(r.Family) }, schema.Pushed)
+	netNamespace := netNamespaceColumn(func(r *routeRow) uint32 { return r.Namespace })
+	source := sourceColumn("Without a comparison with it routes are shown from the better one, rtnetlink. With source = 'procfs' they are the lines of /proc/net/route and ipv6_route as netstat -r prints them: those of IPv4 of the main table only, of IPv6 of all tables with lines for what is not found, of several next hops often the first only.",
+		func(r *routeRow) bool { return r.FromProc })
+	kernel := func(get func(network.Kernel) uint32) func(*routeRow) (uint32, bool) {
+		return func(r *routeRow) (uint32, bool) {
+			k := r.KernelOf(r.position)
+			return get(k), k.Known
+		}
+	}
+	// told is a text that /proc does not tell.
+	told := func(get func(*routeRow) string) func(*routeRow) (string, bool) {
+		return func(r *routeRow) (string, bool) { return get(r), !r.FromProc }
+	}
+	metric := func(number int) func(*routeRow) (uint32, bool) {
+		return func(r *routeRow) (uint32, bool) { return r.Metrics.Get(number) }
+	}
+	columns := []schema.Column[routeRow]{
+		schema.Col("destination", "Address of the network or host that the route leads to: 0.0.0.0 or :: for the default route.",
+			func(r *routeRow) netip.Addr { return r.Destination.Addr() }),
+		schema.Opt("gateway", "Router by which it is reached, of an IPv4 route sometimes an IPv6 one. Empty if it is reached directly, or if only /proc tells of a route with a router of the other family.",
+			func(r *routeRow) (netip.Addr, bool) { return r.hop.Gateway, r.hop.Gateway.IsValid() }),
+		schema.Opt("genmask", "Netmask of an IPv4 route. Empty for IPv6.",
+			func(r *routeRow) (netip.Addr, bool) {
+				mask, ok := netip.AddrFromSlice(net.CIDRMask(r.Destination.Bits(), 32))
+				return mask, ok && r.Family == sock.INET
+			}),
+		schema.Opt("flags", "Flags as letters of netstat -r: U up, G by a gateway, H a host, ! rejected; of IPv6 also D default and A address by router advertisement, e expires, n without a next hop. Empty if the kernel did not tell those of an IPv6 route, as of one that was added just now.",
+			func(r *routeRow) (string, bool) {
+				flags, ok := r.FlagsOf(r.position)
+				return flags.Letters(r.Family), ok
+			}, schema.Needs(needRouteLines)),
+		schema.Col("metric", "Metric: of routes to one destination the lowest wins. netstat prints 4294967295 as -1.",
+			func(r *routeRow) uint32 { return r.Metric }),
+		schema.Opt("ref", "References to an IPv6 route within the kernel. NULL of IPv4, where only /proc has a number, always 0, and as for flags.",
+			kernel(func(k network.Kernel) uint32 { return k.Ref }), schema.Needs(needRouteLines)),
+		schema.Opt("use", "Times that the route was used, which the kernel no longer counts: 0. NULL as for ref.",
+			kernel(func(k network.Kernel) uint32 { return k.Use }), schema.Needs(needRouteLines)),
+		schema.Col("interface", "Network interface that leads there; its number if it has no name that can be told. Empty if there is none, as for a blackhole.",
+			func(r *routeRow) string {
+				if r.hop.Interface == 0 {
+					return r.hop.Name
+				}
+				return r.names.Name(r.Namespace, r.hop.Interface)
+			}),
+		schema.Opt("mss", "Largest TCP segment that connections by an IPv4 route announce, and 40 bytes for its headers, as netstat -r shows it. NULL if the route does not say, and of IPv6.",
+			func(r *routeRow) (uint32, bool) {
+				mss, ok := r.Metrics.Get(network.MetricAdvMSS)
+				return mss + 40, ok && r.Family == sock.INET
+			}),
+		schema.Opt("window", "Largest TCP window that they announce, bytes. NULL if the route does not say, or if only /proc tells of an IPv6 route.", metric(network.MetricWindow)),
+		schema.Opt("irtt", "Round trip time from which they start, milliseconds. NULL as for window.",
+			func(r *routeRow) (uint32, bool) {
+				rtt, ok := r.Metrics.Get(network.MetricRTT)
+				return rtt >> 3, ok && rtt>>3 != 0
+			}),
+		schema.Opt("mtu", "Largest packet by this route, bytes. NULL if the route does not say, or if only /proc tells of it.", metric(network.MetricMTU)),
+		schema.Col("prefix_length", "Bits of the destination's prefix.",
+			func(r *routeRow) uint8 { return uint8(r.Destination.Bits()) }),
+		family,
+		schema.Opt("table_id", "Number of the routing table. NULL if only /proc tells of an IPv6 route.",
+			func(r *routeRow) (uint32, bool) { return r.Table, !r.FromProc || r.Family == sock.INET }),
+		schema.Col("table_name", "Its name if it is one of every kernel's: default, main, local. Empty for others, and as for table_id.",
+			func(r *routeRow) string { return network.TableName(r.Table) }),
+		schema.Opt("type", "What becomes of the packets: unicast, local, broadcast, anycast, multicast, blackhole, unreachable, prohibit, throw; a type that we do not know is its number. Empty if only /proc tells of the route, but for local and anycast ones of IPv6.",
+			func(r *routeRow) (string, bool) { return r.Type.String(), !r.FromProc || r.Type != 0 }),
+		schema.Opt("scope", "How far the destination is: global, site, link, host, nowhere; another is its number. Empty if only /proc tells of the route.",
+			told(func(r *routeRow) string { return r.Scope.String() })),
+		schema.Opt("protocol", "Who made the route: kernel, boot, static, ra (router advertisement), dhcp, bird, bgp and others; one that we do not know is its number. Empty if only /proc tells of it.",
+			told(func(r *routeRow) string { return r.Protocol.String() })),
+		schema.Opt("preferred_source", "Local address from which packets by this route are sent. Empty if the route does not say, or if only /proc tells of it.",
+			func(r *routeRow) (netip.Addr, bool) { return r.PreferredSource, r.PreferredSource.IsValid() }),
+
+		schema.Opt("flags_number", "Flags as the number in /proc: RTF_* of linux/route.h and linux/ipv6_route.h. NULL where flags is empty.",
+			func(r *routeRow) (uint32, bool) {
+				flags, ok := r.FlagsOf(r.position)
+				return uint32(flags), ok
+			}, schema.Hidden, schema.Needs(needRouteLines)),
+		schema.Col("next_hop", "Position of this next hop among the route's, from 0: a route with several has a row for each.",
+			func(r *routeRow) int32 { return int32(r.position) }, schema.Hidden),
+		schema.Opt("weight", "Share of this next hop among the route's. NULL if it is the only one.",
+			func(r *routeRow) (uint16, bool) { return r.hop.Weight, r.hop.Weight != 0 }, schema.Hidden),
+		schema.Col("next_hop_flags", "What is special about the next hop, with blanks between: dead, pervasive, onlink, offload, linkdown, unresolved, trap. Empty if nothing is, or if only /proc tells of it.",
+			func(r *routeRow) string { return r.hop.Flags.String() }, schema.Hidden),
+		schema.Opt("next_hop_id", "Number of the nexthop object, ip-nexthop(8), from which the next hops come. NULL if the route has its own, or if only /proc tells of it.",
+			func(r *routeRow) (uint32, bool) { return r.NextHopID, r.NextHopID != 0 }, schema.Hidden),
+		schema.Opt("interface_index", "Number of the interface. NULL if there is none, or if only /proc tells of the route.",
+			func(r *routeRow) (uint32, bool) { return r.hop.Interface, r.hop.Interface != 0 }, schema.Hidden),
+		schema.Col("encapsulation", "How packets are wrapped on their way: mpls, ip, ip6, seg6, bpf and others. Empty if they are not, or if only /proc tells of the route.",
+			func(r *routeRow) string { return r.hop.Encap.String() }, schema.Hidden),
+		schema.Opt("source_network", "Network that a packet must come from, of an IPv6 route. Empty if any, and of IPv4.",
+			func(r *routeRow) (netip.Addr, bool) { return r.Source.Addr(), r.Source.Bits() > 0 }, schema.Hidden),
+		schema.Opt("source_prefix_length", "Bits of that network's prefix. NULL if any, and of IPv4.",
+			func(r *routeRow) (uint8, bool) { return uint8(r.Source.Bits()), r.Source.Bits() > 0 }, schema.Hidden),
+		schema.Opt("tos", "Type of service that a packet must have to take an IPv4 route, 0 for any. NULL if only /proc tells of the route.",
+			func(r *routeRow) (uint8, bool) { return r.TOS, !r.FromProc }, schema.Hidden),
+		schema.Opt("pref", "Preference of the router of an IPv6 route: low, medium, high. Empty of IPv4.",
+			func(r *routeRow) (string, bool) { return network.Preference(r.Preference), r.HasPreference }, schema.Hidden),
+		schema.Opt("expires_seconds", "Seconds until the route expires. NULL if it does not, or if only /proc tells of it.",
+			func(r *routeRow) (int32, bool) { return r.Expires, r.Expiring }, schema.Hidden),
+		schema.Opt("realm", "Realm of the destination, in the upper 16 bits that of the source. NULL if the route has none, or if only /proc tells of it.",
+			func(r *routeRow) (uint32, bool) { return r.Realm, r.Realm != 0 }, schema.Hidden),
+		schema.Opt("advmss", "Largest TCP segment that connections by this route announce, bytes. NULL as for window.", metric(network.MetricAdvMSS), schema.Hidden),
+		schema.Opt("mtu_locked", "1 if path MTU discovery leaves mtu alone, else 0. NULL if only /proc tells of the route.",
+			func(r *routeRow) (bool, bool) {
+				lock, _ := r.Metrics.Get(network.MetricLock)
+				return lock&(1<<network.MetricMTU) != 0, !r.FromProc
+			}, schema.Hidden),
+		schema.Opt("rttvar_ms", "Variance of the round trip time from which connections start, milliseconds. NULL as for mtu.",
+			func(r *routeRow) (uint32, bool) {
+				v, ok := r.Metrics.Get(network.MetricRTTVar)
+				return v / 4, ok
+			}, schema.Hidden),
+	}
+	for _, c := range []struct {
+		name, doc string
+		number    int
+	}{
+		{"ssthresh", "Slow start threshold from which connections start, packets.", network.MetricSSThresh},
+		{"cwnd", "Limit of their congestion window, packets.", network.MetricCwnd},
+		{"reordering", "Reordering from which they start, packets.", network.MetricReordering},
+		{"hoplimit", "Hop limit of their packets.", network.MetricHopLimit},
+		{"initcwnd", "Congestion window from which they start, packets.", network.MetricInitCwnd},
+		{"initrwnd", "Receive window from which they start, packets.", network.MetricInitRwnd},
+		{"features", "Features of TCP that the route turns on, RTAX_FEATURE_* of linux/rtnetlink.h: 1 is ECN.", network.MetricFeatures},
+		{"rto_min_ms", "Least retransmission timeout, milliseconds.", network.MetricRTOMin},
+		{"quickack", "1 if acknowledgements are sent at once.", network.MetricQuickAck},
+		{"fastopen_no_cookie", "1 if TCP Fast Open needs no cookie.", network.MetricNoCookie},
+	} {
+		columns = append(columns, schema.Opt(c.name, c.doc+" NULL as for mtu.", metric(c.number), schema.Hidden))
+	}
+	return schema.Bind(schema.Table[routeRow]{
+		Name: "network_routes",
+		Doc:  "Routes of this network namespace, IPv4 and IPv6, in all tables, a row for each next hop: what netstat -r and ip route show table all show. Those that the kernel clones for single destinations are left out.",
+		Examples: []string{
+			"SELECT destination, prefix_length, gateway, interface, metric FROM network_routes WHERE table_name = 'main' AND type = 'unicast'",
+			"SELECT interface, gateway, protocol FROM network_routes WHERE prefix_length = 0 ORDER BY family, metric",
+		},
+		Columns: append(columns,
+			schema.Col("congestion_algorithm", "Congestion control algorithm of connections by this route. Empty if the route does not say, or if only /proc tells of it.",
+				func(r *routeRow) string { return r.Metrics.Congestion }, schema.Hidden),
+			source, netNamespace),
+		RowID: func(r *routeRow) int64 { return r.id },
+		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[routeRow, error] {
+			f := host.RouteFilter{Namespaces: netNamespace.All(q), Sources: source.In(q), Kernel: q.Needs(needRouteLines)}
+			for _, n := range family.In(q) {
+				f.Families = append(f.Families, sock.Family(n))
+			}
+			return func(yield func(routeRow, error) bool) {
+				row := routeRow{names: h.InterfaceNames()}
+				// Rows that are alike are told apart by counting them. They stand
+				// together, but for lines of /proc from different tables.
+				alike := make(map[int64]int64)
+				for r, err := range h.Routes(ctx, f) {
+					if err != nil {
+						yield(row, err)
+						return
+					}
+					if r.Destination != row.Destination && !r.FromProc {
+						clear(alike)
+					}
+					row.Route = r
+					for i := range max(1, len(r.Hops)) {
+						row.position, row.hop = i, network.NextHop{}
+						if i < len(r.Hops) {
+							row.hop = r.Hops[i]
+						}
+						id := r.ID(i)
+						row.id = id + alike[id]
+						alike[id]++
+						if !yield(row, nil) {
+							return
+						}
+					}
+				}
+			}
+		},
+	})
+}
+
+// sourceColumn is the column of where a row comes from, by which a query may
+// choose that.
+func sourceColumn[R any](doc string, fromProc func(*R) bool) *schema.Typed[R, string] {
+	return schema.Col("source", "Where the row comes from: rtnetlink or procfs. "+doc,
+		func(r *R) string {
+			if fromProc(r) {
+				return string(host.ProcFS)
+			}
+			return string(host.RTNetlink)
+		}, schema.Hidden, schema.Pushed)
+}
