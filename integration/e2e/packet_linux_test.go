@@ -19,12 +19,12 @@ import (
 // on makes a packet socket get frames of a protocol from lo.
 func on(protocol uint16) func(fd int) error {
 	return func(fd int) error {
-		return os.NewSyscallError("bind", unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: network(protocol), Ifindex: 1}))
+		return os.NewSyscallError("bind", unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(protocol), Ifindex: 1}))
 	}
 }
 
-// network returns a number in the byte order of networks.
-func network(n uint16) uint16 { return n<<8 | n>>8 }
+// htons returns a number in the byte order of networks.
+func htons(n uint16) uint16 { return n<<8 | n>>8 }
 
 // classic attaches a BPF program of so many instructions.
 func classic(instructions int) func(fd int) error {
@@ -68,13 +68,13 @@ func packetSockets(t *testing.T, ns *netnstest.NS) map[string]tableRow {
 	want := make(map[string]tableRow)
 	add := func(kind int, protocol uint16, row tableRow, prepare func(fd int) error) {
 		t.Helper()
-		_, inode := openIn(t, ns, unix.AF_PACKET, kind, int(network(protocol)), prepare)
+		_, inode := openIn(t, ns, unix.AF_PACKET, kind, int(htons(protocol)), prepare)
 		row["protocol"], row["pid"] = strconv.Itoa(int(protocol)), strconv.Itoa(os.Getpid())
 		want[inode] = row
 	}
 	add(unix.SOCK_RAW, 3, tableRow{"type": "RAW", "protocol_name": "ALL", "interface": "", "interface_index": "0", "running": "1", "filtered": "0", "promiscuous": "0", "memberships": "0"}, nil)
 	add(unix.SOCK_DGRAM, 0x806, tableRow{"type": "DGRAM", "protocol_name": "ARP", "interface": "lo", "interface_index": "1", "running": "1"}, on(0x806))
-	add(unix.SOCK_RAW, 0x88cc, tableRow{"protocol_name": "LLDP", "uid": "4294967294"}, func(fd int) error { return unix.Fchown(fd, 4294967294, -1) })
+	add(unix.SOCK_RAW, 0x88cc, tableRow{"protocol_name": "LLDP", "uid": "4294967294"}, func(fd int) error { return unix.Fchown(fd, -2, -1) })
 	add(unix.SOCK_RAW, 0x1234, tableRow{"protocol_name": "", "interface": ""}, nil)
 	add(unix.SOCK_RAW, 0, tableRow{"protocol_name": "", "running": "0"}, nil)
 	add(unix.SOCK_PACKET, 3, tableRow{"type": "PACKET", "running": "1"}, nil)
@@ -219,7 +219,7 @@ func TestPacketSocketsOfTheVerbose(t *testing.T) {
 	want := make(map[string]tableRow)
 	add := func(row tableRow, steps ...func(fd int) error) {
 		t.Helper()
-		_, inode := openIn(t, ns, unix.AF_PACKET, unix.SOCK_RAW, int(network(3)), all(steps...))
+		_, inode := openIn(t, ns, unix.AF_PACKET, unix.SOCK_RAW, int(htons(3)), all(steps...))
 		want[inode] = row
 	}
 	longest := func(fd int) error {
@@ -277,8 +277,8 @@ func TestPacketSocketWithoutInterface(t *testing.T) {
 	if _, err := fmt.Sscanf(link, "%d:", &index); err != nil {
 		t.Fatal(err)
 	}
-	openIn(t, ns, unix.AF_PACKET, unix.SOCK_RAW, int(network(3)), func(fd int) error {
-		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: network(3), Ifindex: index})
+	openIn(t, ns, unix.AF_PACKET, unix.SOCK_RAW, int(htons(3)), func(fd int) error {
+		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(3), Ifindex: index})
 	})
 	for _, step := range []struct {
 		args []string
