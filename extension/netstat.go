@@ -17,6 +17,7 @@ import (
 func newNetstat(o *options) *cobra.Command {
 	var n netstat.Options
 	var numeric, continuous, sql bool
+	var routes, interfaces, groups, statistics, masqueraded bool
 	var family string
 	other := map[string]*bool{}
 	c := &cobra.Command{
@@ -53,8 +54,25 @@ names, and paths with blanks are whole. --strict imitates netstat in that.`,
 			if numeric {
 				n.NumericHosts, n.NumericPorts, n.NumericUsers = true, true, true
 			}
+			views := n.Views
+			modes := 0
+			for _, mode := range []struct {
+				chosen bool
+				views  func() []netstat.View
+			}{{routes, n.Routes}, {interfaces, n.Interfaces}, {groups, n.Groups}, {statistics, n.Statistics}, {masqueraded, n.Masqueraded}} {
+				if mode.chosen {
+					views = mode.views
+					modes++
+				}
+			}
+			switch {
+			case modes > 1:
+				return errors.New("only one of -r, -i, -g, -s and -M can be shown")
+			case interfaces && n.Extend > 0:
+				return errors.New("-ie, what ifconfig prints, is not taken: SELECT * FROM interface_statistics has all of it and more")
+			}
 			if sql {
-				for i, v := range n.Views() {
+				for i, v := range views() {
 					if i > 0 {
 						fmt.Fprintln(c.OutOrStdout())
 					}
@@ -70,7 +88,7 @@ names, and paths with blanks are whole. --strict imitates netstat in that.`,
 			defer db.Close()
 			for {
 				n.Hosts = netstat.NewHosts(c.Context())
-				if err := netstat.Print(c.Context(), db, c.OutOrStdout(), n.Views()); err != nil || !continuous {
+				if err := netstat.Print(c.Context(), db, c.OutOrStdout(), views()); err != nil || !continuous {
 					return failed(err)
 				}
 				if err := wait(c.Context(), time.Second); err != nil {
@@ -90,6 +108,11 @@ names, and paths with blanks are whole. --strict imitates netstat in that.`,
 	f.BoolVarP(&n.IPv4, "inet", "4", false, "show sockets of the family inet")
 	f.BoolVarP(&n.IPv6, "inet6", "6", false, "show sockets of the family inet6")
 	f.StringVarP(&family, "protocol", "A", "", "show sockets of address families, with commas between: inet, inet6, unix")
+	f.BoolVarP(&routes, "route", "r", false, "show the routes")
+	f.BoolVarP(&interfaces, "interfaces", "i", false, "show the interfaces")
+	f.BoolVarP(&groups, "groups", "g", false, "show the multicast groups")
+	f.BoolVarP(&statistics, "statistics", "s", false, "show the counters of the protocols")
+	f.BoolVarP(&masqueraded, "masquerade", "M", false, "show the connections that are masqueraded")
 	f.BoolVarP(&n.Listening, "listening", "l", false, "show listening sockets only")
 	f.BoolVarP(&n.All, "all", "a", false, "show all sockets (default: connected ones)")
 	f.BoolVarP(&numeric, "numeric", "n", false, "show numbers, no names")

@@ -79,6 +79,15 @@ func TestNetstatCommandOfUnixSockets(t *testing.T) {
 	}
 }
 
+// Of routes, interfaces and groups.
+func TestNetstatCommandOfTheNetwork(t *testing.T) {
+	ns := netnstest.New(t)
+	network(t, ns)
+	for _, options := range []string{"-rn", "-ren", "-reen", "-rn6", "-ren6", "-rn46", "-i", "-ai", "-ian", "-gn"} {
+		sameAsNetstat(t, ns, strings.Fields(options)...)
+	}
+}
+
 // escaped writes bytes that are no UTF-8 as our tables do.
 func escaped(s string) string {
 	var b strings.Builder
