@@ -103,6 +103,20 @@ func TestExitCodes(t *testing.T) {
 		{"schema of two", []string{"schema", "a", "b"}, 2, "accepts at most 1 arg"},
 		{"interval", []string{"--socket", missing, "--interval", "0"}, 2, "at least 1"},
 		{"timeout", []string{"--socket", missing, "--timeout", "-1"}, 2, "timeout"},
+		{"query timeout", []string{"--socket", missing, "--query-timeout", "0"}, 2, "at least 1"},
+		{"max queries", []string{"--socket", missing, "--max-queries", "0"}, 2, "at least 1"},
+		{"max response", []string{"--socket", missing, "--max-response", "101"}, 2, "from 1 to 100 MiB"},
+		{"on loss", []string{"--socket", missing, "--on-loss", "weep"}, 2, "neither exit nor reconnect"},
+		{"table prefix", []string{"--socket", missing, "--table-prefix", "A-"}, 2, "small letters"},
+		{"log level", []string{"query", "--log-level", "loud", "SELECT 1"}, 2, "none of error, warn"},
+
+		{"netstat's statements", []string{"netstat", "-tulpn", "--sql"}, 0, ""},
+		{"netstat's option for SELinux", []string{"netstat", "-tnZ"}, 2, "not taken"},
+		{"netstat's old families", []string{"netstat", "--ax25"}, 2, "legacy_sockets"},
+		{"netstat of an old family", []string{"netstat", "-A", "ipx"}, 2, "legacy_sockets"},
+		{"netstat as ifconfig", []string{"netstat", "-ie"}, 2, "interface_statistics"},
+		{"two of netstat", []string{"netstat", "-rn", "-i"}, 2, "only one of"},
+		{"netstat of an argument", []string{"netstat", "-tn", "eth0"}, 2, "eth0"},
 	} {
 		code, stdout, stderr := sockets(t, "", c.args...)
 		if code != c.code || (c.stderr == "") != (stderr == "") || !strings.Contains(stderr, c.stderr) {

@@ -141,8 +141,7 @@ func kernelRelease() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
-// question is asked of every program that can answer it. The arguments of
-// sockets.ext follow "query".
+// question is asked of every program that can answer it.
 type question struct {
 	name    string
 	ours    []string
@@ -155,7 +154,7 @@ type question struct {
 
 // questions returns them; holder is a process with sockets.
 func questions(holder string) []question {
-	csv := func(sql string) []string { return []string{"--csv", "--header=false", sql} }
+	csv := func(sql string) []string { return []string{"query", "--csv", "--header=false", sql} }
 	return []question{
 		{"who listens", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets WHERE state = 'LISTEN'"), []string{"-ltn"}, []string{"-Hltn"}, nil, false, false},
 		{"one local port", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets WHERE local_port = 40000"), nil, []string{"-Hatn", "sport = :40000"}, nil, false, false},
@@ -169,6 +168,10 @@ func questions(holder string) []question {
 		{"all sockets with program", csv("SELECT proto, local_address, local_port, remote_address, remote_port, state, pid, program FROM tcp_sockets"), []string{"-atnp"}, []string{"-Hatnp"}, []string{"-nP", "-iTCP"}, false, false},
 		{"who holds any socket", csv("SELECT inode, pid, fd, program FROM socket_processes"), nil, nil, []string{"-nP", "-iTCP"}, false, false},
 		{"sockets of one process", csv("SELECT proto, local_address, local_port, remote_address, remote_port, state, pid, program FROM tcp_sockets WHERE pid = " + holder), nil, nil, []string{"-nP", "-a", "-p", holder, "-iTCP"}, false, false},
+		{"tcp_info of all", csv("SELECT local_address, local_port, remote_address, remote_port, state, rtt_us, cwnd, retrans_total, bytes_acked, bytes_received, delivery_rate_bytes_per_second FROM tcp_info"), nil, []string{"-Htni"}, nil, false, false},
+		{"our netstat -atn", []string{"netstat", "-atn"}, []string{"-atn"}, nil, nil, false, false},
+		{"our netstat -ltn", []string{"netstat", "-ltn"}, []string{"-ltn"}, nil, nil, false, false},
+		{"our netstat -atnp", []string{"netstat", "-atnp"}, []string{"-atnp"}, nil, nil, false, false},
 		{"SELECT 1", csv("SELECT 1"), nil, nil, nil, false, false},
 	}
 }
@@ -214,7 +217,7 @@ func (b *benchmark) measure(q question) (answer, error) {
 		into **measured
 		all  []measured
 	}
-	contestants := []*contestant{{name: b.ours, args: append([]string{"query"}, q.ours...), into: &a.Ours}}
+	contestants := []*contestant{{name: b.ours, args: q.ours, into: &a.Ours}}
 	add := func(name string, args []string, into **measured) {
 		if _, err := exec.LookPath(name); args != nil && err == nil {
 			contestants = append(contestants, &contestant{name: name, args: args, into: into})
