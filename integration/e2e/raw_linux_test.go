@@ -95,7 +95,7 @@ func rawSockets(t *testing.T, ns *netnstest.NS) (raw, ping int) {
 		raw++
 	}
 	openIn(t, ns, unix.AF_INET, unix.SOCK_RAW, 89, both(four))
-	openIn(t, ns, unix.AF_INET, unix.SOCK_RAW, 89, func(fd int) error { return unix.Fchown(fd, 4294967294, -1) })
+	openIn(t, ns, unix.AF_INET, unix.SOCK_RAW, 89, func(fd int) error { return unix.Fchown(fd, -2, -1) })
 	openIn(t, ns, unix.AF_INET6, unix.SOCK_RAW, unix.IPPROTO_ICMPV6, nil)
 	openIn(t, ns, unix.AF_INET6, unix.SOCK_RAW, 89, both(six))
 	openIn(t, ns, unix.AF_INET6, unix.SOCK_RAW, 89, func(fd int) error { return unix.Connect(fd, mapped) })
