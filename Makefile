@@ -12,7 +12,7 @@ CHURN ?= 30m
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: generate help build run test race integration lint fuzz soak vuln bench benchmarks schema clean
+.PHONY: generate help build run test race integration lint fuzz soak faults vuln bench benchmarks schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ fuzz: ## run every fuzz target for FUZZTIME (30s)
 
 soak: ## query for CHURN (30m) while sockets, processes and namespaces come and go (needs root)
 	SOCKETS_MUST_RUN=1 SOCKETS_CHURN=$(CHURN) $(GO) test -timeout 0 -count=1 -v -run 'TestChurn$$' ./integration/e2e
+
+faults: ## inject faults and print the table of them, integration/e2e/FAULTS.md (needs root and strace)
+	SOCKETS_MUST_RUN=1 SOCKETS_FAULTS=FAULTS.md $(GO) test -timeout 10m -count=1 -run 'Fault|Killed|OnLoss|TablePrefix|Churn|Registers|Refused' ./integration/e2e
 
 vuln: ## look for known vulnerabilities of what we use (needs the way to vuln.go.dev)
 	$(GO) tool govulncheck ./...

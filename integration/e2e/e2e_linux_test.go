@@ -26,7 +26,6 @@ const buildTimeout = 5 * time.Minute
 var program string
 
 func TestMain(m *testing.M) {
-
 	if role := os.Getenv(holderEnv); role != "" {
 		if err := beHolder(role); err != nil {
 			fmt.Fprintln(os.Stderr, "e2e:", err)
@@ -50,7 +49,12 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	if err := writeFaults(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	return code
 }
 
 // findProgram returns the program's absolute path; if need be it builds it

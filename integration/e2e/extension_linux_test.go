@@ -270,7 +270,9 @@ func TestExtensionRegistersAgain(t *testing.T) {
 	startExtension(t, m)
 	uuid := m.WaitFor(t, "sockets")
 	m.Forget(uuid)
+	start := time.Now()
 	m.Wait(t, "it registers again", func() bool { _, found := m.Find("sockets"); return found })
+	report(faultRow{fault: "osquery drops the registration and says nothing", times: 1, sees: "no tables meanwhile", recovery: fmt.Sprintf("%d ms, with --interval 1", time.Since(start).Milliseconds())})
 	if rows, err := m.Generate(context.Background(), "tcp_sockets", `{"colsUsed":[]}`); err != nil {
 		t.Errorf("%d rows, %v", len(rows), err)
 	}

@@ -62,6 +62,7 @@ func TestTablePrefix(t *testing.T) {
 	if code := second.exit(t); code != 1 || !strings.Contains(second.stderr.String(), "--table-prefix") {
 		t.Errorf("exit code %d: %s", code, second.stderr.String())
 	}
+	report(faultRow{fault: "another extension has a table of that name", times: 1, sees: "exit code 1 and an error that names the table and --table-prefix", recovery: "with --table-prefix"})
 	startExtension(t, m, "--table-prefix", "my_", "--proc", fixtureProc, "--services", fixtureServices)
 	m.WaitFor(t, "my_sockets")
 	if rows, _ := generate(t, m, "my_well_known_services", `{"colsUsed":["name"]}`); len(rows) == 0 {
@@ -80,6 +81,7 @@ func TestOnLoss(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.WaitFor(t, "sockets")
+	report(faultRow{fault: "osquery is gone for 4 seconds, and the extension was not started by it", times: 1, sees: "no tables meanwhile", recovery: "by itself, at intervals of up to 30 seconds"})
 	waits.Process.Signal(os.Interrupt)
 	if code := waits.exit(t); code != 0 {
 		t.Errorf("exit code %d: %s", code, waits.stderr.String())
@@ -87,6 +89,7 @@ func TestOnLoss(t *testing.T) {
 	ends := startExtension(t, m, "--on-loss", "exit")
 	m.WaitFor(t, "sockets")
 	m.Stop()
+	report(faultRow{fault: "osquery is gone, and the extension was started by it", times: 1, sees: "the extension ends with exit code 1", recovery: "osquery starts it again"})
 	if code := ends.exit(t); code != 1 || !strings.Contains(ends.stderr.String(), "osquery has gone away") {
 		t.Errorf("exit code %d: %s", code, ends.stderr.String())
 	}
