@@ -40,8 +40,17 @@ func privateNames(t *testing.T, ns *netnstest.NS) {
 		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 			return err
 		}
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			return err
+		}
+		// Those that the machine has stay in its own.
+		names, _ := filepath.Glob(filepath.Join(netnsDir, "*"))
+		for _, name := range names {
+			if err := unix.Unmount(name, unix.MNT_DETACH); err != nil && err != unix.EINVAL {
+				return err
+			}
+		}
 		return errors.Join(
-			unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
 			unix.Mount("tmpfs", filepath.Dir(netnsDir), "tmpfs", 0, ""),
 			os.Mkdir(netnsDir, 0o755))
 	})
