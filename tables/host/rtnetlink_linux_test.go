@@ -234,3 +234,21 @@ func TestRouteLines(t *testing.T) {
 type nopCloser struct{}
 
 func (nopCloser) Close() error { return nil }
+
+// Of lines that are alike, as of one route in two tables, each has its turn.
+func TestAlikeRouteLines(t *testing.T) {
+	names := New(Options{}).InterfaceNames()
+	names.seen[0] = map[uint32]string{1: "lo"}
+	line := func(ref uint32) network.Route {
+		return network.Route{Hops: []network.NextHop{{Name: "lo"}}, Kernel: []network.Kernel{{Known: true, Ref: ref}}}
+	}
+	l := routeLines{names: names, file: nopCloser{}, ahead: []network.Route{line(1), line(2), line(3)}}
+	l.next, l.stop = iter.Pull2(func(func(network.Route, error) bool) {})
+	defer l.close()
+	for want := range uint32(4) {
+		r := network.Route{Hops: []network.NextHop{{Interface: 1}}}
+		if err := l.find(&r); err != nil || r.Kernel[0].Ref != (want+1)%4 || r.Kernel[0].Known != (want < 3) {
+			t.Errorf("route %d has the line %+v, %v", want, r.Kernel, err)
+		}
+	}
+}
