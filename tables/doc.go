@@ -13,5 +13,5 @@
 //
 // A table is one file here, one fixture in testdata and one line in [All]. Its
 // columns are declared in tables such as tcp_sockets.go, next to the accessor
-// that computes them; what several tables share stands in inet.go.
+// that computes them; what several tables share stands in inet.go and owner.go.
 package tables
