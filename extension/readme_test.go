@@ -77,6 +77,16 @@ func TestReadmeExplainsEveryCommandAndFlag(t *testing.T) {
 		}
 	}
 	check(newRoot())
+
+	seen := make(map[string]bool)
+	for line := range strings.Lines(readme) {
+		if cell, _, ok := strings.Cut(line, "` |"); ok && strings.HasPrefix(cell, "| `--") {
+			if seen[cell] {
+				t.Errorf("the README explains %s twice", cell[3:])
+			}
+			seen[cell] = true
+		}
+	}
 }
 
 // The targets that the README names are there, and those that are there are
