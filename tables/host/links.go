@@ -41,7 +41,7 @@ func (h *Host) Links(ctx context.Context, f LinkFilter) iter.Seq2[network.Link, 
 				}
 				return true
 			}
-			return h.either("interfaces", f.Sources,
+			return h.either("dev", f.Sources,
 				func() (more bool, err error) {
 					var all []network.Link
 					names := make(map[uint32]string)

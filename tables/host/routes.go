@@ -29,12 +29,12 @@ type RouteFilter struct {
 
 // routeLists are the files of routes.
 var routeLists = []struct {
-	family     sock.Family
-	name, what string
-	must       bool
+	family sock.Family
+	name   string
+	must   bool
 }{
-	{sock.INET, "route", "IPv4 routes", true},
-	{sock.INET6, "ipv6_route", "IPv6 routes", false},
+	{sock.INET, "route", true},
+	{sock.INET6, "ipv6_route", false},
 }
 
 // Routes streams the routes of all tables, those of IPv4 first, from rtnetlink
@@ -51,7 +51,7 @@ func (h *Host) Routes(ctx context.Context, f RouteFilter) iter.Seq2[network.Rout
 				decode := func(file io.Reader) iter.Seq2[network.Route, error] {
 					return procnet.Routes(file, l.family, binary.NativeEndian)
 				}
-				more, err = h.either(l.what, f.Sources,
+				more, err = h.either(l.name, f.Sources,
 					func() (more bool, err error) {
 						beside := routeLines{names: h.InterfaceNames()}
 						if f.Kernel && l.family == sock.INET6 {

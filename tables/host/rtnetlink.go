@@ -98,27 +98,29 @@ func wantsProc(sources []string) (proc, only bool) {
 }
 
 // either reads by netlink or, if that is refused, by proc; by proc too if the
-// sources that the query names have it. The log and errors say what is read.
-func (h *Host) either(what string, sources []string, netlink, proc func() (more bool, err error)) (more bool, err error) {
+// sources that the query names have it. The list is called what its file in
+// /proc/net is.
+func (h *Host) either(list string, sources []string, netlink, proc func() (more bool, err error)) (more bool, err error) {
 	both, only := wantsProc(sources)
-	if only {
-		return proc()
+	use := Usage{Source: ProcFS}
+	if !only {
+		use.Reason = h.whyNotRTNetlink()
 	}
-	why := h.whyNotRTNetlink()
-	if why == "" {
+	if !only && use.Reason == "" {
 		more, err := netlink()
-		if err == nil && more && both {
-			return proc()
-		}
 		if !errors.Is(err, errNoRTNetlink) {
+			h.note(list, Usage{Source: RTNetlink})
 			if err != nil {
-				err = fmt.Errorf("rtnetlink of %s: %w", what, err)
+				return more, fmt.Errorf("rtnetlink of %s: %w", list, err)
 			}
-			return more, err
+			if more && both {
+				return proc()
+			}
+			return more, nil
 		}
-		why = err.Error()
+		use.Reason = err.Error()
 	}
-	h.note(what, Usage{Source: ProcFS, Reason: why})
+	h.note(list, use)
 	return proc()
 }
 

@@ -73,7 +73,7 @@ func TestLists(t *testing.T) {
 				got++
 			}
 		}
-		if got != c.n || len(requests) != c.requests || (err == nil) != (c.want == "") || err != nil && !(strings.Contains(err.Error(), c.want) && strings.Contains(err.Error(), "rtnetlink of interfaces")) {
+		if got != c.n || len(requests) != c.requests || (err == nil) != (c.want == "") || err != nil && !(strings.Contains(err.Error(), c.want) && strings.Contains(err.Error(), "rtnetlink of dev")) {
 			t.Errorf("%s: %d interfaces after %d requests, %v; want %d after %d, %q", c.name, got, len(requests), err, c.n, c.requests, c.want)
 		}
 	}
@@ -139,8 +139,11 @@ func TestRTNetlinkRefused(t *testing.T) {
 				t.Fatalf("%v: %+v, %v", errno, r, err)
 			}
 		}
-		if n == 0 || len(requests) != 3 || !strings.Contains(h.used["interfaces"].Reason, errno.Error()) {
-			t.Errorf("%v: %d interfaces after %d requests, %+v", errno, n, len(requests), h.used["interfaces"])
+		if n == 0 || len(requests) != 3 || !strings.Contains(h.used["dev"].Reason, errno.Error()) {
+			t.Errorf("%v: %d interfaces after %d requests, %+v", errno, n, len(requests), h.used["dev"])
+		}
+		if got := h.SourcesInUse(); got != "dev=procfs ipv6_route=procfs route=procfs" {
+			t.Errorf("%v: %s", errno, got)
 		}
 	}
 }
