@@ -125,6 +125,53 @@ func (r *reader[T]) readProc(ctx context.Context, p *place, list *list, use *Usa
 	return true, nil
 }
 
+// readFiles streams the sockets of lists that only /proc/net has, one after the
+// other. For each namespace prepare returns what a socket of it is marked by.
+func readFiles[T any](ctx context.Context, h *Host, namespaces []string, lists []list, proc func(io.Reader, *list) iter.Seq2[T, error], prepare func(*place) (mark func(*T), err error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		r := reader[T]{host: h, proc: proc, wants: func(*T) bool { return true }}
+		inEach(ctx, h, namespaces, yield, func(p *place, yield func(T, error) bool) (more bool, err error) {
+			mark, err := prepare(p)
+			r.mark = func(s *T, _ uint32) { mark(s) }
+			more = true
+			for i := 0; i < len(lists) && more && err == nil; i++ {
+				more, err = r.read(ctx, p, &lists[i], yield)
+			}
+			return more, err
+		})
+	}
+}
+
+// readNet hands what a file of /proc/net has to take, which reports whether it
+// wants more. It reports that too. A file that need not be there is empty when it
+// is not.
+func readNet[T any](ctx context.Context, h *Host, p *place, name string, must bool, decode func(io.Reader) iter.Seq2[T, error], take func(T) bool) (more bool, err error) {
+	file, err := h.openIn(p, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if !must {
+			return true, nil
+		}
+		return false, fmt.Errorf("%w: is the proc filesystem mounted, or copied, there?", err)
+	}
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	n := 0
+	for v, err := range decode(file) {
+		if n++; n%256 == 0 && err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", file.Name(), err)
+		}
+		if !take(v) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 // inEach reads something in each of the namespaces with these inode numbers, or
 // in this process's own. Another one that cannot be read is noted and passed
 // over; one whose reading fails after a first value fails all, since part of an

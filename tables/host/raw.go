@@ -23,21 +23,11 @@ var rawLists = []list{
 // Raw streams the raw and ping sockets of the network namespaces with these inode
 // numbers, as text; nil means this process's own. It needs no privilege there.
 func (h *Host) Raw(ctx context.Context, namespaces []string) iter.Seq2[sock.RawIP, error] {
-	r := reader[sock.RawIP]{
-		host: h,
-		proc: func(file io.Reader, l *list) iter.Seq2[sock.RawIP, error] {
+	return readFiles(ctx, h, namespaces, rawLists,
+		func(file io.Reader, l *list) iter.Seq2[sock.RawIP, error] {
 			return procnet.Raw(file, l.family, l.protocol != 0, binary.NativeEndian)
 		},
-		wants: func(*sock.RawIP) bool { return true },
-		mark:  func(s *sock.RawIP, namespace uint32) { s.Namespace = namespace },
-	}
-	return func(yield func(sock.RawIP, error) bool) {
-		inEach(ctx, h, namespaces, yield, func(p *place, yield func(sock.RawIP, error) bool) (more bool, err error) {
-			more = true
-			for i := 0; i < len(rawLists) && more && err == nil; i++ {
-				more, err = r.read(ctx, p, &rawLists[i], yield)
-			}
-			return more, err
+		func(p *place) (func(*sock.RawIP), error) {
+			return func(s *sock.RawIP) { s.Namespace = p.inode }, nil
 		})
-	}
 }

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"iter"
 	"slices"
 	"strings"
 )
@@ -122,34 +119,4 @@ func (h *Host) either(list string, sources []string, netlink, proc func() (more 
 	}
 	h.note(list, use)
 	return proc()
-}
-
-// readNet hands what a file of /proc/net has to take, which reports whether it
-// wants more. It reports that too. A file that need not be there is empty when it
-// is not.
-func readNet[T any](ctx context.Context, h *Host, p *place, name string, must bool, decode func(io.Reader) iter.Seq2[T, error], take func(T) bool) (more bool, err error) {
-	file, err := h.openIn(p, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		if !must {
-			return true, nil
-		}
-		return false, fmt.Errorf("%w: is the proc filesystem mounted, or copied, there?", err)
-	}
-	if err != nil {
-		return false, err
-	}
-	defer file.Close()
-	n := 0
-	for v, err := range decode(file) {
-		if n++; n%256 == 0 && err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return false, fmt.Errorf("%s: %w", file.Name(), err)
-		}
-		if !take(v) {
-			return false, nil
-		}
-	}
-	return true, nil
 }

@@ -2,10 +2,7 @@ package host
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"iter"
 	"net/netip"
 
@@ -41,7 +38,7 @@ func (h *Host) SCTP(ctx context.Context, f SCTPFilter) iter.Seq2[sock.SCTP, erro
 		func(p *place) (mark func(*sock.SCTP), err error) {
 			var paths map[sctpPath]*sock.SCTPPath
 			if f.Paths {
-				if paths, err = h.sctpPaths(p); err != nil {
+				if paths, err = h.sctpPaths(ctx, p); err != nil {
 					return nil, err
 				}
 			}
@@ -61,38 +58,11 @@ type sctpPath struct {
 }
 
 // sctpPaths returns the paths of a namespace, none if there is no SCTP.
-func (h *Host) sctpPaths(p *place) (map[sctpPath]*sock.SCTPPath, error) {
-	file, err := h.openIn(p, "sctp/remaddr")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
+func (h *Host) sctpPaths(ctx context.Context, p *place) (map[sctpPath]*sock.SCTPPath, error) {
 	paths := make(map[sctpPath]*sock.SCTPPath)
-	for path, err := range procnet.SCTPPaths(file) {
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file.Name(), err)
-		}
+	_, err := readNet(ctx, h, p, "sctp/remaddr", false, procnet.SCTPPaths, func(path sock.SCTPPath) bool {
 		paths[sctpPath{path.Number, path.Remote}] = &path
-	}
-	return paths, nil
-}
-
-// readFiles streams the sockets of lists that only /proc/net has, one after the
-// other. For each namespace prepare returns what a socket of it is marked by.
-func readFiles[T any](ctx context.Context, h *Host, namespaces []string, lists []list, proc func(io.Reader, *list) iter.Seq2[T, error], prepare func(*place) (mark func(*T), err error)) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		r := reader[T]{host: h, proc: proc, wants: func(*T) bool { return true }}
-		inEach(ctx, h, namespaces, yield, func(p *place, yield func(T, error) bool) (more bool, err error) {
-			mark, err := prepare(p)
-			r.mark = func(s *T, _ uint32) { mark(s) }
-			more = true
-			for i := 0; i < len(lists) && more && err == nil; i++ {
-				more, err = r.read(ctx, p, &lists[i], yield)
-			}
-			return more, err
-		})
-	}
+		return true
+	})
+	return paths, err
 }

@@ -2,10 +2,7 @@ package host
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"iter"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
@@ -39,32 +36,14 @@ func (h *Host) Statistics(ctx context.Context, namespaces []string) iter.Seq2[St
 	return func(yield func(Statistic, error) bool) {
 		inEach(ctx, h, namespaces, yield, func(p *place, yield func(Statistic, error) bool) (more bool, err error) {
 			for _, f := range statisticsFiles {
-				if more, err = h.statistics(p, f, yield); err != nil || !more {
+				more, err = readNet(ctx, h, p, f.name, f.must, f.decode, func(s sock.Statistic) bool {
+					return yield(Statistic{s, p.inode}, nil)
+				})
+				if err != nil || !more {
 					return more, err
 				}
 			}
 			return true, nil
 		})
 	}
-}
-
-// statistics reads those of one file.
-func (h *Host) statistics(p *place, f statisticsFile, yield func(Statistic, error) bool) (more bool, err error) {
-	file, err := h.openIn(p, f.name)
-	if errors.Is(err, fs.ErrNotExist) && !f.must {
-		return true, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	defer file.Close()
-	for s, err := range f.decode(file) {
-		if err != nil {
-			return false, fmt.Errorf("%s: %w", file.Name(), err)
-		}
-		if !yield(Statistic{s, p.inode}, nil) {
-			return false, nil
-		}
-	}
-	return true, nil
 }
