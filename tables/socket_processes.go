@@ -106,7 +106,9 @@ func kinds(ctx context.Context, h *host.Host) (map[uint64]socketKind, error) {
 		}
 		kinds[s.Inode] = socketKind{s.Family, s.Protocol}
 	}
-	for s, err := range h.Unix(ctx, host.UnixFilter{States: sock.AllUnixStates &^ (1 << sock.UnixConnecting)}) {
+	// Without those that have no inode, for which /proc would be read besides.
+	const held = sock.AllUnixStates &^ (1<<sock.UnixConnecting | 1<<sock.UnixDisconnecting)
+	for s, err := range h.Unix(ctx, host.UnixFilter{States: held}) {
 		if err != nil {
 			return nil, err
 		}

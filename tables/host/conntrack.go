@@ -127,8 +127,8 @@ func (r *recent) again(c *conntrack.Connection) bool {
 
 // whyNotCTNetlink returns why ctnetlink must not be asked, or nothing.
 func (h *Host) whyNotCTNetlink() string {
-	if h.proc != DefaultProc {
-		return h.proc + " is read in place of this host's " + DefaultProc
+	if why := h.whyNotKernel(); why != "" {
+		return why
 	}
 	for _, module := range []string{"nfnetlink", "nf_conntrack_netlink"} {
 		if h.wouldLoad(module) {

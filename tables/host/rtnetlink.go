@@ -76,14 +76,6 @@ func (h *Host) collect(ctx context.Context, p *place, r request, take func(messa
 	}
 }
 
-// whyNotRTNetlink returns why rtnetlink must not be asked, or nothing.
-func (h *Host) whyNotRTNetlink() string {
-	if h.proc != DefaultProc {
-		return h.proc + " is read in place of this host's " + DefaultProc
-	}
-	return ""
-}
-
 // wantsProc reports whether a query that names these sources wants to know what
 // /proc shows, and whether that is all.
 func wantsProc(sources []string) (proc, only bool) {
@@ -101,7 +93,7 @@ func (h *Host) either(list string, sources []string, netlink, proc func() (more 
 	both, only := wantsProc(sources)
 	use := Usage{Source: ProcFS}
 	if !only {
-		use.Reason = h.whyNotRTNetlink()
+		use.Reason = h.whyNotKernel()
 	}
 	if !only && use.Reason == "" {
 		more, err := netlink()

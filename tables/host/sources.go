@@ -117,17 +117,27 @@ func (h *Host) note(list string, use Usage) {
 	h.used[list] = use
 }
 
+// whyNotKernel returns why the kernel must be asked by nothing but /proc, or
+// nothing: netlink and BPF tell of this host only.
+func (h *Host) whyNotKernel() string {
+	if h.proc != DefaultProc {
+		return h.proc + " is read in place of this host's " + DefaultProc
+	}
+	return ""
+}
+
 // whyNotBPF returns why the holders are not asked of the BPF iterator, or
 // nothing.
 func (h *Host) whyNotBPF(f *HolderFilter) string {
 	h.mu.Lock()
 	failure, denied := h.noIterator, h.denied
 	h.mu.Unlock()
+	elsewhere := h.whyNotKernel()
 	switch {
 	case f.PIDs != nil && !denied:
 		return "only some processes are asked about"
-	case h.proc != DefaultProc:
-		return h.proc + " is read in place of this host's " + DefaultProc
+	case elsewhere != "":
+		return elsewhere
 	case failure != "":
 		return "the BPF iterator is refused: " + failure
 	case !denied && h.openFiles() < manyFiles:
@@ -139,9 +149,10 @@ func (h *Host) whyNotBPF(f *HolderFilter) string {
 // whyNotDiag returns why sock_diag must not be asked for a list, or nothing.
 func (h *Host) whyNotDiag(list *list) string {
 	name, _ := list.registration()
+	elsewhere := h.whyNotKernel()
 	switch {
-	case h.proc != DefaultProc:
-		return h.proc + " is read in place of this host's " + DefaultProc
+	case elsewhere != "":
+		return elsewhere
 	case list.module == "":
 		return "sock_diag is not asked for such sockets"
 	case name != "":
