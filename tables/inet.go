@@ -30,8 +30,7 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inet
 			func(r *R) (uint32, bool) { return inet(r).UID, inet(r).Absent&sock.NoOwner == 0 },
 			func(r *R) uint64 { return inet(r).Inode },
 			func(r *R) uint32 { return inet(r).Namespace }),
-		cookie: schema.Opt("cookie", "The kernel's identity of the socket, which no other had since the host was started. NULL where only /proc tells of it.",
-			func(r *R) (int64, bool) { return int64(inet(r).Cookie), inet(r).Cookie-1 < 1<<63-1 }, schema.Hidden),
+		cookie: cookieColumn(onlyProc, func(r *R) uint64 { return inet(r).Cookie }),
 		details: append([]schema.Column[R]{
 			schema.Opt("user", "Name of the user that the process of pid runs as, its effective one, in this machine's /etc/passwd; username is the socket's owner. Empty if there is no such process or no name.",
 				func(r *R) (string, bool) {

@@ -22,9 +22,6 @@ func LegacySockets(h *host.Host) schema.Any {
 		func(r *legacyRow) (uint32, bool) { return r.UID, r.HasUID },
 		func(r *legacyRow) uint64 { return r.Inode },
 		func(r *legacyRow) uint32 { return r.Namespace })
-	text := func(name, doc string, get func(*legacyRow) string) schema.Column[legacyRow] {
-		return schema.Col(name, doc, get)
-	}
 	proto := schema.Col("proto", "ax25, netrom, rose, x25, ipx, atalk, or of Bluetooth l2cap, rfcomm, sco.",
 		func(r *legacyRow) string { return r.Proto }, schema.Pushed)
 	return schema.Bind(schema.Table[legacyRow]{
@@ -40,20 +37,20 @@ func LegacySockets(h *host.Host) schema.Any {
 				func(r *legacyRow) (uint32, bool) { return r.RecvQueue, r.Queues }),
 			schema.Opt("send_q", "What waits to be sent or acknowledged, with the kernel's overhead, bytes. NULL as for recv_q.",
 				func(r *legacyRow) (uint32, bool) { return r.SendQueue, r.Queues }),
-			text("local_address", "Local address as the kernel spells it; * for any. Empty of Bluetooth, where most kernels do not tell.",
+			schema.Col("local_address", "Local address as the kernel spells it; * for any. Empty of Bluetooth, where most kernels do not tell.",
 				func(r *legacyRow) string { return r.Local }),
 			schema.Col("remote_address", "Peer's address, spelled so; * or Not_Connected if there is none. Empty of Bluetooth.",
 				func(r *legacyRow) string { return r.Remote }, schema.Synonym("foreign_address")),
-			text("state", "State as netstat names it, of ipx and atalk as it does TCP's, empty if they are not connected. One that netstat has no name for is its number. Empty of Bluetooth.",
+			schema.Col("state", "State as netstat names it, of ipx and atalk as it does TCP's, empty if they are not connected. One that netstat has no name for is its number. Empty of Bluetooth.",
 				func(r *legacyRow) string { return r.State }),
 			owner.uid, owner.username, owner.inode, owner.pid, owner.program,
-			text("device", "Network interface. Empty if there is none, and of ipx, atalk and Bluetooth.",
+			schema.Col("device", "Network interface. Empty if there is none, and of ipx, atalk and Bluetooth.",
 				func(r *legacyRow) string { return r.Device }),
-			text("local_call", "Call sign besides the local address: of netrom the user, of rose the station.",
+			schema.Col("local_call", "Call sign besides the local address: of netrom the user, of rose the station.",
 				func(r *legacyRow) string { return r.LocalCall }),
-			text("remote_call", "Call sign besides the peer's address, of rose.",
+			schema.Col("remote_call", "Call sign besides the peer's address, of rose.",
 				func(r *legacyRow) string { return r.RemoteCall }),
-			text("digipeaters", "Stations by which ax25 reaches the peer, with commas between, those that have repeated with an asterisk.",
+			schema.Col("digipeaters", "Stations by which ax25 reaches the peer, with commas between, those that have repeated with an asterisk.",
 				func(r *legacyRow) string { return r.Digipeaters }),
 		}, owner.hidden...),
 		RowID: func(r *legacyRow) int64 { return r.ID() },

@@ -51,8 +51,7 @@ func NetlinkSockets(h *host.Host) schema.Any {
 				netlinkKnown(sock.KnowsNetlinkOptions, func(r *netlinkRow) bool { return r.ListenAll }), schema.Hidden),
 			schema.Opt("ref_count", "References that the kernel holds to the socket. NULL of one that listens without having been bound, of which /proc does not tell.",
 				netlinkKnown(sock.KnowsNetlinkRefCount, func(r *netlinkRow) uint32 { return r.RefCount }), schema.Hidden),
-			schema.Opt("cookie", "The kernel's identity of the socket, which no other had since the host was started. NULL where only /proc tells of it.",
-				func(r *netlinkRow) (int64, bool) { return int64(r.Cookie), r.Cookie-1 < 1<<63-1 }, schema.Hidden),
+			cookieColumn(onlyProc, func(r *netlinkRow) uint64 { return r.Cookie }),
 		}, owner.hidden...),
 		RowID: func(r *netlinkRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[netlinkRow, error] {

@@ -104,11 +104,11 @@ func withNames[S, R any](ctx context.Context, h *host.Host, q schema.Query, pids
 // inodes of which appendInodes appends.
 func withNamesOf[S, R any](ctx context.Context, h *host.Host, q schema.Query, pids []int32, sockets iter.Seq2[S, error], appendInodes func([]uint64, *S) []uint64, row func(S, *names) R) iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
+		var none R
 		n := &names{}
 		if q.Needs(needServices) {
 			var err error
 			if n.services, err = h.ServiceNames(ctx); err != nil {
-				var none R
 				yield(none, err)
 				return
 			}
@@ -116,7 +116,6 @@ func withNamesOf[S, R any](ctx context.Context, h *host.Host, q schema.Query, pi
 		if q.Needs(needProtocols) {
 			var err error
 			if n.protocols, err = h.ProtocolNames(ctx); err != nil {
-				var none R
 				yield(none, err)
 				return
 			}
@@ -127,7 +126,6 @@ func withNamesOf[S, R any](ctx context.Context, h *host.Host, q schema.Query, pi
 		if q.Needs(needInterfaces) {
 			n.interfaces = h.InterfaceNames()
 		}
-		var none R
 		waiting := q.Needs(needHolders)
 		lowest := !q.Needs(needAllHolders)
 		if waiting {
@@ -254,6 +252,16 @@ func newOwnerColumns[R any](names func(*R) *names, noUID string, uid func(*R) (u
 		c.netNamespace,
 	}
 	return c
+}
+
+// onlyProc says, in a column's document, when it is absent.
+const onlyProc = "NULL where only /proc tells of it."
+
+// cookieColumn is the column of the kernel's identity of a socket, which is absent
+// if it is 0; absent says so in the column's document.
+func cookieColumn[R any](absent string, cookie func(*R) uint64) *schema.Typed[R, int64] {
+	return schema.Opt("cookie", strings.TrimSpace("The kernel's identity of the socket, which no other had since the host was started. "+absent),
+		func(r *R) (int64, bool) { return int64(cookie(r)), cookie(r)-1 < 1<<63-1 }, schema.Hidden)
 }
 
 // netNamespaceColumn is the column of a socket table by which a query reaches

@@ -88,8 +88,7 @@ func PacketSockets(h *host.Host) schema.Any {
 				func(r *packetRow) (uint32, bool) {
 					return r.Memory.ReceiveBuffer, r.Known&sock.KnowsPacketMemory != 0
 				}, schema.Hidden),
-			schema.Opt("cookie", "The kernel's identity of the socket, which no other had since the host was started. NULL where only /proc tells of it.",
-				func(r *packetRow) (int64, bool) { return int64(r.Cookie), r.Cookie-1 < 1<<63-1 }, schema.Hidden),
+			cookieColumn(onlyProc, func(r *packetRow) uint64 { return r.Cookie }),
 		}, owner.hidden...),
 		RowID: func(r *packetRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[packetRow, error] {

@@ -46,8 +46,7 @@ func vsockTable(h *host.Host, read func(context.Context, host.VsockFilter) iter.
 			schema.Col("shutdown", "What was shut down: 0 nothing, 1 receiving, 2 sending, 3 both.",
 				func(r *vsockRow) uint8 { return r.Shutdown }),
 			owner.inode, owner.pid, owner.program,
-			schema.Opt("cookie", "The kernel's identity of the socket, which no other had since the host was started.",
-				func(r *vsockRow) (int64, bool) { return int64(r.Cookie), r.Cookie < 1<<63 }, schema.Hidden),
+			cookieColumn("", func(r *vsockRow) uint64 { return r.Cookie }),
 		}, owner.hidden...),
 		RowID: func(r *vsockRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[vsockRow, error] {

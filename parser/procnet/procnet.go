@@ -13,7 +13,6 @@ import (
 	"io"
 	"iter"
 	"math"
-	"math/bits"
 	"net/netip"
 
 	"github.com/osquery-sockets/osquery-sockets/parser"
@@ -173,23 +172,7 @@ func (f *fields) addrPort(family sock.Family) netip.AddrPort {
 		words = 4
 	}
 	addr, port := f.pair("address")
-	if len(addr) != 8*words {
-		f.fail("address: expected 8 hexadecimal digits in an IPv4 list, 32 in an IPv6 list")
-		return netip.AddrPort{}
-	}
-	var a [16]byte
-	for i := range words {
-		word := uint32(f.hex(addr[8*i:8*i+8], 32, "address"))
-		if !f.big {
-			word = bits.ReverseBytes32(word)
-		}
-		binary.BigEndian.PutUint32(a[4*i:], word)
-	}
-	p := uint16(f.hex(port, 16, "port"))
-	if words == 1 {
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(a[:4])), p)
-	}
-	return netip.AddrPortFrom(netip.AddrFrom16(a), p)
+	return netip.AddrPortFrom(f.addr(addr, words, "address"), uint16(f.hex(port, 16, "port")))
 }
 
 // hex decodes a hexadecimal number of at most width bits.
