@@ -95,14 +95,14 @@ func mptcpColumns() (columns []schema.Column[mptcpRow]) {
 		local("local_addr_max", "Limit of local_addr_used.", func(i *sock.MPTCPInfo) int64 { return int64(i.MaxLocalAddresses) }, schema.Hidden),
 		local("csum_enabled", "1 if data carry a checksum of MPTCP, else 0.", func(i *sock.MPTCPInfo) int64 { return bit(i.Checksum) }, schema.Hidden),
 		bytes("retransmits", "Times in a row that the peer did not acknowledge data in time.", func(i *sock.MPTCPInfo) int64 { return int64(i.Retransmits) }, schema.Hidden),
-		bytes("bytes_retransmitted", "Bytes that were sent again for that.", func(i *sock.MPTCPInfo) int64 { return signed(i.BytesRetransmitted) }, schema.Hidden),
+		bytes("bytes_retrans", "Bytes that were sent again for that.", func(i *sock.MPTCPInfo) int64 { return signed(i.BytesRetransmitted) }, schema.Hidden),
 		bytes("bytes_sent", "Bytes sent, those sent again not counted twice.", func(i *sock.MPTCPInfo) int64 { return signed(i.BytesSent) }, schema.Hidden),
 		bytes("bytes_received", "Bytes received.", func(i *sock.MPTCPInfo) int64 { return signed(i.BytesReceived) }, schema.Hidden),
 		bytes("bytes_acked", "Bytes sent that the peer has acknowledged.", func(i *sock.MPTCPInfo) int64 { return signed(i.BytesAcked) }, schema.Hidden),
 		total("subflows_total", "TCP connections with the first.", func(i *sock.MPTCPInfo) int64 { return int64(i.TotalSubflows) }, schema.Hidden),
 		last("last_data_sent_ms", "Milliseconds since data were sent.", func(i *sock.MPTCPInfo) int64 { return int64(i.LastDataSent) }, schema.Hidden),
-		last("last_data_received_ms", "Milliseconds since data were received.", func(i *sock.MPTCPInfo) int64 { return int64(i.LastDataReceived) }, schema.Hidden),
-		last("last_ack_received_ms", "Milliseconds since an acknowledgement was received.", func(i *sock.MPTCPInfo) int64 { return int64(i.LastAckReceived) }, schema.Hidden),
+		last("last_data_recv_ms", "Milliseconds since data were received.", func(i *sock.MPTCPInfo) int64 { return int64(i.LastDataReceived) }, schema.Hidden),
+		last("last_ack_recv_ms", "Milliseconds since an acknowledgement was received.", func(i *sock.MPTCPInfo) int64 { return int64(i.LastAckReceived) }, schema.Hidden),
 	)
 }
 

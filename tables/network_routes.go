@@ -125,7 +125,7 @@ func NetworkRoutes(h *host.Host) schema.Any {
 			func(r *routeRow) (uint8, bool) { return r.TOS, !r.FromProc }, schema.Hidden),
 		schema.Opt("pref", "Preference of the router of an IPv6 route: low, medium, high. Empty of IPv4.",
 			func(r *routeRow) (string, bool) { return network.Preference(r.Preference), r.HasPreference }, schema.Hidden),
-		schema.Opt("expires_seconds", "Seconds until the route expires. NULL if it does not, or if only /proc tells of it.",
+		schema.Opt("expires_s", "Seconds until the route expires. NULL if it does not, or if only /proc tells of it.",
 			func(r *routeRow) (int32, bool) { return r.Expires, r.Expiring }, schema.Hidden),
 		schema.Opt("realm", "Realm of the destination, in the upper 16 bits that of the source. NULL if the route has none, or if only /proc tells of it.",
 			func(r *routeRow) (uint32, bool) { return r.Realm, r.Realm != 0 }, schema.Hidden),

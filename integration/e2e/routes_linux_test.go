@@ -72,7 +72,7 @@ func (r *ipRoute) lines(family string) (lines []string) {
 
 const routeStatement = `SELECT printf('%s %s/%d from %s tos %d table %s proto %s scope %s src %s metric %d nhid %s pref %s expires %s hop %d via %s dev %s weight %s %s mtu %s window %s rtt %s advmss %s hoplimit %s',
 	type, destination, prefix_length, iif(source_network = '', '', source_network || '/' || source_prefix_length), tos, iif(table_name = '', table_id, table_name), protocol, scope, preferred_source, metric,
-	next_hop_id, pref, iif(expires_seconds > 0, 'true', 'false'), next_hop, gateway, interface, weight, next_hop_flags, mtu, window, irtt, advmss, hoplimit)
+	next_hop_id, pref, iif(expires_s > 0, 'true', 'false'), next_hop, gateway, interface, weight, next_hop_flags, mtu, window, irtt, advmss, hoplimit)
 	FROM network_routes WHERE family = `
 
 func TestRoutesAgainstIP(t *testing.T) {
@@ -91,11 +91,11 @@ func TestRoutesAgainstIP(t *testing.T) {
 			},
 			func() []string { return listed(t, ns, routeStatement+family) })
 	}
-	rows := queries(t, ns, "/proc", "SELECT expires_seconds, mtu_locked, source FROM network_routes WHERE expires_seconds > 0 OR mtu_locked = 1")[0]
+	rows := queries(t, ns, "/proc", "SELECT expires_s, mtu_locked, source FROM network_routes WHERE expires_s > 0 OR mtu_locked = 1")[0]
 	if len(rows) != 2 {
 		t.Fatalf("%d routes expire or have their mtu locked: %v", len(rows), rows)
 	}
-	if n, err := strconv.Atoi(rows[1]["expires_seconds"]); err != nil || n > 100000 || n < 99000 || rows[0]["mtu_locked"] != "1" || rows[0]["source"] != "rtnetlink" {
+	if n, err := strconv.Atoi(rows[1]["expires_s"]); err != nil || n > 100000 || n < 99000 || rows[0]["mtu_locked"] != "1" || rows[0]["source"] != "rtnetlink" {
 		t.Errorf("got %v", rows)
 	}
 }
