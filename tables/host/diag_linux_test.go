@@ -241,6 +241,24 @@ func TestLookUp(t *testing.T) {
 			t.Errorf("%s: %d sockets and %d dumps, want %d and %d", c.name, n, dumps, c.n, c.dumps)
 		}
 	}
+
+	// With one found it is too late for a dump: what else there is is not known.
+	h := New(Options{})
+	h.wouldLoad = func(string) bool { return false }
+	answers := [][]byte{connected, end(syscall.EPERM, 0)}
+	h.exchange = func(context.Context, *place, int, []byte) iter.Seq2[[]byte, error] {
+		return func(yield func([]byte, error) bool) {
+			answer := answers[0]
+			answers = answers[1:]
+			yield(answer, nil)
+		}
+	}
+	var err error
+	for _, err = range h.TCP(t.Context(), f) {
+	}
+	if !errors.Is(err, syscall.EPERM) || len(answers) > 0 {
+		t.Errorf("a refusal after a connection was found gave %v", err)
+	}
 }
 
 // Scans that end early, by their reader or their context, leave nothing open.

@@ -302,7 +302,7 @@ func (r *inetReader[T]) lookUp(ctx context.Context, p *place, request sockdiag.R
 		if errors.Is(err, syscall.ENOENT) {
 			continue // it need not be there
 		}
-		if isAny(err, refusals) {
+		if isAny(err, refusals) && len(seen) == 0 {
 			break // a dump will find out
 		}
 		if err != nil || !more {
