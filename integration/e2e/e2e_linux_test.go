@@ -7,7 +7,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -80,13 +79,5 @@ type tableRow map[string]string
 // query runs the program in the namespace.
 func query(t *testing.T, ns *netnstest.NS, sql string) []tableRow {
 	t.Helper()
-	out, err := ns.Command(t.Context(), program, "query", "--json", sql)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var rows []tableRow
-	if err := json.Unmarshal(out, &rows); err != nil {
-		t.Fatalf("%s: %v in %q", sql, err, out)
-	}
-	return rows
+	return decode(t, []byte(output(t, ns, program, "query", "--json", sql)))[0]
 }

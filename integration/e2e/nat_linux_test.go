@@ -211,7 +211,7 @@ func TestNAT(t *testing.T) {
 	for range maxAttempts { // an acknowledgement may still come
 		before = tracked(t, ns)
 		netlink, proc = queries(t, ns, "/proc", statement, source), queries(t, ns, onlyProc, statement, source)
-		from = outside(t, statement+" WHERE net_namespace = '"+inode(t, ns)+"'")
+		from = outside(t, statement+" WHERE net_namespace = '"+inodeOf(t, ns)+"'")
 		if after = tracked(t, ns); slices.Equal(slices.Sorted(maps.Keys(before)), slices.Sorted(maps.Keys(after))) {
 			break
 		}

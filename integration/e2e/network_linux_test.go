@@ -141,7 +141,7 @@ func fromOutside(t *testing.T, ns *netnstest.NS, table, columns string) {
 		cancel()
 		_ = keeper.Wait() // it was killed
 	}()
-	number := strings.Trim(strings.TrimSpace(output(t, ns, "readlink", "/proc/self/ns/net")), "net:[]")
+	number := inodeOf(t, ns)
 	statement := "SELECT " + columns + ", net_namespace FROM " + table
 	agree(t, table+" from outside",
 		func() []string { return listed(t, ns, statement) },

@@ -43,22 +43,15 @@ func openIn(t *testing.T, ns *netnstest.NS, domain, kind, protocol int, prepare 
 // stay in it by which others find it.
 func namespaceNumber(t *testing.T, ns *netnstest.NS) string {
 	t.Helper()
-	link, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", holdSockets(t, ns)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSuffix(strings.TrimPrefix(link, "net:["), "]")
+	holdSockets(t, ns)
+	return inodeOf(t, ns)
 }
 
 // command runs one of the kernel's other tools in the namespace and returns the
 // lines that it prints.
 func command(t *testing.T, ns *netnstest.NS, name string, args ...string) []string {
 	t.Helper()
-	out, err := ns.Command(t.Context(), name, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
+	return linesOf(output(t, ns, name, args...), 0)
 }
 
 // sameLines fails the test unless both sides have the same lines.

@@ -24,11 +24,7 @@ const onlyProc = "/proc/self"
 // queries runs statements in one process and returns the rows of each.
 func queries(t *testing.T, ns *netnstest.NS, proc string, statements ...string) [][]tableRow {
 	t.Helper()
-	out, err := ns.Command(t.Context(), program, "query", "--json", "--proc", proc, strings.Join(statements, ";\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return decode(t, out)
+	return decode(t, []byte(output(t, ns, program, "query", "--json", "--proc", proc, strings.Join(statements, ";\n"))))
 }
 
 // decode returns the rows of each result.

@@ -63,7 +63,7 @@ func TestStatistics(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		from := counters(outside(t, statement+" WHERE net_namespace = '"+inode(t, ns)+"'"))
+		from := counters(outside(t, statement+" WHERE net_namespace = '"+inodeOf(t, ns)+"'"))
 		proc = procCounters(t, ns)
 		ours = counters(rows)
 		if !maps.Equal(before, proc) {

@@ -1,15 +1,12 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/netnstest"
 )
@@ -21,21 +18,7 @@ func outside(t *testing.T, sql string) []tableRow {
 	if err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
-	var rows []tableRow
-	if err := json.Unmarshal(out, &rows); err != nil {
-		t.Fatalf("%s: %v in %q", sql, err, out)
-	}
-	return rows
-}
-
-// inode returns the namespace's number.
-func inode(t *testing.T, ns *netnstest.NS) string {
-	t.Helper()
-	var stat unix.Stat_t
-	if err := ns.Do(func() error { return unix.Stat("/proc/thread-self/ns/net", &stat) }); err != nil {
-		t.Fatal(err)
-	}
-	return strconv.FormatUint(stat.Ino, 10)
+	return decode(t, out)[0]
 }
 
 // ssSummary is SQL that prints what ss -s prints: its numbers in their order.
@@ -122,7 +105,7 @@ func TestSummaryOfNamespace(t *testing.T) {
 	holdSockets(t, ns) // a process by which it is found
 	const columns = "proto, family, in_use, time_wait, net_namespace"
 	inside := query(t, ns, "SELECT "+columns+" FROM socket_summary")
-	from := outside(t, "SELECT "+columns+" FROM socket_summary WHERE net_namespace = '"+inode(t, ns)+"'")
+	from := outside(t, "SELECT "+columns+" FROM socket_summary WHERE net_namespace = '"+inodeOf(t, ns)+"'")
 	names := strings.Split(columns, ", ")
 	if a, b := lines(inside, names), lines(from, names); strings.Join(a, "\n") != strings.Join(b, "\n") || len(a) < 11 {
 		t.Errorf("inside\n%s\nfrom outside\n%s", strings.Join(a, "\n"), strings.Join(b, "\n"))
