@@ -18,9 +18,9 @@ import (
 // number.
 func connectionProto(c *conntrack.Connection) (name string) {
 	switch c.Protocol {
-	case conntrack.ProtoICMP:
+	case sock.ProtoICMP:
 		return "icmp"
-	case conntrack.ProtoICMPv6:
+	case sock.ProtoICMPv6:
 		return "icmp6"
 	case conntrack.ProtoGRE:
 		return "gre"
@@ -44,7 +44,7 @@ func MasqueradedConnections(h *host.Host) schema.Any {
 	}
 	echo := func(get func(*host.Connection) uint16) func(*host.Connection) (uint16, bool) {
 		return func(c *host.Connection) (uint16, bool) {
-			return get(c), c.Protocol == conntrack.ProtoICMP || c.Protocol == conntrack.ProtoICMPv6
+			return get(c), c.Protocol == sock.ProtoICMP || c.Protocol == sock.ProtoICMPv6
 		}
 	}
 	count := func(direction func(*host.Connection) *conntrack.Direction, get func(*conntrack.Direction) uint64) func(*host.Connection) (int64, bool) {

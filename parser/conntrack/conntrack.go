@@ -13,12 +13,8 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 )
 
-// IP protocols whose connections are told apart by other things than ports.
-const (
-	ProtoICMP   sock.Protocol = 1
-	ProtoGRE    sock.Protocol = 47
-	ProtoICMPv6 sock.Protocol = 58
-)
+// ProtoGRE is the IP protocol whose connections are told apart by keys.
+const ProtoGRE sock.Protocol = 47
 
 // Connection is an entry of the table of connections.
 type Connection struct {

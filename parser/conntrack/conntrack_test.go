@@ -58,7 +58,7 @@ func decodeAll(t testing.TB) (all []Connection) {
 // word.
 func line(c Connection) string {
 	var b strings.Builder
-	name, ok := map[sock.Protocol]string{6: "tcp", 17: "udp", ProtoICMP: "icmp", ProtoGRE: "gre", ProtoICMPv6: "icmpv6"}[c.Protocol]
+	name, ok := map[sock.Protocol]string{6: "tcp", 17: "udp", sock.ProtoICMP: "icmp", ProtoGRE: "gre", sock.ProtoICMPv6: "icmpv6"}[c.Protocol]
 	if !ok {
 		name = "unknown"
 	}
@@ -73,7 +73,7 @@ func line(c Connection) string {
 			fmt.Fprintf(&b, "sport=%d dport=%d ", d.SourcePort, d.DestinationPort)
 		case c.Protocol == ProtoGRE:
 			fmt.Fprintf(&b, "srckey=0x%x dstkey=0x%x ", d.SourcePort, d.DestinationPort)
-		case c.Protocol == ProtoICMP || c.Protocol == ProtoICMPv6:
+		case c.Protocol == sock.ProtoICMP || c.Protocol == sock.ProtoICMPv6:
 			fmt.Fprintf(&b, "type=%d code=%d id=%d ", d.ICMPType, d.ICMPCode, d.ICMPID)
 		}
 		if d.Zone != 0 && c.Original.Zone != c.Reply.Zone {

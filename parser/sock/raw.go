@@ -2,7 +2,7 @@ package sock
 
 import "net/netip"
 
-// The protocols of ping sockets.
+// The protocols of ping sockets, ICMP.
 const (
 	ProtoICMP   Protocol = 1
 	ProtoICMPv6 Protocol = 58
