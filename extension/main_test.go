@@ -111,6 +111,8 @@ func TestExitCodes(t *testing.T) {
 		{"log level", []string{"query", "--log-level", "loud", "SELECT 1"}, 2, "none of error, warn"},
 
 		{"netstat's statements", []string{"netstat", "-tulpn", "--sql"}, 0, ""},
+		{"netstat's options cut off", []string{"netstat", "--list", "--tc", "--numeric-p", "--program", "-F", "--sql"}, 0, ""},
+		{"netstat's version", []string{"netstat", "-V"}, 2, "sockets.ext --version"},
 		{"netstat's option for SELinux", []string{"netstat", "-tnZ"}, 2, "not taken"},
 		{"netstat's old families", []string{"netstat", "--ax25"}, 2, "legacy_sockets"},
 		{"netstat of an old family", []string{"netstat", "-A", "ipx"}, 2, "legacy_sockets"},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/netstat"
 	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
@@ -88,11 +89,15 @@ names, and paths with blanks are whole. --strict imitates netstat in that.`,
 			defer db.Close()
 			for {
 				n.Hosts = netstat.NewHosts(c.Context())
-				if err := netstat.Print(c.Context(), db, c.OutOrStdout(), views()); err != nil || !continuous {
+				err := netstat.Print(c.Context(), db, c.OutOrStdout(), views())
+				if n.Hosts.Late() {
+					fmt.Fprintln(c.ErrOrStderr(), "sockets.ext netstat: some names of hosts did not come in time: -n shows addresses at once")
+				}
+				if err != nil || !continuous {
 					return failed(err)
 				}
 				if err := wait(c.Context(), time.Second); err != nil {
-					return failed(err)
+					return failed(silent{err}) // it was to go on until then
 				}
 			}
 		},
@@ -127,13 +132,43 @@ names, and paths with blanks are whole. --strict imitates netstat in that.`,
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "say on standard error what happens")
 	f.BoolVar(&n.Strict, "strict", false, "imitate netstat where it is wrong")
 	f.BoolVar(&sql, "sql", false, "print the SQL and do not run it")
-	shorts := map[string]string{"symbolic": "N", "fib": "F", "cache": "C", "context": "Z", "l2cap": "2", "rfcomm": "f"}
+	f.BoolP("fib", "F", true, "") // there is nothing else to show
+	f.Lookup("fib").Hidden = true
+	f.SetNormalizeFunc(abbreviated(f))
+	shorts := map[string]string{"symbolic": "N", "version": "V", "cache": "C", "context": "Z", "l2cap": "2", "rfcomm": "f"}
 	for name := range elsewhere {
 		other[name] = f.BoolP(name, shorts[name], false, "")
 		f.Lookup(name).Hidden = true
 	}
 	return c
 }
+
+// abbreviated takes a flag's name that is cut off for that flag, if it is for no
+// other, as getopt_long(3) and so netstat does.
+func abbreviated(f *pflag.FlagSet) func(*pflag.FlagSet, string) pflag.NormalizedName {
+	return func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		whole := ""
+		f.VisitAll(func(flag *pflag.Flag) {
+			switch {
+			case flag.Name == name:
+				whole = name
+			case whole == "" && strings.HasPrefix(flag.Name, name):
+				whole = flag.Name
+			case whole != name && strings.HasPrefix(flag.Name, name):
+				whole = "\x00" // of several
+			}
+		})
+		if whole == "" || whole == "\x00" {
+			return pflag.NormalizedName(name)
+		}
+		return pflag.NormalizedName(whole)
+	}
+}
+
+// silent is an error that needs no words.
+type silent struct{ error }
+
+func (s silent) Unwrap() error { return s.error }
 
 // legacy serves in the place of netstat's old families.
 const legacy = "the old families and Bluetooth are not taken: SELECT * FROM legacy_sockets shows their sockets"
@@ -142,9 +177,9 @@ const legacy = "the old families and Bluetooth are not taken: SELECT * FROM lega
 // taken.
 var elsewhere = map[string]string{
 	"symbolic": "-N, --symbolic is not taken: hardware has no names here; SELECT name, address FROM interface_statistics shows its addresses",
-	"fib":      "-F, --fib is not taken: it is what netstat -r shows anyhow, and SELECT * FROM network_routes",
 	"cache":    "-C, --cache is not taken: Linux has no cache of IPv4 routes since 3.6; SELECT * FROM network_routes shows the routes",
 	"ax25":     legacy, "ipx": legacy, "netrom": legacy, "x25": legacy, "rose": legacy, "ddp": legacy, "l2cap": legacy, "rfcomm": legacy,
+	"version": "the version is printed by sockets.ext --version",
 	"context": "-Z, --context is not taken: SELECT pid, program, exe FROM socket_processes shows who has sockets open, without their SELinux context",
 }
 

@@ -47,7 +47,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(stderr, "%s: %v\n", command.CommandPath(), err)
+	if !errors.As(err, new(silent)) {
+		fmt.Fprintf(stderr, "%s: %v\n", command.CommandPath(), err)
+	}
 	if errors.As(err, new(failure)) {
 		return exitFailed
 	}

@@ -68,7 +68,7 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inet
 			schema.Opt("shutdown", "What was shut down: 0 nothing, 1 receiving, 2 sending, 3 both. NULL as for tos.",
 				known(details, sock.KnowsShutdown, func(d *sock.Details) uint8 { return d.Shutdown }), schema.Hidden),
 		}, memoryColumns("NULL as for tos.", details)...),
-		proto: schema.Col("proto", "Protocol as netstat names it: tcp, tcp6, udp, udp6, udplite, udplite6.",
+		proto: schema.Col("proto", "Protocol as netstat names it, with a 6 for sockets of the family inet6.",
 			func(r *R) string { return sock.Proto(inet(r).Family, inet(r).Protocol) }, schema.Pushed),
 		recvQ: schema.Col("recv_q", "Bytes received and not yet read by the program; for a TCP listener the connections that wait to be accepted.",
 			func(r *R) uint32 { return inet(r).RecvQueue }),
@@ -92,7 +92,7 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inet
 			func(r *R) string { return string(sock.ScopeOf(inet(r).Remote.Addr())) }, schema.Hidden, schema.Synonym("foreign_scope")),
 		family: schema.Col("family", "Address family as a number: 2 for IPv4, 10 for IPv6.",
 			func(r *R) uint8 { return uint8(inet(r).Family) }, schema.Hidden, schema.Pushed),
-		protocol: schema.Col("protocol", "IP protocol as a number: 6 for TCP, 17 for UDP, 136 for UDP-Lite, 262 for MPTCP.",
+		protocol: schema.Col("protocol", "IP protocol as a number, such as 6 for TCP and 17 for UDP.",
 			func(r *R) uint16 { return uint16(inet(r).Protocol) }, schema.Hidden, schema.Pushed),
 	}
 }

@@ -226,7 +226,7 @@ func newOwnerColumns[R any](names func(*R) *names, noUID string, uid func(*R) (u
 				}
 				return names(r).users.Name(number), true
 			}, schema.Needs(needUsers)),
-		inode: schema.Opt("inode", "Inode of the socket, as in the links /proc/PID/fd/N. NULL if no file refers to it: TIME_WAIT, SYN_RECV, connections that wait to be accepted and those that their program has closed.",
+		inode: schema.Opt("inode", "Inode of the socket, as in the links /proc/PID/fd/N. NULL if no file refers to it, such as of a connection that waits to be accepted or that its program has closed.",
 			func(r *R) (int64, bool) { return int64(inode(r)), inode(r)-1 < 1<<63-1 }, schema.Synonym("socket")),
 		pid: schema.Opt("pid", "Process that has the socket open, of several the one with the lowest number; socket_processes has all. NULL if none has, as of a connection that waits to be accepted, or if we may not see it: without root only this user's processes are.",
 			func(r *R) (int32, bool) { h, ok := names(r).holder(inode(r)); return h.PID, ok }, schema.Needs(needHolders)),

@@ -114,5 +114,23 @@ func kinds(ctx context.Context, h *host.Host) (map[uint64]socketKind, error) {
 		}
 		kinds[s.Inode] = socketKind{family: sock.UNIX}
 	}
+	for s, err := range h.Raw(ctx, nil) {
+		if err != nil {
+			return nil, err
+		}
+		kinds[s.Inode] = socketKind{s.Family, sock.Protocol(s.IPProtocol)}
+	}
+	for s, err := range h.Packet(ctx, host.PacketFilter{}) {
+		if err != nil {
+			return nil, err
+		}
+		kinds[s.Inode] = socketKind{family: sock.PACKET}
+	}
+	for s, err := range h.Netlink(ctx, nil) {
+		if err != nil {
+			return nil, err
+		}
+		kinds[s.Inode] = socketKind{family: sock.NETLINK}
+	}
 	return kinds, nil
 }

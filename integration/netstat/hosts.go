@@ -50,3 +50,6 @@ func (h *Hosts) Name(address string) string {
 	h.names[address] = name
 	return name
 }
+
+// Late reports whether names were left out because the time for them was over.
+func (h *Hosts) Late() bool { return !h.deadline.IsZero() && !time.Now().Before(h.deadline) }

@@ -106,18 +106,21 @@ func (o *Options) routeRow(b []byte, c [][]byte) []byte {
 func (o *Options) Interfaces() []View {
 	sql := "SELECT interface, mtu, rx_ok, rx_err, rx_drp, rx_ovr, tx_ok, tx_err, tx_drp, tx_ovr, flags FROM interface_statistics"
 	if !o.All {
-		sql += " WHERE flags LIKE '%U'"
+		sql += " WHERE flags LIKE '%U' OR flags_number IS NULL" // of a saved /proc
 	}
 	return []View{{
 		Header: "Kernel Interface table\nIface             MTU    RX-OK RX-ERR RX-DRP RX-OVR    TX-OK TX-ERR TX-DRP TX-OVR Flg\n",
 		SQL:    sql,
 		Row: func(b []byte, c [][]byte) []byte {
-			flags := string(c[10])
-			if flags == "" {
+			flags, mtu := string(c[10]), string(c[1])
+			switch {
+			case mtu == "":
+				flags, mtu = "-", "-" // not told
+			case flags == "":
 				flags = "[NO FLAGS]"
 			}
 			return fmt.Appendf(b, "%-15.15s %5s %8s %6s %6s %-6s %8s %6s %6s %6s %s\n",
-				c[0], number(c[1]), number(c[2]), number(c[3]), number(c[4]), number(c[5]), number(c[6]), number(c[7]), number(c[8]), number(c[9]), flags)
+				c[0], mtu, number(c[2]), number(c[3]), number(c[4]), number(c[5]), number(c[6]), number(c[7]), number(c[8]), number(c[9]), flags)
 		},
 	}}
 }

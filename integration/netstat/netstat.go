@@ -366,20 +366,16 @@ const (
 	unixType
 	unixState
 	unixInode
-	unixHolders
 	unixPath
-	unixCells
+	unixHolders // with Programs only
 )
 
 func (o *Options) unixSQL() string {
-	columns := [unixCells]string{
-		unixProto: "proto", unixRefCount: "ref_count", unixFlags: "flags", unixType: "type", unixState: "state",
-		unixInode: "inode", unixHolders: "''", unixPath: "path",
-	}
+	columns := []string{"proto", "ref_count", "flags", "type", "state", "inode", "path"}
 	if o.Programs {
-		columns[unixHolders] = o.holders()
+		columns = append(columns, o.holders())
 	}
-	s := "SELECT " + strings.Join(columns[:], ", ") + " FROM unix_sockets"
+	s := "SELECT " + strings.Join(columns, ", ") + " FROM unix_sockets"
 	if !o.All {
 		s += fmt.Sprintf(" WHERE listening = %d", map[bool]int{true: 1}[o.Listening])
 	}
@@ -398,7 +394,9 @@ func (o *Options) unixRow(b []byte, c [][]byte) []byte {
 		}
 	}
 	b = fmt.Appendf(b, "%-5s %-6s %-11s %-10s %-13s %-8s", c[unixProto], number(c[unixRefCount]), flags+"]", c[unixType], c[unixState], number(c[unixInode]))
-	b = o.program(b, c[unixHolders])
+	if o.Programs {
+		b = o.program(b, c[unixHolders])
+	}
 	b = append(b, ' ')
 	b = append(b, path...)
 	return append(b, '\n')

@@ -43,6 +43,7 @@ type DB struct {
 	// What went wrong inside of a statement, of which SQLite keeps only words.
 	tableErr error
 	denied   bool
+	catalog  bool  // was asked for
 	broken   error // no further statement can run
 	// repeated are the scans of the statement that runs.
 	repeated      map[scanKind]*repeated
@@ -110,7 +111,7 @@ func (db *DB) Run(ctx context.Context, text string, newResult func() (Result, er
 		return fmt.Errorf("the SQL has a NUL byte, at offset %d: SQLite would take it for the end", i)
 	}
 	for strings.TrimSpace(text) != "" {
-		db.tableErr, db.denied, db.repeated = nil, false, make(map[scanKind]*repeated)
+		db.tableErr, db.denied, db.catalog, db.repeated = nil, false, false, make(map[scanKind]*repeated)
 		stmt, tail, err := db.conn.Prepare(text)
 		if err != nil {
 			return db.explain(ctx, err)
@@ -190,6 +191,9 @@ func (db *DB) explain(ctx context.Context, err error) error {
 	if db.tableErr != nil {
 		return db.tableErr
 	}
+	if db.catalog {
+		return fmt.Errorf("SQLite's catalogue has no virtual tables: there are %s; sockets.ext schema describes them", strings.Join(db.names(), ", "))
+	}
 	if db.denied {
 		return errors.New("not allowed: this database can only be read, so no writes, no ATTACH, no transactions, and of PRAGMA only table_info(NAME) and the like")
 	}
@@ -221,7 +225,13 @@ var readingPragmas = []string{"table_info", "table_xinfo", "table_list", "functi
 // authorize allows a statement to read and to compute.
 func (db *DB) authorize(action sqlite3.AuthorizerActionCode, name, _, _, _ string) sqlite3.AuthorizerReturnCode {
 	switch action {
-	case sqlite3.AUTH_SELECT, sqlite3.AUTH_READ, sqlite3.AUTH_FUNCTION, sqlite3.AUTH_RECURSIVE:
+	case sqlite3.AUTH_READ:
+		if catalog := strings.ToLower(name); catalog == "sqlite_master" || catalog == "sqlite_schema" {
+			db.catalog = true
+			return sqlite3.AUTH_DENY
+		}
+		return sqlite3.AUTH_OK
+	case sqlite3.AUTH_SELECT, sqlite3.AUTH_FUNCTION, sqlite3.AUTH_RECURSIVE:
 		return sqlite3.AUTH_OK
 	case sqlite3.AUTH_PRAGMA:
 		if slices.Contains(readingPragmas, strings.ToLower(name)) {

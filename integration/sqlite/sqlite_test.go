@@ -132,6 +132,7 @@ func TestErrors(t *testing.T) {
 	db := open(t, fixtures())
 	for _, c := range []struct{ sql, want string }{
 		{"SELECT * FROM foo", "no such table: foo (there are "},
+		{"SELECT name FROM sqlite_master", "sockets.ext schema describes them"},
 		{"SELECT nosuch FROM tcp_sockets", "no such column: nosuch"},
 		{"SELECT * FROM tcp_sockets WHERE", "incomplete input"},
 		{"SELEC 1", `near "SELEC": syntax error`},

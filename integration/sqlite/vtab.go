@@ -70,6 +70,9 @@ func (t *vtab) BestIndex(index *sqlite3.IndexInfo) error {
 	told, tellable := false, false // where to look
 	for i, k := range index.Constraint {
 		op := schema.Op(k.Op)
+		if k.Op == sqlite3.INDEX_CONSTRAINT_IS {
+			op = schema.EQ // of NULL, which is handed over as no constraint, it is more
+		}
 		if op == schema.EQ && k.Column >= 0 && columns[k.Column].Scope {
 			told, tellable = told || k.Usable, true
 		}

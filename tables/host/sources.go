@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -77,7 +78,7 @@ func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 		}
 		if s.Now.Reason != "" {
 			s.Now.Source = ProcFS
-			if name, _ := list.registration(); name != "" {
+			if name, _ := list.registration(); name != "" || h.lacks(list) {
 				s.Now.Source = ""
 			}
 		}
@@ -105,6 +106,16 @@ func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 		all = append(all, ListSource{Namespace: inode, Now: Usage{Reason: h.refused[inode]}})
 	}
 	return all, nil
+}
+
+// lacks reports whether there is no file of a list, and so no such socket.
+func (h *Host) lacks(list *list) bool {
+	dir, err := h.netDir()
+	if err != nil {
+		return false
+	}
+	_, err = os.Stat(filepath.Join(dir, list.name))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // note remembers how a list was read.
@@ -153,6 +164,8 @@ func (h *Host) whyNotDiag(list *list) string {
 	switch {
 	case elsewhere != "":
 		return elsewhere
+	case list.module == "" && list.name == netlinkDiag.name:
+		return "sock_diag alone would lack some of them: it is asked for what /proc does not tell"
 	case list.module == "":
 		return "sock_diag is not asked for such sockets"
 	case name != "":
