@@ -22,7 +22,12 @@ type inetColumns[R any] struct {
 	details                                                     []schema.Column[R]
 }
 
-func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inetColumns[R] {
+// unpushed is for the columns of a table that reads all whatever is asked for.
+func unpushed(*schema.ColumnInfo) {}
+
+// newInetColumns makes them; pushed is schema.Pushed if the table narrows by
+// addresses, ports, families and protocols.
+func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names, pushed schema.Option) inetColumns[R] {
 	details := func(r *R) *sock.Details { return &inet(r).Details }
 	return inetColumns[R]{
 		ownerColumns: newOwnerColumns(names,
@@ -69,19 +74,19 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inet
 				known(details, sock.KnowsShutdown, func(d *sock.Details) uint8 { return d.Shutdown }), schema.Hidden),
 		}, memoryColumns("NULL as for tos.", details)...),
 		proto: schema.Col("proto", "Protocol as netstat names it, with a 6 for sockets of the family inet6.",
-			func(r *R) string { return sock.Proto(inet(r).Family, inet(r).Protocol) }, schema.Pushed),
+			func(r *R) string { return sock.Proto(inet(r).Family, inet(r).Protocol) }, pushed),
 		recvQ: schema.Col("recv_q", "Bytes received and not yet read by the program; for a TCP listener the connections that wait to be accepted.",
 			func(r *R) uint32 { return inet(r).RecvQueue }),
 		sendQ: schema.Opt("send_q", "Bytes sent and not yet acknowledged by the peer; for a TCP listener how many connections may wait to be accepted, NULL where only /proc tells of it.",
 			func(r *R) (uint32, bool) { return inet(r).SendQueue, inet(r).Absent&sock.NoBacklog == 0 }),
 		localAddress: schema.Col("local_address", "Local IP address: 0.0.0.0 or :: for any. An IPv4-mapped one is spelled ::ffff:192.0.2.1.",
-			func(r *R) netip.Addr { return inet(r).Local.Addr() }, schema.Pushed),
+			func(r *R) netip.Addr { return inet(r).Local.Addr() }, pushed),
 		localPort: schema.Col("local_port", "Local port.",
-			func(r *R) uint16 { return inet(r).Local.Port() }, schema.Pushed),
+			func(r *R) uint16 { return inet(r).Local.Port() }, pushed),
 		remoteAddress: schema.Col("remote_address", "Peer's IP address; 0.0.0.0 or :: if there is no peer.",
-			func(r *R) netip.Addr { return inet(r).Remote.Addr() }, schema.Pushed, schema.Synonym("foreign_address")),
+			func(r *R) netip.Addr { return inet(r).Remote.Addr() }, pushed, schema.Synonym("foreign_address")),
 		remotePort: schema.Col("remote_port", "Peer's port; 0 if there is no peer.",
-			func(r *R) uint16 { return inet(r).Remote.Port() }, schema.Pushed, schema.Synonym("foreign_port")),
+			func(r *R) uint16 { return inet(r).Remote.Port() }, pushed, schema.Synonym("foreign_port")),
 		localService: schema.Col("local_service", "Name of the local port's service in the services file, for this protocol. Empty if it has none.",
 			func(r *R) string { return names(r).services.Name(inet(r).Local.Port(), inet(r).Protocol) }, schema.Hidden, schema.Needs(needServices)),
 		remoteService: schema.Col("remote_service", "Name of the peer's port in the services file, for this protocol. Empty if it has none.",
@@ -91,9 +96,9 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names) inet
 		remoteScope: schema.Col("remote_scope", "What the peer's address is: wildcard (no peer), loopback, link_local, private, multicast, global.",
 			func(r *R) string { return string(sock.ScopeOf(inet(r).Remote.Addr())) }, schema.Hidden, schema.Synonym("foreign_scope")),
 		family: schema.Col("family", "Address family as a number: 2 for IPv4, 10 for IPv6.",
-			func(r *R) uint8 { return uint8(inet(r).Family) }, schema.Hidden, schema.Pushed),
+			func(r *R) uint8 { return uint8(inet(r).Family) }, schema.Hidden, pushed),
 		protocol: schema.Col("protocol", "IP protocol as a number, such as 6 for TCP and 17 for UDP.",
-			func(r *R) uint16 { return uint16(inet(r).Protocol) }, schema.Hidden, schema.Pushed),
+			func(r *R) uint16 { return uint16(inet(r).Protocol) }, schema.Hidden, pushed),
 	}
 }
 

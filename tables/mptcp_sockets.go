@@ -21,7 +21,7 @@ func MPTCPSockets(h *host.Host) schema.Any { return mptcpTable(h, h.MPTCP) }
 
 // mptcpTable is the table of the sockets that read gives.
 func mptcpTable(h *host.Host, read func(context.Context, host.InetFilter) iter.Seq2[sock.MPTCP, error]) schema.Any {
-	inet := newInetColumns(func(r *mptcpRow) *sock.Inet { return &r.Inet }, func(r *mptcpRow) *names { return r.names })
+	inet := newInetColumns(func(r *mptcpRow) *sock.Inet { return &r.Inet }, func(r *mptcpRow) *names { return r.names }, schema.Pushed)
 	inet.proto = schema.Col("proto", "mptcp, or mptcp6 for a socket of the IPv6 family.",
 		func(r *mptcpRow) string { return sock.Proto(r.Family, r.Protocol) }, schema.Pushed)
 	inet.recvQ = schema.Col("recv_q", "What was received and not yet read by the program, with the kernel's overhead, bytes; for a listener the connections that wait to be accepted.",

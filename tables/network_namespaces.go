@@ -52,7 +52,7 @@ func NetworkNamespaces(h *host.Host) schema.Any {
 		},
 		Columns: []schema.Column[namespaceRow]{
 			schema.Col("inode", "Inode number of the network namespace, as in the links /proc/PID/ns/net: the net_namespace of the other tables.",
-				func(r *namespaceRow) string { return strconv.FormatUint(uint64(r.Inode), 10) }, schema.Synonym("net_namespace")),
+				func(r *namespaceRow) string { return strconv.FormatUint(uint64(r.Inode), 10) }),
 			schema.Col("name", "Name that ip netns shows: that of its file in /run/netns, of several the first that was mounted. Empty if it has none.",
 				(*namespaceRow).name),
 			schema.Opt("pid", "Process in it, of several the one with the lowest number. NULL if none is, or none that we may look at.",

@@ -17,7 +17,7 @@ type rawRow struct {
 
 // RawSockets is the table raw_sockets.
 func RawSockets(h *host.Host) schema.Any {
-	inet := newInetColumns(func(r *rawRow) *sock.Inet { return &r.Inet }, func(r *rawRow) *names { return r.names })
+	inet := newInetColumns(func(r *rawRow) *sock.Inet { return &r.Inet }, func(r *rawRow) *names { return r.names }, unpushed)
 	owner := newOwnerColumns(func(r *rawRow) *names { return r.names }, "",
 		func(r *rawRow) (uint32, bool) { return r.UID, true },
 		func(r *rawRow) uint64 { return r.Inode },

@@ -18,7 +18,7 @@ type sctpRow struct {
 
 // SCTPSockets is the table sctp_sockets.
 func SCTPSockets(h *host.Host) schema.Any {
-	inet := newInetColumns(func(r *sctpRow) *sock.Inet { return &r.Inet }, func(r *sctpRow) *names { return r.names })
+	inet := newInetColumns(func(r *sctpRow) *sock.Inet { return &r.Inet }, func(r *sctpRow) *names { return r.names }, unpushed)
 	queue := func(name, doc string, get func(*sctpRow) uint32) *schema.Typed[sctpRow, uint32] {
 		return schema.Opt(name, doc+" NULL of an endpoint.", func(r *sctpRow) (uint32, bool) { return get(r), r.IsAssociation })
 	}

@@ -87,7 +87,7 @@ var infoColumns = []struct {
 
 // TCPInfo is the table tcp_info.
 func TCPInfo(h *host.Host) schema.Any {
-	inet := newInetColumns(func(r *connectionRow) *sock.Inet { return &r.Inet }, func(r *connectionRow) *names { return r.names })
+	inet := newInetColumns(func(r *connectionRow) *sock.Inet { return &r.Inet }, func(r *connectionRow) *names { return r.names }, schema.Pushed)
 	info := func(r *connectionRow) *sock.TCPInfo { return &r.Info }
 	state := schema.Col("state", "TCP state: ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING.",
 		func(r *connectionRow) string { return r.State.String() }, schema.Pushed)

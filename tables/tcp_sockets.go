@@ -16,7 +16,7 @@ type tcpRow struct {
 
 // TCPSockets is the table tcp_sockets.
 func TCPSockets(h *host.Host) schema.Any {
-	inet := newInetColumns(func(r *tcpRow) *sock.Inet { return &r.Inet }, func(r *tcpRow) *names { return r.names })
+	inet := newInetColumns(func(r *tcpRow) *sock.Inet { return &r.Inet }, func(r *tcpRow) *names { return r.names }, schema.Pushed)
 	state := schema.Col("state", "TCP state as netstat names it: ESTABLISHED, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING. One that we do not know is its number. Sockets that are bound and no more are shown if they are asked for, by state = 'BOUND' (since Linux 6.8, not from /proc).",
 		func(r *tcpRow) string { return r.State.String() }, schema.Pushed)
 	return schema.Bind(schema.Table[tcpRow]{

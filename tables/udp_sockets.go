@@ -17,7 +17,7 @@ type udpRow struct {
 
 // UDPSockets is the table udp_sockets.
 func UDPSockets(h *host.Host) schema.Any {
-	inet := newInetColumns(func(r *udpRow) *sock.Inet { return &r.Inet }, func(r *udpRow) *names { return r.names })
+	inet := newInetColumns(func(r *udpRow) *sock.Inet { return &r.Inet }, func(r *udpRow) *names { return r.names }, schema.Pushed)
 	return schema.Bind(schema.Table[udpRow]{
 		Name: "udp_sockets",
 		Doc:  "UDP and UDP-Lite sockets of this network namespace, IPv4 and IPv6: what netstat -auU shows.",

@@ -13,6 +13,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
 )
@@ -352,6 +353,13 @@ func (o *Options) program(b, holders []byte) []byte {
 	if len(holders) == 0 {
 		holders = []byte{'-'}
 	}
+	// What their owners chose must not rule the terminal; netstat too writes dots.
+	holders = bytes.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '.'
+		}
+		return r
+	}, holders)
 	if o.Strict {
 		holders = holders[:min(len(holders), programWidth-1)]
 	}
@@ -387,11 +395,11 @@ func (o *Options) unixRow(b []byte, c [][]byte) []byte {
 	if len(c[unixFlags]) > 0 {
 		flags += string(c[unixFlags]) + " "
 	}
-	path := c[unixPath]
-	if o.Strict {
-		if i := strings.IndexAny(string(path), " \t\n\v\f\r"); i >= 0 {
-			path = path[:i]
-		}
+	path := string(c[unixPath])
+	if !o.Strict {
+		path = escape(path)
+	} else if i := strings.IndexAny(path, " \t\n\v\f\r"); i >= 0 {
+		path = path[:i]
 	}
 	b = fmt.Appendf(b, "%-5s %-6s %-11s %-10s %-13s %-8s", c[unixProto], number(c[unixRefCount]), flags+"]", c[unixType], c[unixState], number(c[unixInode]))
 	if o.Programs {
@@ -400,6 +408,23 @@ func (o *Options) unixRow(b []byte, c [][]byte) []byte {
 	b = append(b, ' ')
 	b = append(b, path...)
 	return append(b, '\n')
+}
+
+// escape writes control characters as \xNN, or \n and the like.
+func escape(s string) string {
+	if strings.IndexFunc(s, unicode.IsControl) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // Print runs the views and prints what they show.

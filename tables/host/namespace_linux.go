@@ -33,7 +33,14 @@ func (p *place) do(f func()) error {
 
 func (p *place) inThread(f func()) error {
 	done := make(chan error, 1)
+	var panicked any
 	go func() {
+		// A panic is the asker's, whose query it ends and nothing else.
+		defer func() {
+			if panicked = recover(); panicked != nil {
+				close(done)
+			}
+		}()
 		// A goroutine that ends without unlocking takes its thread with it.
 		runtime.LockOSThread()
 		if unix.Gettid() == unix.Getpid() {
@@ -49,7 +56,11 @@ func (p *place) inThread(f func()) error {
 		}
 		done <- err
 	}()
-	return <-done
+	err, ok := <-done
+	if !ok {
+		panic(panicked)
+	}
+	return err
 }
 
 // enter moves the calling thread into the namespace.
