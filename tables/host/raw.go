@@ -23,11 +23,58 @@ var rawLists = []list{
 // Raw streams the raw and ping sockets of the network namespaces with these inode
 // numbers, as text; nil means this process's own. It needs no privilege there.
 func (h *Host) Raw(ctx context.Context, namespaces []string) iter.Seq2[sock.RawIP, error] {
-	return readFiles(ctx, h, namespaces, rawLists,
+	all := readFiles(ctx, h, namespaces, rawLists,
 		func(file io.Reader, l *list) iter.Seq2[sock.RawIP, error] {
 			return procnet.Raw(file, l.family, l.protocol != 0, binary.NativeEndian)
 		},
 		func(p *place) (func(*sock.RawIP), error) {
 			return func(s *sock.RawIP) { s.Namespace = p.inode }, nil
 		})
+	return func(yield func(sock.RawIP, error) bool) {
+		var pings []sock.RawIP // of one namespace
+		hand := func() bool {
+			for _, s := range eachPing(pings) {
+				if !yield(s, nil) {
+					return false
+				}
+			}
+			pings = pings[:0]
+			return true
+		}
+		for s, err := range all {
+			switch {
+			case err != nil:
+				if hand() {
+					yield(s, err)
+				}
+				return
+			case len(pings) > 0 && (!s.Ping || s.Namespace != pings[0].Namespace) && !hand():
+				return
+			case s.Ping:
+				pings = append(pings, s)
+			case !yield(s, nil):
+				return
+			}
+		}
+		hand()
+	}
+}
+
+// eachPing returns each ping socket once. The kernel keeps those of both families
+// in one table, and after the first of a hash bucket shows the others in either
+// list (ping_get_next, net/ipv4/ping.c), where one of the other family has no
+// address.
+func eachPing(all []sock.RawIP) (each []sock.RawIP) {
+	at := make(map[uint64]int, len(all)) // by inode
+	for _, s := range all {
+		i, again := at[s.Inode]
+		switch {
+		case !again || each[i].Family == s.Family:
+			at[s.Inode] = len(each)
+			each = append(each, s)
+		case each[i].Local.Addr().IsUnspecified() && !s.Local.Addr().IsUnspecified():
+			each[i] = s
+		}
+	}
+	return each
 }

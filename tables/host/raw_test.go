@@ -1,6 +1,8 @@
 package host_test
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,5 +30,28 @@ func TestRawLists(t *testing.T) {
 		if n != c.n || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %d sockets, %v; want %d and %q", c.name, n, err, c.n, c.want)
 		}
+	}
+}
+
+// A ping socket that the kernel shows in both lists is one, of the family in which
+// it has an address.
+func TestPingSocketsInBothLists(t *testing.T) {
+	const v6 = "  777: 00000000000000000000000000000000:0309 00000000000000000000000000000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 42 2 0000000000000000 0\n"
+	dir := write(t, map[string]string{
+		"net/raw": rawHeader,
+		"net/icmp": rawHeader +
+			"  777: 0100007F:0309 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 42 2 0000000000000000 0\n" +
+			"  778: 00000000:030A 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 43 2 0000000000000000 0\n",
+		"net/icmp6": rawHeader + v6 + strings.ReplaceAll(strings.Replace(v6, " 42 ", " 43 ", 1), "00000000000000000000000000000000:0309", "00000000000000000000000001000000:030A"),
+	})
+	var got []string
+	for s, err := range host.New(host.Options{Proc: dir}).Raw(t.Context(), nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprint(s.Inode, s.Family, s.Local.Addr()))
+	}
+	if want := []string{"42 2 127.0.0.1", "43 10 ::1"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
