@@ -81,6 +81,7 @@ func findProtocol(r io.Reader, name string) (sockets int64, ok bool, err error) 
 func (h *Host) unlisted(p *place, list *list, reason string) error {
 	name, counts := list.registration()
 	sockets, ok, err := h.registered(p, name)
+	reason += "; it takes the kernel's module " + list.module
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("only sock_diag lists %s sockets (%s), and whether there are any cannot be told: %w", list.name, reason, err)
