@@ -102,7 +102,7 @@ func ssDetails(s *sock.Connection) (words []string) {
 	if s.V6Only {
 		add("v6only:1")
 	}
-	add("%s", []string{"<->", "-->", "<--", "---"}[s.Shutdown])
+	add("%s", []string{"<->", "-->", "<--", "---"}[s.Shutdown&3])
 	m := s.Memory
 	add("skmem:(r%d,rb%d,t%d,tb%d,f%d,w%d,o%d,bl%d,d%d)", m.Received, m.ReceiveBuffer, m.Sent, m.SendBuffer, m.Forward, m.Queued, m.Options, m.Backlog, m.Drops)
 	for _, option := range strings.Fields(s.Info.Options()) {
