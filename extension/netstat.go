@@ -102,6 +102,8 @@ names, and paths with blanks are whole. --strict imitates netstat in that.`,
 			}
 		},
 	}
+	// Here one dash is right, unlike in the other commands.
+	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return err })
 	f := c.Flags()
 	f.SortFlags = false
 	f.BoolVarP(&n.TCP, "tcp", "t", false, "show TCP sockets")
