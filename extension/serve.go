@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/osquery"
-	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
 // serveOptions are the flags of serving osquery.
@@ -28,7 +27,7 @@ func (s *serveOptions) flags(f *pflag.FlagSet) {
 	f.UintVar(&s.interval, "interval", 3, "seconds between two looks at whether osquery is there")
 	f.StringVar(&s.onLoss, "on-loss", "", "when osquery is lost, exit or reconnect (default exit if osquery started this, which starts it again, else reconnect)")
 	f.StringVar(&s.prefix, "table-prefix", "", "put this before the names of the tables")
-	f.UintVar(&s.maxResponse, "max-response", schema.MaxResponse>>20, "MiB of an answer to osquery, above which the query fails")
+	f.UintVar(&s.maxResponse, "max-response", osquery.MaxResponse>>20, "MiB of an answer to osquery, above which the query fails")
 	f.UintVar(&s.maxCalls, "max-queries", osquery.DefaultMaxCalls, "queries that are answered at a time; others wait")
 	f.UintVar(&s.queryTimeout, "query-timeout", 60, "seconds that a query may take")
 	f.UintVar(&s.memory, "memory-limit", 180, "MiB of memory from which on the program works harder to free some; 0 is no limit")
@@ -41,8 +40,8 @@ func (s *serveOptions) check() error {
 	switch {
 	case s.interval == 0 || s.timeout == 0 || s.queryTimeout == 0:
 		return errors.New("--interval, --timeout and --query-timeout are seconds, at least 1")
-	case s.maxResponse == 0 || s.maxResponse > schema.MaxResponse>>20:
-		return fmt.Errorf("--max-response is from 1 to %d MiB, what osquery takes", schema.MaxResponse>>20)
+	case s.maxResponse == 0 || s.maxResponse > osquery.MaxResponse>>20:
+		return fmt.Errorf("--max-response is from 1 to %d MiB, what osquery takes", osquery.MaxResponse>>20)
 	case s.maxCalls == 0:
 		return errors.New("--max-queries is at least 1")
 	case s.onLoss != "" && s.onLoss != "exit" && s.onLoss != "reconnect":
@@ -65,7 +64,7 @@ func (o *options) serve(c *cobra.Command, s *serveOptions) error {
 	all, stats := o.tables(log)
 	var plugins []osquery.Plugin
 	for _, t := range all {
-		p := schema.NewPlugin(t)
+		p := osquery.NewTablePlugin(t)
 		p.MaxResponse, p.Timeout = int(s.maxResponse)<<20, time.Duration(s.queryTimeout)*time.Second
 		p.Prefix, p.Stats = s.prefix, stats
 		plugins = append(plugins, p)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/osquery/osquery-go/gen/osquery"
 
+	sockets "github.com/osquery-sockets/osquery-sockets/integration/osquery"
 	"github.com/osquery-sockets/osquery-sockets/integration/rowfmt"
 	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
 	"github.com/osquery-sockets/osquery-sockets/tables"
@@ -88,7 +89,7 @@ func BenchmarkQuery(b *testing.B) {
 func BenchmarkPlugin(b *testing.B) {
 	all := benchTables(b)
 	table := all[slices.IndexFunc(all, func(t schema.Any) bool { return t.Spec().Name == "tcp_sockets" })]
-	plugin := schema.NewPlugin(table)
+	plugin := sockets.NewTablePlugin(table)
 	var visible []string
 	for _, c := range table.Spec().Columns {
 		if !c.Hidden {

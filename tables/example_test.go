@@ -9,10 +9,10 @@ import (
 
 	"github.com/osquery/osquery-go"
 
+	sockets "github.com/osquery-sockets/osquery-sockets/integration/osquery"
 	"github.com/osquery-sockets/osquery-sockets/integration/osquery/managertest"
 	"github.com/osquery-sockets/osquery-sockets/tables"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
-	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
 // Another extension serves the tables beside its own.
@@ -22,7 +22,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	for _, t := range tables.All(host.New(host.Options{})) {
-		server.RegisterPlugin(schema.NewPlugin(t))
+		server.RegisterPlugin(sockets.NewTablePlugin(t))
 	}
 	log.Fatal(server.Run())
 }
@@ -35,7 +35,7 @@ func TestExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, table := range tables.All(host.New(fixtures)) {
-		server.RegisterPlugin(schema.NewPlugin(table))
+		server.RegisterPlugin(sockets.NewTablePlugin(table))
 	}
 	done := make(chan error, 1)
 	go func() { done <- server.Start() }()

@@ -17,7 +17,6 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/integration/osquery/managertest"
 	"github.com/osquery-sockets/osquery-sockets/tables"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
-	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
 // osquery's column options, osquery/core/sql/column.h.
@@ -257,7 +256,7 @@ func TestOurTablesInOsquerysPlans(t *testing.T) {
 	var plugins []sockets.Plugin
 	var names []string
 	for _, table := range tables.All(h) {
-		plugins = append(plugins, schema.NewPlugin(table))
+		plugins = append(plugins, sockets.NewTablePlugin(table))
 		names = append(names, table.Spec().Name)
 	}
 	serve(t, m, plugins...)

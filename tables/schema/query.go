@@ -50,3 +50,6 @@ type Query struct {
 
 // Needs reports whether any column that the query reads or compares needs n.
 func (q Query) Needs(n Need) bool { return q.needs&n != 0 }
+
+// Uses reports whether the host reads the column at this position of the spec.
+func (q Query) Uses(i int) bool { return q.used[i] }

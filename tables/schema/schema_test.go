@@ -8,7 +8,6 @@ import (
 	"math"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 )
@@ -232,9 +231,6 @@ func TestFailingTables(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", name, s.Err(), c.want)
 		}
 		s.Close()
-		if r := NewPlugin(table).Call(t.Context(), map[string]string{"action": "generate"}); r.Status.Code != 1 || r.Status.Message != c.want || len(r.Response) != 0 {
-			t.Errorf("%s: the plugin answers %+v", name, r)
-		}
 	}
 }
 
@@ -247,13 +243,17 @@ func TestPanicInAccessor(t *testing.T) {
 			return func(yield func(row, error) bool) { yield(row{}, nil) }
 		},
 	})
-	r := NewPlugin(table).Call(t.Context(), map[string]string{"action": "generate"})
-	if r.Status.Code != 1 || !strings.Contains(r.Status.Message, "table t: panic: oh") {
-		t.Errorf("the plugin answers %+v", r)
-	}
-	r = NewPlugin(table).Call(t.Context(), map[string]string{"action": "generate", "context": `{"constraints":[{"name":"c","list":[{"op":2,"expr":"x"}],"affinity":"TEXT"}],"colsUsed":[]}`})
-	if r.Status.Code != 1 || !strings.Contains(r.Status.Message, "table t: panic: oh") {
-		t.Errorf("with a filter the plugin answers %+v", r)
+	for name, r := range map[string]Request{
+		"read":     {All: true},
+		"compared": {Constraints: []Constraint{{Column: "c", Op: EQ, Value: "x"}}},
+	} {
+		s := table.Scan(t.Context(), table.Query(r))
+		for s.Next() {
+		}
+		if s.Err() == nil || s.Err().Error() != "table t: panic: oh" {
+			t.Errorf("%s: got %v", name, s.Err())
+		}
+		s.Close()
 	}
 }
 

@@ -65,8 +65,8 @@ func (s *Stats) Tables() (all []TableStats) {
 	return all
 }
 
-// observe counts a query.
-func (s *Stats) observe(table string, rows int, took time.Duration, err error) {
+// Observe counts a query.
+func (s *Stats) Observe(table string, rows int, took time.Duration, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.tables[table]

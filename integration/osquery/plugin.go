@@ -1,4 +1,4 @@
-package schema
+package osquery
 
 import (
 	"bytes"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/osquery/osquery-go/gen/osquery"
+
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
 // osquery's column options, osquery/core/sql/column.h.
@@ -25,10 +27,10 @@ const MaxResponse = 100 << 20
 // defaultTimeout ends a query that hangs; no table here takes a second.
 const defaultTimeout = time.Minute
 
-// Plugin serves one table to osquery; it is an osquery.OsqueryPlugin of
+// TablePlugin serves one table to osquery; it is an osquery.OsqueryPlugin of
 // osquery-go. It sends only the columns that the statement reads.
-type Plugin struct {
-	table Any
+type TablePlugin struct {
+	table schema.Any
 	// MaxResponse is the size in bytes above which a query fails with an
 	// error that says so; 0 means the constant [MaxResponse].
 	MaxResponse int
@@ -38,25 +40,25 @@ type Plugin struct {
 	// has a table of that name.
 	Prefix string
 	// Stats counts the queries, if it is not nil.
-	Stats *Stats
+	Stats *schema.Stats
 }
 
-// NewPlugin returns the plugin that serves a table to osquery.
-func NewPlugin(t Any) *Plugin { return &Plugin{table: t} }
+// NewTablePlugin returns the plugin that serves a table to osquery.
+func NewTablePlugin(t schema.Any) *TablePlugin { return &TablePlugin{table: t} }
 
 // Name returns the table's name in osquery.
-func (p *Plugin) Name() string { return p.Prefix + p.table.Spec().Name }
+func (p *TablePlugin) Name() string { return p.Prefix + p.table.Spec().Name }
 
 // RegistryName returns "table", osquery's registry of tables.
-func (p *Plugin) RegistryName() string { return "table" }
+func (p *TablePlugin) RegistryName() string { return "table" }
 
 // Ping answers osquery's health check.
-func (p *Plugin) Ping() osquery.ExtensionStatus {
+func (p *TablePlugin) Ping() osquery.ExtensionStatus {
 	return osquery.ExtensionStatus{Code: 0, Message: "OK"}
 }
 
 // Shutdown does nothing: a table holds nothing between queries.
-func (p *Plugin) Shutdown() {}
+func (p *TablePlugin) Shutdown() {}
 
 // Routes describes the columns to osquery.
 //
@@ -64,7 +66,7 @@ func (p *Plugin) Shutdown() {}
 // osquery's default, its constraints sent and its table called once per row
 // of a join. Pushed columns are INDEX as well, which together also brings all
 // values of an IN in one call.
-func (p *Plugin) Routes() osquery.ExtensionPluginResponse {
+func (p *TablePlugin) Routes() osquery.ExtensionPluginResponse {
 	var routes osquery.ExtensionPluginResponse
 	for _, c := range p.table.Spec().Columns {
 		options := optionOptimized
@@ -82,7 +84,7 @@ func (p *Plugin) Routes() osquery.ExtensionPluginResponse {
 }
 
 // Call answers osquery's requests: the rows of the table, or its columns.
-func (p *Plugin) Call(ctx context.Context, request osquery.ExtensionPluginRequest) osquery.ExtensionResponse {
+func (p *TablePlugin) Call(ctx context.Context, request osquery.ExtensionPluginRequest) osquery.ExtensionResponse {
 	var rows osquery.ExtensionPluginResponse
 	var err error
 	switch action := request["action"]; action {
@@ -90,7 +92,7 @@ func (p *Plugin) Call(ctx context.Context, request osquery.ExtensionPluginReques
 		start := time.Now()
 		rows, err = p.generate(ctx, request["context"])
 		if p.Stats != nil {
-			p.Stats.observe(p.table.Spec().Name, len(rows), time.Since(start), err)
+			p.Stats.Observe(p.table.Spec().Name, len(rows), time.Since(start), err)
 		}
 	case "columns":
 		rows = p.Routes()
@@ -103,7 +105,7 @@ func (p *Plugin) Call(ctx context.Context, request osquery.ExtensionPluginReques
 	return osquery.ExtensionResponse{Status: &osquery.ExtensionStatus{Code: 0, Message: "OK"}, Response: rows}
 }
 
-func (p *Plugin) generate(ctx context.Context, queryContext string) (osquery.ExtensionPluginResponse, error) {
+func (p *TablePlugin) generate(ctx context.Context, queryContext string) (osquery.ExtensionPluginResponse, error) {
 	request, err := parseContext(queryContext)
 	if err != nil {
 		return nil, fmt.Errorf("table %s: osquery's query context is not understood: %w", p.Name(), err)
@@ -119,7 +121,7 @@ func (p *Plugin) generate(ctx context.Context, queryContext string) (osquery.Ext
 	query := p.table.Query(request)
 	var used []int
 	for i := range columns {
-		if query.used[i] {
+		if query.Uses(i) {
 			used = append(used, i)
 		}
 	}
@@ -129,7 +131,7 @@ func (p *Plugin) generate(ctx context.Context, queryContext string) (osquery.Ext
 		rows osquery.ExtensionPluginResponse
 		size = responseOverhead
 		text = newInterner()
-		cell Cell
+		cell schema.Cell
 	)
 	for scan.Next() {
 		row := make(map[string]string, len(used)+1)
@@ -137,7 +139,7 @@ func (p *Plugin) generate(ctx context.Context, queryContext string) (osquery.Ext
 		size += rowOverhead + cellOverhead + len("rowid") + len(row["rowid"])
 		for _, i := range used {
 			scan.Cell(i, &cell)
-			if cell.Kind == Null {
+			if cell.Kind == schema.Null {
 				continue // a missing number is NULL to osquery
 			}
 			value := text.of(cell.AppendText(text.scratch()))
@@ -163,7 +165,7 @@ const (
 )
 
 // fits reports the response that osquery would refuse, before it is built.
-func (p *Plugin) fits(size, rows int) error {
+func (p *TablePlugin) fits(size, rows int) error {
 	limit := p.MaxResponse
 	if limit == 0 {
 		limit = MaxResponse
@@ -204,8 +206,8 @@ func (n *interner) of(b []byte) string {
 }
 
 // parseContext reads the JSON that osquery sends with a request for rows.
-func parseContext(text string) (Request, error) {
-	var r Request
+func parseContext(text string) (schema.Request, error) {
+	var r schema.Request
 	if text == "" {
 		r.All = true
 		return r, nil
@@ -238,7 +240,7 @@ func parseContext(text string) (Request, error) {
 			return r, fmt.Errorf("column %s: %w", column.Name, err)
 		}
 		for _, k := range list {
-			r.Constraints = append(r.Constraints, Constraint{Column: column.Name, Op: k.Op.op(), Value: k.Expr})
+			r.Constraints = append(r.Constraints, schema.Constraint{Column: column.Name, Op: k.Op.op(), Value: k.Expr})
 		}
 	}
 	return r, nil
@@ -253,10 +255,10 @@ func (n *flexibleInt) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// op is the operator of that number; one that no Op can hold is unknown.
-func (n flexibleInt) op() Op {
+// op is the operator of that number; one that no schema.Op can hold is unknown.
+func (n flexibleInt) op() schema.Op {
 	if n < 0 || n > 255 {
 		return 0
 	}
-	return Op(n)
+	return schema.Op(n)
 }
