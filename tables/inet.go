@@ -138,7 +138,7 @@ func (c *inetColumns[R]) filter(q schema.Query) host.InetFilter {
 		LocalPorts: ports(c.localPort, q), RemotePorts: ports(c.remotePort, q),
 		LocalAddrs: c.localAddress.In(q), RemoteAddrs: c.remoteAddress.In(q),
 		Attempts: q.Needs(needAttempts), Memory: q.Needs(needMemory), TypeOfService: q.Needs(needTypeOfService),
-		Namespaces: c.netNamespace.All(q),
+		Namespaces: namespaces(c.netNamespace, q),
 	}
 	for _, n := range c.family.In(q) {
 		f.Families = append(f.Families, sock.Family(n))

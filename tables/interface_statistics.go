@@ -12,7 +12,7 @@ import (
 // InterfaceStatistics is the table interface_statistics.
 func InterfaceStatistics(h *host.Host) schema.Any {
 	netNamespace := netNamespaceColumn(func(l *network.Link) uint32 { return l.Namespace })
-	source := sourceColumn("Without a comparison with it interfaces are shown from the better one, rtnetlink.",
+	source := sourceColumn("",
 		func(l *network.Link) bool { return l.FromProc })
 	const notFromProc = " if only /proc tells of the interface."
 	counter := func(name, doc string, number int, options ...schema.Option) schema.Column[network.Link] {
@@ -95,7 +95,7 @@ func InterfaceStatistics(h *host.Host) schema.Any {
 		},
 		RowID: func(l *network.Link) int64 { return l.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[network.Link, error] {
-			return h.Links(ctx, host.LinkFilter{Namespaces: netNamespace.All(q), Sources: source.In(q)})
+			return h.Links(ctx, host.LinkFilter{Namespaces: namespaces(netNamespace, q), Sources: sources(source, q)})
 		},
 	})
 }

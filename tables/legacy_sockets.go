@@ -59,7 +59,7 @@ func LegacySockets(h *host.Host) schema.Any {
 			for i := range protos {
 				protos[i] = strings.ToLower(protos[i])
 			}
-			return withNames(ctx, h, q, owner.pid.In(q), h.Legacy(ctx, owner.netNamespace.All(q), protos), func(s *sock.Legacy) uint64 { return s.Inode }, func(s sock.Legacy, n *names) legacyRow { return legacyRow{s, n} })
+			return withNames(ctx, h, q, owner.pid.In(q), h.Legacy(ctx, namespaces(owner.netNamespace, q), protos), func(s *sock.Legacy) uint64 { return s.Inode }, func(s sock.Legacy, n *names) legacyRow { return legacyRow{s, n} })
 		},
 	})
 }

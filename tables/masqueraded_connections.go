@@ -72,7 +72,7 @@ func MasqueradedConnections(h *host.Host) schema.Any {
 			schema.Col("state", "The kernel's name of the tracked connection's state, of TCP, SCTP and DCCP: ESTABLISHED, SYN_SENT, FIN_WAIT, … Empty of others, and if offloaded.",
 				func(c *host.Connection) string { return c.State }),
 			schema.Opt("timeout_s", "Seconds after which the connection is forgotten unless packets come. NULL if offloaded.",
-				func(c *host.Connection) (uint32, bool) { return c.Timeout, !c.Offloaded }),
+				func(c *host.Connection) (uint32, bool) { return c.Timeout, !c.Offloaded }, schema.Hidden),
 			schema.Col("original_source_address", "Address of the one who began.",
 				func(c *host.Connection) netip.Addr { return c.Original.Source }),
 			schema.Opt("original_source_port", "Port of the one who began. NULL of protocols without ports.",
@@ -126,7 +126,7 @@ func MasqueradedConnections(h *host.Host) schema.Any {
 			return int64(hash.Sum64())
 		},
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[host.Connection, error] {
-			return h.NATConnections(ctx, netNamespace.All(q))
+			return h.NATConnections(ctx, namespaces(netNamespace, q))
 		},
 	})
 }

@@ -50,7 +50,7 @@ func mptcpTable(h *host.Host, read func(context.Context, host.InetFilter) iter.S
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[mptcpRow, error] {
 			filter := inet.filter(q)
 			filter.States = states(state.In(q))
-			filter.Info = q.Needs(needMPTCPInfo)
+			filter.Info = true
 			return withNames(ctx, h, q, inet.pid.In(q), read(ctx, filter), func(s *sock.MPTCP) uint64 { return s.Inode }, func(s sock.MPTCP, n *names) mptcpRow { return mptcpRow{s, n} })
 		},
 	})
@@ -63,7 +63,7 @@ func mptcpColumns() (columns []schema.Column[mptcpRow]) {
 		schema.Opt("token", "Token of the connection, by which the kernel knows it and other ends join it: eight hexadecimal digits. Empty of a listener.",
 			func(r *mptcpRow) (string, bool) {
 				return fmt.Sprintf("%08x", r.Info.Token), r.Info.Known&sock.KnowsMPTCP != 0
-			}, schema.Needs(needMPTCPInfo)),
+			}),
 		first("subflows", "TCP connections beside the first.", func(i *sock.MPTCPInfo) int64 { return int64(i.Subflows) }),
 		first("add_addr_signal", "Addresses that the peer was told of.", func(i *sock.MPTCPInfo) int64 { return int64(i.AddressesSignalled) }),
 		first("add_addr_accepted", "Addresses that the peer told of and that were taken.", func(i *sock.MPTCPInfo) int64 { return int64(i.AddressesAccepted) }),
@@ -84,7 +84,7 @@ func mptcpColumns() (columns []schema.Column[mptcpRow]) {
 		columns = append(columns, schema.Opt(c.name, c.doc+", 64 bits as hexadecimal digits without leading zeros, as ss shows it. Empty of a listener.",
 			func(r *mptcpRow) (string, bool) {
 				return fmt.Sprintf("%x", c.get(&r.Info)), r.Info.Known&sock.KnowsMPTCP != 0
-			}, schema.Hidden, schema.Needs(needMPTCPInfo)))
+			}, schema.Hidden))
 	}
 	local := mptcpInfo(sock.KnowsMPTCPLocal, "NULL of a listener, and before Linux 5.14.")
 	bytes := mptcpInfo(sock.KnowsMPTCPBytes, "NULL of a listener, and before Linux 6.5.")
@@ -112,7 +112,7 @@ func mptcpInfo(group sock.MPTCPKnown, absent string) func(name, doc string, get 
 	return func(name, doc string, get func(*sock.MPTCPInfo) int64, options ...schema.Option) schema.Column[mptcpRow] {
 		return schema.Opt(name, doc+" "+absent,
 			func(r *mptcpRow) (int64, bool) { return get(&r.Info), r.Info.Known&group != 0 },
-			append(options, schema.Needs(needMPTCPInfo))...)
+			options...)
 	}
 }
 

@@ -38,7 +38,7 @@ func MulticastGroups(h *host.Host) schema.Any {
 		},
 		RowID: func(g *network.Group) int64 { return g.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[network.Group, error] {
-			return h.Groups(ctx, netNamespace.All(q))
+			return h.Groups(ctx, namespaces(netNamespace, q))
 		},
 	})
 }

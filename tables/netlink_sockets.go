@@ -55,7 +55,7 @@ func NetlinkSockets(h *host.Host) schema.Any {
 		}, owner.hidden...),
 		RowID: func(r *netlinkRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[netlinkRow, error] {
-			return withNames(ctx, h, q, owner.pid.In(q), h.Netlink(ctx, owner.netNamespace.All(q)), func(s *sock.Netlink) uint64 { return s.Inode }, func(s sock.Netlink, n *names) netlinkRow { return netlinkRow{s, n} })
+			return withNames(ctx, h, q, owner.pid.In(q), h.Netlink(ctx, namespaces(owner.netNamespace, q)), func(s *sock.Netlink) uint64 { return s.Inode }, func(s sock.Netlink, n *names) netlinkRow { return netlinkRow{s, n} })
 		},
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/network"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
@@ -29,7 +30,7 @@ func NetworkRoutes(h *host.Host) schema.Any {
 	family := schema.Col("family", "Address family as a number: 2 for IPv4, 10 for IPv6.",
 		func(r *routeRow) uint8 { return uint8(r.Family) }, schema.Pushed)
 	netNamespace := netNamespaceColumn(func(r *routeRow) uint32 { return r.Namespace })
-	source := sourceColumn("Without a comparison with it routes are shown from the better one, rtnetlink. With source = 'procfs' they are the lines of /proc/net/route and ipv6_route as netstat -r prints them: those of IPv4 of the main table only, of IPv6 of all tables with lines for what is not found, of several next hops often the first only.",
+	source := sourceColumn("Those of procfs are the lines of /proc/net/route and ipv6_route, which netstat -r prints: IPv4 routes of the main table only, IPv6 routes of all tables with lines for what is not found, of several next hops often the first only.",
 		func(r *routeRow) bool { return r.FromProc })
 	kernel := func(get func(network.Kernel) uint32) func(*routeRow) (uint32, bool) {
 		return func(r *routeRow) (uint32, bool) {
@@ -171,7 +172,7 @@ func NetworkRoutes(h *host.Host) schema.Any {
 			source, netNamespace),
 		RowID: func(r *routeRow) int64 { return r.id },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[routeRow, error] {
-			f := host.RouteFilter{Namespaces: netNamespace.All(q), Sources: source.In(q), Kernel: q.Needs(needRouteLines)}
+			f := host.RouteFilter{Namespaces: namespaces(netNamespace, q), Sources: sources(source, q), Kernel: q.Needs(needRouteLines)}
 			for _, n := range family.In(q) {
 				f.Families = append(f.Families, sock.Family(n))
 			}
@@ -207,14 +208,22 @@ func NetworkRoutes(h *host.Host) schema.Any {
 	})
 }
 
-// sourceColumn is the column of where a row comes from, by which a query may
-// choose that.
+// sources returns the sources that a query sees beside the better one.
+func sources[R any](source *schema.Typed[R, string], q schema.Query) []string {
+	in := source.In(q)
+	if in == nil && source.Uses(q) {
+		in = []string{string(host.RTNetlink), string(host.ProcFS)}
+	}
+	return in
+}
+
+// sourceColumn is the column of where a row comes from.
 func sourceColumn[R any](doc string, fromProc func(*R) bool) *schema.Typed[R, string] {
-	return schema.Col("source", "Where the row comes from: rtnetlink or procfs. "+doc,
+	return schema.Col("source", strings.TrimSpace("Where the row comes from: rtnetlink or procfs. A statement that uses this column sees the rows of both; one that does not sees those of rtnetlink, or of procfs where rtnetlink is refused. "+doc),
 		func(r *R) string {
 			if fromProc(r) {
 				return string(host.ProcFS)
 			}
 			return string(host.RTNetlink)
-		}, schema.Hidden, schema.Pushed)
+		}, schema.Hidden, schema.Scope)
 }

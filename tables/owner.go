@@ -26,7 +26,6 @@ const (
 	needMembers    // what packet sockets have asked of interfaces
 	needHolders    // the process that has the socket open
 	needAllHolders
-	needMPTCPInfo
 	needSCTPPaths
 )
 
@@ -209,6 +208,7 @@ type ownerColumns[R any] struct {
 	inode                           *schema.Typed[R, int64]
 	pid                             *schema.Typed[R, int32]
 	username, program, netNamespace *schema.Typed[R, string]
+	containerID, systemdUnit        *schema.Typed[R, string]
 	// hidden are those of the process, and net_namespace.
 	hidden []schema.Column[R]
 }
@@ -233,6 +233,10 @@ func newOwnerColumns[R any](names func(*R) *names, noUID string, uid func(*R) (u
 		program: schema.Col("program", "That process's name as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name of it. Empty if there is no such process.",
 			func(r *R) string { return names(r).process(inode(r)).Program }, schema.Needs(needHolders)),
 		netNamespace: netNamespaceColumn(namespace),
+		containerID: schema.Col("container_id", "Container that the control group belongs to: the identity that Docker, containerd, CRI-O and Podman give it, or the name that LXC and systemd-nspawn do. Empty if it is none.",
+			func(r *R) string { return cgroup.ContainerID(names(r).process(inode(r)).Cgroup) }, schema.Hidden, schema.Needs(needHolders)),
+		systemdUnit: schema.Col("systemd_unit", "Unit of the system's systemd that the control group belongs to, such as ssh.service. Empty if it is none.",
+			func(r *R) string { return cgroup.Unit(names(r).process(inode(r)).Cgroup) }, schema.Hidden, schema.Needs(needHolders)),
 	}
 	c.hidden = []schema.Column[R]{
 		schema.Opt("fd", "Lowest file descriptor by which that process has the socket. NULL as for pid.",
@@ -245,10 +249,7 @@ func newOwnerColumns[R any](names func(*R) *names, noUID string, uid func(*R) (u
 			func(r *R) string { return strings.Join(names(r).process(inode(r)).Args, " ") }, schema.Hidden, schema.Needs(needHolders)),
 		schema.Col("cgroup", "Path of that process's control group. Empty if it cannot be told.",
 			func(r *R) string { return names(r).process(inode(r)).Cgroup }, schema.Hidden, schema.Needs(needHolders)),
-		schema.Col("container_id", "Container that the control group belongs to: the identity that Docker, containerd, CRI-O and Podman give it, or the name that LXC and systemd-nspawn do. Empty if it is none.",
-			func(r *R) string { return cgroup.ContainerID(names(r).process(inode(r)).Cgroup) }, schema.Hidden, schema.Needs(needHolders)),
-		schema.Col("systemd_unit", "Unit of the system's systemd that the control group belongs to, such as ssh.service. Empty if it is none.",
-			func(r *R) string { return cgroup.Unit(names(r).process(inode(r)).Cgroup) }, schema.Hidden, schema.Needs(needHolders)),
+		c.containerID, c.systemdUnit,
 		c.netNamespace,
 	}
 	return c
@@ -264,10 +265,15 @@ func cookieColumn[R any](absent string, cookie func(*R) uint64) *schema.Typed[R,
 		func(r *R) (int64, bool) { return int64(cookie(r)), cookie(r)-1 < 1<<63-1 }, schema.Hidden)
 }
 
-// netNamespaceColumn is the column of a socket table by which a query reaches
-// other network namespaces.
+// namespaces selects the network namespaces that a query sees.
+func namespaces[R any](netNamespace *schema.Typed[R, string], q schema.Query) host.Namespaces {
+	return host.Namespaces{All: netNamespace.Uses(q), In: netNamespace.In(q)}
+}
+
+// netNamespaceColumn is the column by which a query reaches other network
+// namespaces.
 func netNamespaceColumn[R any](namespace func(*R) uint32) *schema.Typed[R, string] {
-	return schema.Opt("net_namespace", "Inode number of the network namespace. Without a comparison with it, by = or IN or a join, the table shows this process's own only; with one also others, see network_namespaces. Empty if it cannot be told.",
+	return schema.Opt("net_namespace", "Inode number of the network namespace, as in network_namespaces. A statement that uses this column sees the network namespaces of the whole host; one that does not sees the program's own, as netstat does. Empty if the number is not known.",
 		func(r *R) (string, bool) {
 			if namespace(r) == 0 {
 				return "", false

@@ -92,7 +92,7 @@ func PacketSockets(h *host.Host) schema.Any {
 		}, owner.hidden...),
 		RowID: func(r *packetRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[packetRow, error] {
-			f := host.PacketFilter{Namespaces: owner.netNamespace.All(q), Memberships: q.Needs(needMembers)}
+			f := host.PacketFilter{Namespaces: namespaces(owner.netNamespace, q), Memberships: q.Needs(needMembers)}
 			return withNames(ctx, h, q, owner.pid.In(q), h.Packet(ctx, f), func(s *sock.Packet) uint64 { return s.Inode }, func(s sock.Packet, n *names) packetRow { return packetRow{s, n} })
 		},
 	})

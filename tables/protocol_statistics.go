@@ -48,7 +48,7 @@ func ProtocolStatistics(h *host.Host) schema.Any {
 			return int64(hash.Sum64())
 		},
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[host.Statistic, error] {
-			return h.Statistics(ctx, netNamespace.All(q))
+			return h.Statistics(ctx, namespaces(netNamespace, q))
 		},
 	})
 }

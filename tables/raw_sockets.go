@@ -57,7 +57,7 @@ func RawSockets(h *host.Host) schema.Any {
 		}, owner.hidden...),
 		RowID: func(r *rawRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[rawRow, error] {
-			return withNames(ctx, h, q, owner.pid.In(q), h.Raw(ctx, owner.netNamespace.All(q)), func(s *sock.RawIP) uint64 { return s.Inode }, func(s sock.RawIP, n *names) rawRow { return rawRow{s, n} })
+			return withNames(ctx, h, q, owner.pid.In(q), h.Raw(ctx, namespaces(owner.netNamespace, q)), func(s *sock.RawIP) uint64 { return s.Inode }, func(s sock.RawIP, n *names) rawRow { return rawRow{s, n} })
 		},
 	})
 }

@@ -74,7 +74,7 @@ func SCTPSockets(h *host.Host) schema.Any {
 		}, inet.hidden...),
 		RowID: func(r *sctpRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[sctpRow, error] {
-			return withNames(ctx, h, q, inet.pid.In(q), h.SCTP(ctx, host.SCTPFilter{Namespaces: inet.netNamespace.All(q), Paths: q.Needs(needSCTPPaths)}), func(s *sock.SCTP) uint64 { return s.Inode }, func(s sock.SCTP, n *names) sctpRow { return sctpRow{s, n} })
+			return withNames(ctx, h, q, inet.pid.In(q), h.SCTP(ctx, host.SCTPFilter{Namespaces: namespaces(inet.netNamespace, q), Paths: q.Needs(needSCTPPaths)}), func(s *sock.SCTP) uint64 { return s.Inode }, func(s sock.SCTP, n *names) sctpRow { return sctpRow{s, n} })
 		},
 	})
 }

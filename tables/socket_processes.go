@@ -114,7 +114,7 @@ func kinds(ctx context.Context, h *host.Host) (map[uint64]socketKind, error) {
 		}
 		kinds[s.Inode] = socketKind{family: sock.UNIX}
 	}
-	for s, err := range h.Raw(ctx, nil) {
+	for s, err := range h.Raw(ctx, host.Namespaces{}) {
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +126,7 @@ func kinds(ctx context.Context, h *host.Host) (map[uint64]socketKind, error) {
 		}
 		kinds[s.Inode] = socketKind{family: sock.PACKET}
 	}
-	for s, err := range h.Netlink(ctx, nil) {
+	for s, err := range h.Netlink(ctx, host.Namespaces{}) {
 		if err != nil {
 			return nil, err
 		}

@@ -74,7 +74,7 @@ func SocketSummary(h *host.Host) schema.Any {
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[summaryRow, error] {
 			return func(yield func(summaryRow, error) bool) {
 				var row summaryRow
-				for s, err := range h.SocketSummaries(ctx, netNamespace.All(q)) {
+				for s, err := range h.SocketSummaries(ctx, namespaces(netNamespace, q)) {
 					if row.position++; s.Proto == host.AllSockets {
 						row.position = 0
 					}

@@ -81,7 +81,7 @@ func UnixSockets(h *host.Host) schema.Any {
 		RowID: func(r *unixRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[unixRow, error] {
 			filter := host.UnixFilter{
-				Namespaces: owner.netNamespace.All(q), States: unixStates(state.In(q)),
+				Namespaces: namespaces(owner.netNamespace, q), States: unixStates(state.In(q)),
 				Path: q.Needs(needUnixPath), Queues: q.Needs(needUnixQueues), Peer: q.Needs(needUnixPeer),
 				Memory: q.Needs(needMemory), RefCount: q.Needs(needRefCount),
 			}

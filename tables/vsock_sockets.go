@@ -50,7 +50,7 @@ func vsockTable(h *host.Host, read func(context.Context, host.VsockFilter) iter.
 		}, owner.hidden...),
 		RowID: func(r *vsockRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[vsockRow, error] {
-			filter := host.VsockFilter{Namespaces: owner.netNamespace.All(q), States: states(state.In(q))}
+			filter := host.VsockFilter{Namespaces: namespaces(owner.netNamespace, q), States: states(state.In(q))}
 			return withNames(ctx, h, q, owner.pid.In(q), read(ctx, filter), func(s *sock.Vsock) uint64 { return s.Inode }, func(s sock.Vsock, n *names) vsockRow { return vsockRow{s, n} })
 		},
 	})

@@ -136,7 +136,7 @@ func TestDetailsAgainstSS(t *testing.T) {
 	}
 }
 
-// infoKeys are the columns of tcp_info by ss's words, with the factor of its unit.
+// infoKeys are the columns of tcp_info and tcp_congestion by ss's words, with the factor of its unit.
 var infoKeys = []struct {
 	key, column string
 	scale       float64
@@ -151,12 +151,12 @@ var infoKeys = []struct {
 	{"lastsnd", "last_data_sent_ms", 0}, {"lastrcv", "last_data_recv_ms", 0}, {"lastack", "last_ack_recv_ms", 0},
 }
 
-// tcp_info is what ss -i shows, of the same connections and no others.
+// tcp_info and tcp_congestion are what ss -i shows, of the same connections and no others.
 func TestTCPInfoAgainstSS(t *testing.T) {
 	ns := netnstest.New(t)
 	ns.Populate(t)
 	before := ssSockets(t, ns, "-HtneiO")
-	rows := query(t, ns, "SELECT *, cookie FROM tcp_info")
+	rows := query(t, ns, "SELECT *, i.cookie, last_data_sent_ms, last_data_recv_ms, last_ack_recv_ms FROM tcp_info i JOIN tcp_congestion c USING (cookie)")
 	after := ssSockets(t, ns, "-HtneiO")
 	compared := 0
 	for _, row := range rows {
@@ -214,7 +214,7 @@ func TestTCPInfoAgainstSS(t *testing.T) {
 	}
 }
 
-// A socket that is bound and no more is shown if its state is asked for.
+// A socket that is bound and no more is shown to a statement that uses bound_only.
 func TestBoundOnly(t *testing.T) {
 	ns := netnstest.New(t)
 	var want []string
@@ -226,17 +226,28 @@ func TestBoundOnly(t *testing.T) {
 	if len(want) == 0 {
 		t.Fatal("there is none")
 	}
-	rows := query(t, ns, "SELECT local_address, local_port, state FROM tcp_sockets WHERE state IN ('BOUND', 'LISTEN')")
-	bound := 0
-	for _, r := range rows {
-		if r["state"] == "BOUND" {
-			bound++
+	for _, statement := range []string{
+		"SELECT * FROM tcp_sockets WHERE bound_only = 1",
+		"SELECT * FROM tcp_sockets WHERE bound_only <> 0 AND state = 'BOUND'",
+		"SELECT * FROM (SELECT *, bound_only FROM tcp_sockets) WHERE state = 'BOUND'",
+		"SELECT * FROM tcp_sockets WHERE bound_only LIKE '1' OR bound_only = 1 AND local_port = 1",
+	} {
+		t.Run(statement, func(t *testing.T) {
+			rows := query(t, ns, statement)
+			for _, r := range rows {
+				if r["state"] != "BOUND" {
+					t.Errorf("%v is none", r)
+				}
+			}
+			if len(rows) != len(want) {
+				t.Errorf("%d are bound, want %v", len(rows), want)
+			}
+		})
+	}
+	// Which rows there are does not depend on how the state is compared.
+	for _, where := range []string{"state = 'BOUND'", "state IN ('BOUND', 'x')", "state LIKE 'BOUND'"} {
+		if rows := query(t, ns, "SELECT * FROM tcp_sockets WHERE "+where); len(rows) != 0 {
+			t.Errorf("%s: %v", where, rows)
 		}
-	}
-	if bound != len(want) {
-		t.Errorf("%d are bound, want %v: %v", bound, want, rows)
-	}
-	if rows := query(t, ns, "SELECT * FROM tcp_sockets WHERE state = 'BOUND' AND local_port = 1"); len(rows) != 0 {
-		t.Errorf("%v", rows)
 	}
 }

@@ -193,7 +193,7 @@ func TestMPTCPInAnotherNamespace(t *testing.T) {
 	mptcpSockets(t, ns)
 	holdSockets(t, ns) // a process by which the namespace is found
 	inside := mptcpLines(query(t, ns, mptcpQuery))
-	number := query(t, ns, "SELECT net_namespace, program, pid FROM mptcp_sockets WHERE state = 'LISTEN'")[0]
+	number := query(t, ns, "SELECT net_namespace, program, pid FROM mptcp_sockets WHERE state = 'LISTEN' AND net_namespace = '"+inodeOf(t, ns)+"'")[0]
 	rows := query(t, elsewhere, mptcpQuery+" WHERE net_namespace = '"+number["net_namespace"]+"'")
 	if outside := mptcpLines(rows); len(inside) != 11 || !slices.Equal(inside, outside) {
 		t.Errorf("inside\n%s\noutside\n%s", strings.Join(inside, "\n"), strings.Join(outside, "\n"))

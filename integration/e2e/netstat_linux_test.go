@@ -253,7 +253,7 @@ func TestSameAsNetstat(t *testing.T) {
 	test("udp", comparison{sql: "SELECT * FROM udp_sockets", columns: ends, keep: isUDP})
 	test("tcp owners", comparison{sql: "SELECT * FROM tcp_sockets", columns: owners, keep: isTCP})
 	test("udp owners", comparison{sql: "SELECT * FROM udp_sockets", columns: owners, keep: isUDP})
-	test("timers", comparison{sql: "SELECT * FROM tcp_sockets", columns: timers, keep: isTCP, clocks: true})
+	test("timers", comparison{sql: "SELECT *, timer_expires_ms FROM tcp_sockets", columns: timers, keep: isTCP, clocks: true})
 	// CLOSE has no rows, and none must be shown.
 	for _, state := range append(netnstest.States(), "CLOSE") {
 		test("tcp "+state, comparison{

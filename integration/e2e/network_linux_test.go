@@ -142,11 +142,11 @@ func fromOutside(t *testing.T, ns *netnstest.NS, table, columns string) {
 		_ = keeper.Wait() // it was killed
 	}()
 	number := inodeOf(t, ns)
-	statement := "SELECT " + columns + ", net_namespace FROM " + table
+	statement := "SELECT " + columns + ", net_namespace FROM " + table + " WHERE net_namespace = '" + number + "'"
 	agree(t, table+" from outside",
 		func() []string { return listed(t, ns, statement) },
 		func() []string {
-			out, err := exec.CommandContext(t.Context(), program, "query", "--list", "--header=false", statement+" WHERE net_namespace = '"+number+"'").Output()
+			out, err := exec.CommandContext(t.Context(), program, "query", "--list", "--header=false", statement).Output()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -103,7 +103,7 @@ func TestSummaryOfNamespace(t *testing.T) {
 	ns := netnstest.New(t)
 	ns.Populate(t)
 	holdSockets(t, ns) // a process by which it is found
-	const columns = "proto, family, in_use, time_wait, net_namespace"
+	const columns = "proto, family, in_use, time_wait"
 	inside := query(t, ns, "SELECT "+columns+" FROM socket_summary")
 	from := outside(t, "SELECT "+columns+" FROM socket_summary WHERE net_namespace = '"+inodeOf(t, ns)+"'")
 	names := strings.Split(columns, ", ")

@@ -335,7 +335,7 @@ func TestUnixSourcesAgree(t *testing.T) {
 	compareLines(t, "/proc", lines(netlink[0], columns), lines(proc[0], columns))
 
 	holdSockets(t, u.ns) // by which the namespace is found
-	namespace := query(t, u.ns, "SELECT net_namespace FROM unix_sockets")[0]["net_namespace"]
+	namespace := inodeOf(t, u.ns)
 	out, err := exec.CommandContext(t.Context(), program, "query", "--json", statement+" WHERE net_namespace = '"+namespace+"'").Output()
 	if err != nil {
 		t.Fatal(err)

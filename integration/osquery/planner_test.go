@@ -62,6 +62,9 @@ func newPlanner(t *testing.T, m *managertest.Manager, names []string, pids, uids
 			return m.Generate(t.Context(), name, queryContext)
 		}}
 		for _, route := range m.Routes(name) {
+			if route["id"] != "column" {
+				continue
+			}
 			options, err := strconv.Atoi(route["op"])
 			if err != nil {
 				t.Fatal(err)

@@ -65,10 +65,15 @@ func (p *TablePlugin) Shutdown() {}
 // Every column is OPTIMIZED: one without options would be made INDEX by
 // osquery's default, its constraints sent and its table called once per row
 // of a join. Pushed columns are INDEX as well, which together also brings all
-// values of an IN in one call.
+// values of an IN in one call. A synonym is an alias, which osquery replaces by
+// its column, and whose constraints it keeps to itself.
 func (p *TablePlugin) Routes() osquery.ExtensionPluginResponse {
 	var routes osquery.ExtensionPluginResponse
 	for _, c := range p.table.Spec().Columns {
+		if c.SynonymOf != "" {
+			routes = append(routes, map[string]string{"id": "columnAlias", "name": c.Name, "target": c.SynonymOf})
+			continue
+		}
 		options := optionOptimized
 		if c.Pushed {
 			options |= optionIndex

@@ -133,10 +133,10 @@ func TestPluginRefuses(t *testing.T) {
 func TestPluginRoutes(t *testing.T) {
 	var got []string
 	for _, r := range NewTablePlugin(fixed()).Routes() {
-		got = append(got, r["id"]+" "+r["name"]+" "+r["type"]+" "+r["op"])
+		got = append(got, strings.TrimSpace(r["id"]+" "+r["name"]+" "+r["type"]+r["target"]+" "+r["op"]))
 	}
 	want := []string{
-		"column text TEXT 9", "column port INTEGER 9", "column big BIGINT 8", "column maybe BIGINT 8", "column maybe_text TEXT 8", "column secret TEXT 24", "column p INTEGER 25",
+		"column text TEXT 9", "column port INTEGER 9", "column big BIGINT 8", "column maybe BIGINT 8", "column maybe_text TEXT 8", "column secret TEXT 24", "columnAlias p port",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)

@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -41,7 +42,7 @@ func TestSameAsCopiedTables(t *testing.T) {
 			asked = joining
 		}
 		got, err := run(t.Context(), asked, sql)
-		want, copiedErr := query(copied, sql)
+		want, copiedErr := query(copied, g.ofCopies(sql))
 		if (err == nil) != (copiedErr == nil) {
 			t.Fatalf("seed %d: %s\ngot error  %v\nwant error %v", seed, sql, err, copiedErr)
 		}
@@ -62,7 +63,45 @@ func TestSameAsCopiedTables(t *testing.T) {
 	}
 }
 
-// copyTables makes a database of ordinary tables with the rows of all.
+// scopes returns every set of a table's scope columns.
+func scopes(table schema.Any) (sets [][]string) {
+	sets = [][]string{{}}
+	for _, c := range table.Spec().Columns {
+		if c.Scope {
+			for _, set := range sets {
+				sets = append(sets, append(slices.Clone(set), c.Name))
+			}
+		}
+	}
+	return sets
+}
+
+// copyName is the name of the copy that has the rows of a statement which uses
+// these scope columns.
+func copyName(table schema.Any, scope []string) string {
+	return strings.Join(append([]string{table.Spec().Name}, scope...), "$")
+}
+
+// ofCopies rewrites a statement for the copies: a table there is that of the scope
+// columns which the statement uses.
+func (g *generator) ofCopies(sql string) string {
+	for _, s := range g.scope {
+		for _, scope := range scopes(s.table) {
+			used := func(name string) bool {
+				return regexp.MustCompile(`\b` + s.alias + `\.` + name + `\b`).MatchString(sql)
+			}
+			if !slices.ContainsFunc(s.table.Spec().Columns, func(c schema.ColumnInfo) bool { return c.Scope && used(c.Name) != slices.Contains(scope, c.Name) }) {
+				name := sqlite3.QuoteIdentifier(copyName(s.table, scope))
+				sql = strings.Replace(sql+" ", " "+s.table.Spec().Name+" "+s.alias+" ", " "+name+" "+s.alias+" ", 1)
+				break
+			}
+		}
+	}
+	return sql
+}
+
+// copyTables makes a database of ordinary tables with the rows of all, for each
+// set of scope columns.
 func copyTables(t testing.TB, all []schema.Any) *sqlite3.Conn {
 	t.Helper()
 	conn, err := sqlite3.Open(":memory:")
@@ -74,56 +113,65 @@ func copyTables(t testing.TB, all []schema.Any) *sqlite3.Conn {
 		t.Fatal(err)
 	}
 	for _, table := range all {
-		spec := table.Spec()
-		var columns, marks []string
-		for _, c := range spec.Columns {
-			columns = append(columns, sqlite3.QuoteIdentifier(c.Name)+" "+string(c.Type))
-			marks = append(marks, "?")
+		for _, scope := range scopes(table) {
+			copyTable(t, conn, table, scope)
 		}
-		if err := conn.Exec("CREATE TABLE " + spec.Name + " (" + strings.Join(columns, ", ") + ")"); err != nil {
-			t.Fatal(err)
-		}
-		names := []string{"rowid"}
-		for _, c := range spec.Columns {
-			names = append(names, sqlite3.QuoteIdentifier(c.Name))
-		}
-		insert, _, err := conn.Prepare("INSERT INTO " + spec.Name + " (" + strings.Join(names, ", ") + ") VALUES (?, " + strings.Join(marks, ", ") + ")")
-		if err != nil {
-			t.Fatal(err)
-		}
-		scan := table.Scan(t.Context(), table.Query(schema.Request{All: true}))
-		var cell schema.Cell
-		for scan.Next() {
-			for i := range columns {
-				scan.Cell(i, &cell)
-				switch cell.Kind {
-				case schema.Int:
-					err = insert.BindInt64(i+2, cell.Int)
-				case schema.Float:
-					err = insert.BindFloat(i+2, cell.Float)
-				case schema.Bytes:
-					err = insert.BindText(i+2, string(cell.Bytes))
-				default:
-					err = insert.BindNull(i + 2)
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := insert.BindInt64(1, scan.RowID()); err != nil {
-				t.Fatal(err)
-			}
-			if err := insert.Exec(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if scan.Err() != nil {
-			t.Fatal(scan.Err())
-		}
-		scan.Close()
-		insert.Close()
 	}
 	return conn
+}
+
+func copyTable(t testing.TB, conn *sqlite3.Conn, table schema.Any, scope []string) {
+	t.Helper()
+	name := sqlite3.QuoteIdentifier(copyName(table, scope))
+	var request schema.Request
+	var columns, marks []string
+	names := []string{"rowid"}
+	for _, c := range table.Spec().Columns {
+		columns = append(columns, sqlite3.QuoteIdentifier(c.Name)+" "+string(c.Type))
+		names = append(names, sqlite3.QuoteIdentifier(c.Name))
+		marks = append(marks, "?")
+		if !c.Scope || slices.Contains(scope, c.Name) {
+			request.Used = append(request.Used, c.Name)
+		}
+	}
+	if err := conn.Exec("CREATE TABLE " + name + " (" + strings.Join(columns, ", ") + ")"); err != nil {
+		t.Fatal(err)
+	}
+	insert, _, err := conn.Prepare("INSERT INTO " + name + " (" + strings.Join(names, ", ") + ") VALUES (?, " + strings.Join(marks, ", ") + ")")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer insert.Close()
+	scan := table.Scan(t.Context(), table.Query(request))
+	defer scan.Close()
+	var cell schema.Cell
+	for scan.Next() {
+		for i := range columns {
+			scan.Cell(i, &cell)
+			switch cell.Kind {
+			case schema.Int:
+				err = insert.BindInt64(i+2, cell.Int)
+			case schema.Float:
+				err = insert.BindFloat(i+2, cell.Float)
+			case schema.Bytes:
+				err = insert.BindText(i+2, string(cell.Bytes))
+			default:
+				err = insert.BindNull(i + 2)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := insert.BindInt64(1, scan.RowID()); err != nil {
+			t.Fatal(err)
+		}
+		if err := insert.Exec(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if scan.Err() != nil {
+		t.Fatal(scan.Err())
+	}
 }
 
 // query returns the rows of a statement as those of a collected result.
@@ -161,7 +209,11 @@ type source struct {
 func newSource(t testing.TB, table schema.Any) source {
 	t.Helper()
 	s := source{table: table}
-	scan := table.Scan(t.Context(), table.Query(schema.Request{All: true}))
+	var all schema.Request
+	for _, c := range table.Spec().Columns {
+		all.Used = append(all.Used, c.Name)
+	}
+	scan := table.Scan(t.Context(), table.Query(all))
 	defer scan.Close()
 	var cell schema.Cell
 	for i := 0; scan.Next(); i++ {
@@ -197,7 +249,7 @@ func (g *generator) query() string {
 		second := g.from("b")
 		on := g.join(g.scope[0], second)
 		g.scope = append(g.scope, second)
-		from += pick(g, " JOIN ", " LEFT JOIN ", " CROSS JOIN ") + second.table.Spec().Name + " b ON " + on
+		from += pick(g, " JOIN ", " LEFT JOIN ", " CROSS JOIN ", " RIGHT JOIN ", " FULL JOIN ") + second.table.Spec().Name + " b ON " + on
 	}
 	var sql strings.Builder
 	sql.WriteString("SELECT ")

@@ -16,7 +16,7 @@ import (
 // statement its rows are kept until the end of the statement, with an index on
 // the columns that must equal something: at worst the statement takes as long
 // again as one whole scan. What all scans asked for alike, such as a state,
-// narrows the snapshot, which is of one network namespace.
+// narrows the snapshot.
 const (
 	snapshotAfter = 20 * time.Millisecond
 	// maxSnapshot is the memory, in bytes, of the largest snapshot.
@@ -41,14 +41,8 @@ type repeated struct {
 }
 
 // compare notes what another scan asks for differently. A snapshot that was
-// narrowed by that is dropped. Of a scan that looks elsewhere nothing is known.
-func (k *repeated) compare(columns []schema.ColumnInfo, p *plan, terms [][]schema.Constraint) {
-	for i, t := range terms {
-		if columns[p.terms[i].column].Scope && !slices.Equal(t, k.same[i]) {
-			*k = repeated{same: terms}
-			return
-		}
-	}
+// narrowed by that is dropped.
+func (k *repeated) compare(terms [][]schema.Constraint) {
 	for i, t := range terms {
 		if len(k.same[i]) > 0 && !slices.Equal(t, k.same[i]) {
 			k.same[i], k.snapshot = nil, nil

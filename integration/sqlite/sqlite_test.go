@@ -494,8 +494,8 @@ func TestRowIDsAreTheTables(t *testing.T) {
 	}
 }
 
-// A table that shows a part unless it is told where to look must be told, in
-// whatever order a statement names its tables and however often it is scanned.
+// A statement that uses net_namespace sees the whole host, however it uses it, in
+// whatever order it names its tables and however often they are scanned.
 func TestScope(t *testing.T) {
 	proc := t.TempDir()
 	const header = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -529,6 +529,16 @@ func TestScope(t *testing.T) {
 		}
 		for sql, want := range map[string]int{
 			"SELECT * FROM tcp_sockets":                                                                        2,
+			"SELECT *, net_namespace FROM tcp_sockets":                                                         2 * n,
+			"SELECT net_namespace, count(*) FROM tcp_sockets GROUP BY 1":                                       n,
+			"SELECT * FROM tcp_sockets ORDER BY net_namespace":                                                 2 * n,
+			"SELECT * FROM tcp_sockets WHERE net_namespace LIKE '4026%'":                                       2 * n,
+			"SELECT * FROM tcp_sockets WHERE net_namespace = '4026531842' OR local_port = 1003":                3,
+			"SELECT * FROM tcp_sockets WHERE net_namespace + 1 = 4026531843":                                   2,
+			"SELECT * FROM tcp_sockets WHERE net_namespace NOT IN ('4026531842')":                              2*n - 2,
+			"SELECT * FROM tcp_sockets WHERE net_namespace IS '4026531842'":                                    2,
+			"SELECT * FROM tcp_sockets WHERE net_namespace IS NOT NULL":                                        2 * n,
+			"SELECT * FROM tcp_sockets t RIGHT JOIN " + all + " ON t.net_namespace = column1":                  2 * n,
 			"SELECT * FROM tcp_sockets WHERE net_namespace = '4026531842'":                                     2,
 			"SELECT * FROM tcp_sockets WHERE net_namespace = 4026531842":                                       2,
 			"SELECT * FROM tcp_sockets WHERE net_namespace IN (" + numberList + ", NULL, x'00', 1.5, 'x')":     2 * n,

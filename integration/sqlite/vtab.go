@@ -56,9 +56,6 @@ const (
 	tableRows    = 10_000
 	equalKeeps   = 100 // one row of so many
 	compareKeeps = 3
-	// untoldCost is that of a scan which is not told where to look though it could
-	// be, as of a socket table before the table that names the network namespace.
-	untoldCost = 1e15
 )
 
 // BestIndex takes every constraint that may narrow a scan. None is omitted:
@@ -67,24 +64,18 @@ func (t *vtab) BestIndex(index *sqlite3.IndexInfo) error {
 	var p plan
 	columns := t.table.Spec().Columns
 	rows, read := tableRows, tableRows
-	told, tellable := false, false // where to look
 	for i, k := range index.Constraint {
 		op := schema.Op(k.Op)
-		if k.Op == sqlite3.INDEX_CONSTRAINT_IS {
-			op = schema.EQ // of NULL, which is handed over as no constraint, it is more
-		}
-		if op == schema.EQ && k.Column >= 0 && columns[k.Column].Scope {
-			told, tellable = told || k.Usable, true
-		}
 		if !k.Usable || k.Column < 0 || !op.Known() {
 			continue
 		}
-		if op != schema.EQ && columns[k.Column].Type == schema.Text {
+		equal := op == schema.EQ || op == schema.IS
+		if !equal && columns[k.Column].Type == schema.Text {
 			continue // no table orders texts
 		}
 		term := term{column: k.Column, op: op}
 		keeps := compareKeeps
-		if op == schema.EQ {
+		if equal {
 			keeps = equalKeeps
 			term.in = index.In(i, 1)
 		}
@@ -104,9 +95,6 @@ func (t *vtab) BestIndex(index *sqlite3.IndexInfo) error {
 	index.IdxStr = p.String()
 	index.EstimatedRows = int64(rows)
 	index.EstimatedCost = float64(scanCost + read)
-	if tellable && !told {
-		index.EstimatedCost = untoldCost
-	}
 	return nil
 }
 
@@ -247,7 +235,7 @@ func (c *cursor) repeat(terms [][]schema.Constraint) (err error) {
 		c.db.repeated[kind] = c.kind
 	}
 	k := c.kind
-	k.compare(c.table.Spec().Columns, &c.plan, terms)
+	k.compare(terms)
 	if k.scans++; k.scans > 2 && k.spent > c.db.snapshotAfter && k.snapshot == nil && !k.tooLarge {
 		k.snapshot, err = takeSnapshot(c.begin(k.same), c.table.Spec().Columns, &c.plan)
 		k.tooLarge = k.snapshot == nil
@@ -272,7 +260,7 @@ func constraints(c *schema.ColumnInfo, t term, arg sqlite3.Value) ([]schema.Cons
 	if !errors.Is(err, endOfList) {
 		return nil, err
 	}
-	if len(in) < n && !c.Scope {
+	if len(in) < n {
 		return nil, nil // a value that does not translate widens the list
 	}
 	return in, nil
@@ -283,18 +271,14 @@ func constraints(c *schema.ColumnInfo, t term, arg sqlite3.Value) ([]schema.Cons
 // 80. What says where to look is never left out.
 func constrain(to []schema.Constraint, c *schema.ColumnInfo, op schema.Op, v sqlite3.Value) []schema.Constraint {
 	k := schema.Constraint{Column: c.Name, Op: op}
-	if c.Type == schema.Text && v.Type() != sqlite3.TEXT && !c.Scope {
+	if c.Type == schema.Text && v.Type() != sqlite3.TEXT && !(c.Scope && v.Type() == sqlite3.INTEGER) {
 		return to
 	}
 	switch v.Type() {
 	case sqlite3.INTEGER:
 		k.Value = strconv.FormatInt(v.Int64(), 10)
 	case sqlite3.FLOAT:
-		format := byte('g')
-		if c.Scope {
-			format = 'f'
-		}
-		k.Value = strconv.FormatFloat(v.Float(), format, -1, 64)
+		k.Value = strconv.FormatFloat(v.Float(), 'g', -1, 64)
 	case sqlite3.TEXT:
 		k.Value = v.Text()
 	default:

@@ -24,11 +24,10 @@ type Connection struct {
 // conntrackList is the name of the list of those connections.
 const conntrackList = "conntrack"
 
-// NATConnections streams the connections whose source or destination is
-// translated, of the network namespaces with these inode numbers; nil means this
-// process's own. It needs CAP_NET_ADMIN, or root where only /proc tells. Where
+// NATConnections streams the connections of network namespaces whose source or
+// destination is translated. It needs CAP_NET_ADMIN, or root where only /proc tells. Where
 // the kernel does not keep track of connections there are none.
-func (h *Host) NATConnections(ctx context.Context, namespaces []string) iter.Seq2[Connection, error] {
+func (h *Host) NATConnections(ctx context.Context, namespaces Namespaces) iter.Seq2[Connection, error] {
 	return func(yield func(Connection, error) bool) {
 		inEach(ctx, h, namespaces, yield, func(p *place, yield func(Connection, error) bool) (more bool, err error) {
 			var seen recent

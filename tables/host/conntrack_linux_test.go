@@ -43,7 +43,7 @@ func translated(t *testing.T, answers ...answer) (n int, use Usage, err error) {
 	h := New(Options{})
 	h.exchange = kernel(&requests, answers...)
 	h.wouldLoad = func(string) bool { return false }
-	for _, e := range h.NATConnections(t.Context(), nil) {
+	for _, e := range h.NATConnections(t.Context(), Namespaces{}) {
 		if e != nil {
 			err = e
 			break
@@ -93,7 +93,7 @@ func TestRecent(t *testing.T) {
 	}
 	writeList(t, h, text.String())
 	n := 0
-	for c, err := range h.NATConnections(t.Context(), nil) {
+	for c, err := range h.NATConnections(t.Context(), Namespaces{}) {
 		if err != nil || int(c.Original.SourcePort) != n {
 			t.Fatal(c, err)
 		}
@@ -147,7 +147,7 @@ func TestNoConntrack(t *testing.T) {
 		return Usage{}
 	}
 	count := func(h *Host) (n int, err error) {
-		for _, err = range h.NATConnections(t.Context(), nil) {
+		for _, err = range h.NATConnections(t.Context(), Namespaces{}) {
 			n++
 		}
 		return n, err

@@ -20,7 +20,7 @@ var groupLists = []struct {
 // Groups streams the multicast groups that the interfaces of network namespaces
 // are members of, those of one list, [network.Group.Proto], after the other. It
 // needs no privilege in this process's own.
-func (h *Host) Groups(ctx context.Context, namespaces []string) iter.Seq2[network.Group, error] {
+func (h *Host) Groups(ctx context.Context, namespaces Namespaces) iter.Seq2[network.Group, error] {
 	return func(yield func(network.Group, error) bool) {
 		inEach(ctx, h, namespaces, yield, func(p *place, yield func(network.Group, error) bool) (more bool, err error) {
 			more = true

@@ -33,6 +33,9 @@ type Options struct {
 	Services string
 	// Protocols is the protocols(5) file. The default one may be missing.
 	Protocols string
+	// AllNamespaces makes every table show the network namespaces of the whole
+	// host, as if each statement used its column net_namespace.
+	AllNamespaces bool
 	// Log gets what is no query's error, such as a malformed services line.
 	Log hclog.Logger
 }
@@ -41,6 +44,7 @@ type Options struct {
 type Host struct {
 	proc, services, protocols         string
 	servicesMissing, protocolsMissing bool // is no error
+	allNamespaces                     bool
 	log                               hclog.Logger
 
 	// The kernel, in the place of which tests put another.
@@ -65,7 +69,7 @@ type Host struct {
 
 // New returns the host that the options describe. It reads nothing yet.
 func New(o Options) *Host {
-	h := &Host{proc: o.Proc, services: o.Services, protocols: o.Protocols, log: o.Log, exchange: converse, wouldLoad: wouldLoad, taskFiles: taskFiles, openFiles: openFiles, processes: processes,
+	h := &Host{proc: o.Proc, services: o.Services, protocols: o.Protocols, allNamespaces: o.AllNamespaces, log: o.Log, exchange: converse, wouldLoad: wouldLoad, taskFiles: taskFiles, openFiles: openFiles, processes: processes,
 		used: make(map[string]Usage), refused: make(map[uint32]string)}
 	if h.proc == "" {
 		h.proc = DefaultProc

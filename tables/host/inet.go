@@ -21,9 +21,7 @@ import (
 // value wants all; a source may return more than are wanted, never less. An
 // empty list of ports or addresses is any.
 type InetFilter struct {
-	// Namespaces are the inode numbers of the network namespaces, as text; nil
-	// means this process's own.
-	Namespaces              []string
+	Namespaces              Namespaces
 	Families                []sock.Family   // nil means any
 	Protocols               []sock.Protocol // nil means any
 	States                  sock.StateSet   // 0 means any
@@ -33,6 +31,9 @@ type InetFilter struct {
 	Attempts bool
 	// Info asks for the Info of MPTCP sockets.
 	Info bool
+	// Bound asks for TCP sockets that are bound to a port and neither listen nor
+	// connect besides, which Linux lists since 6.8 and /proc does not.
+	Bound bool
 	// Congestion asks for the Congestion of TCP sockets.
 	Congestion bool
 	// Memory asks for the Memory of sockets, and for the Drops of UDP ones.
@@ -88,8 +89,7 @@ func noInet(l *list) request {
 }
 
 // TCP streams the TCP sockets of network namespaces. It needs no privilege in
-// this process's own. Sockets that are bound and no more, which Linux tells of
-// since 6.8 and /proc does not, come only if the filter names their state.
+// the program's own.
 func (h *Host) TCP(ctx context.Context, f InetFilter) iter.Seq2[sock.TCP, error] {
 	var attributes uint8
 	if f.Attempts {
@@ -260,8 +260,7 @@ func (r *inetReader[T]) askDiag(ctx context.Context, p *place, list *list, use *
 	if request.States == 0 {
 		request.States = sock.AllStates
 	}
-	// Sockets that are bound and no more are not in /proc either.
-	if r.filter.States&(1<<sock.Bound) == 0 {
+	if !r.filter.Bound {
 		request.States &^= 1 << sock.Bound
 	}
 	more, err = r.host.dump(ctx, p, &request, use, take)

@@ -18,9 +18,7 @@ import (
 
 // LinkFilter says which interfaces are wanted.
 type LinkFilter struct {
-	// Namespaces are the inode numbers of the network namespaces, as text; nil
-	// means this process's own.
-	Namespaces []string
+	Namespaces Namespaces
 	// Sources are the sources that the query names; nil means the best.
 	Sources []string
 }

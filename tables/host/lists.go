@@ -127,7 +127,7 @@ func (r *reader[T]) readProc(ctx context.Context, p *place, list *list, use *Usa
 
 // readFiles streams the sockets of lists that only /proc/net has, one after the
 // other. For each namespace prepare returns what a socket of it is marked by.
-func readFiles[T any](ctx context.Context, h *Host, namespaces []string, lists []list, proc func(io.Reader, *list) iter.Seq2[T, error], prepare func(*place) (mark func(*T), err error)) iter.Seq2[T, error] {
+func readFiles[T any](ctx context.Context, h *Host, namespaces Namespaces, lists []list, proc func(io.Reader, *list) iter.Seq2[T, error], prepare func(*place) (mark func(*T), err error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		r := reader[T]{host: h, proc: proc, wants: func(*T) bool { return true }}
 		inEach(ctx, h, namespaces, yield, func(p *place, yield func(T, error) bool) (more bool, err error) {
@@ -172,11 +172,10 @@ func readNet[T any](ctx context.Context, h *Host, p *place, name string, must bo
 	return true, nil
 }
 
-// inEach reads something in each of the namespaces with these inode numbers, or
-// in this process's own. Another one that cannot be read is noted and passed
-// over; one whose reading fails after a first value fails all, since part of an
-// answer is none.
-func inEach[T any](ctx context.Context, h *Host, namespaces []string, yield func(T, error) bool, read func(p *place, yield func(T, error) bool) (more bool, err error)) {
+// inEach reads something in each of the selected namespaces. Another one than the
+// program's own that cannot be read is noted and passed over; one whose reading
+// fails after a first value fails all, since part of an answer is none.
+func inEach[T any](ctx context.Context, h *Host, namespaces Namespaces, yield func(T, error) bool, read func(p *place, yield func(T, error) bool) (more bool, err error)) {
 	var none T
 	places, err := h.places(ctx, namespaces)
 	if err != nil {
@@ -193,6 +192,20 @@ func inEach[T any](ctx context.Context, h *Host, namespaces []string, yield func
 			}
 		}
 		more, err := read(p, hand)
+		if errors.Is(err, errGone) && !handed {
+			again, there, walked := h.again(ctx, p.inode)
+			switch {
+			case walked != nil:
+				yield(none, walked)
+				return
+			case again != nil:
+				more, err = read(again, hand)
+			case there:
+				err = errNoPlace
+			case namespaces.In == nil:
+				continue // it has ended
+			}
+		}
 		switch {
 		case err != nil && !p.own && !handed && ctx.Err() == nil:
 			h.refuse(p.inode, err)
@@ -241,12 +254,15 @@ func (h *Host) inProcess(p *place, f func(dir string) error) (err error) {
 	if entered == nil {
 		return err
 	}
+	if p.dir == "" && p.file == "" {
+		return errGone
+	}
 	if p.dir == "" {
 		return entered
 	}
 	err = f(p.dir)
 	if namespaceOf(p.dir) != p.inode {
-		return fmt.Errorf("process %s has left it or ended", filepath.Base(p.dir))
+		return fmt.Errorf("%w: process %s has left it or ended", errGone, filepath.Base(p.dir))
 	}
 	return err
 }

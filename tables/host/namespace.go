@@ -32,6 +32,15 @@ type NetNamespace struct {
 	Files []string
 }
 
+// Namespaces selects the network namespaces in which a list is read. The zero
+// value is the program's own, or, with [Options.AllNamespaces], all of the host.
+type Namespaces struct {
+	// All selects all network namespaces of the host: see [Host.NetNamespaces].
+	All bool
+	// In narrows the selection to these inode numbers, as text; nil means any.
+	In []string
+}
+
 // NetNamespaces returns the network namespaces of the processes and the mounts
 // that we see, sorted by their inodes. It looks at each process once.
 func (h *Host) NetNamespaces(ctx context.Context) ([]NetNamespace, error) {
@@ -222,20 +231,29 @@ type place struct {
 // errClosed is wrapped by the errors of entering a namespace.
 var errClosed = errors.New("the network namespace cannot be entered")
 
+// errGone is wrapped by the errors of a place that was right once.
+var errGone = errors.New("what showed the network namespace has gone")
+
+// errOwnUnknown says why the namespaces beside the own one are not read.
+var errOwnUnknown = errors.New("the network namespace of process 1 is not known, so that no other can be told from it")
+
 // errNoPlace says that a namespace is not, or no longer, there.
 var errNoPlace = errors.New("no process that may be looked at is in it, and no file that is mounted keeps it")
 
-// places returns the namespaces with these inode numbers, that of this process
-// if there is no list. Those that are not there are noted as refused.
-func (h *Host) places(ctx context.Context, wanted []string) ([]*place, error) {
+// places returns the selected namespaces. Those that are named and not there are
+// noted as refused.
+func (h *Host) places(ctx context.Context, selected Namespaces) ([]*place, error) {
 	own := &place{inode: h.ownNamespace(), own: true}
-	if wanted == nil {
+	if !selected.All && !h.allNamespaces {
 		return []*place{own}, nil
+	}
+	if selected.In == nil {
+		return h.allPlaces(ctx, own)
 	}
 	var places []*place
 	var missing []uint32
 	seen := make(map[uint32]bool)
-	for _, text := range wanted {
+	for _, text := range selected.In {
 		inode, err := strconv.ParseUint(text, 10, 32)
 		if text == "" && own.inode == 0 {
 			places = append(places, own)
@@ -269,6 +287,45 @@ func (h *Host) places(ctx context.Context, wanted []string) ([]*place, error) {
 	return places, nil
 }
 
+// allPlaces returns the program's own namespace and then all others of the host.
+func (h *Host) allPlaces(ctx context.Context, own *place) ([]*place, error) {
+	places := []*place{own}
+	all, err := h.NetNamespaces(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		inode := all[i].Inode
+		switch p := h.placeOf(all, inode); {
+		case all[i].Own:
+		case own.inode == 0:
+			// Its sockets would be shown twice if it were the own one.
+			h.refuse(inode, errOwnUnknown)
+		case p != nil:
+			places = append(places, p)
+		default: // who showed it has left
+			places = append(places, &place{inode: inode})
+		}
+	}
+	return places, nil
+}
+
+// again looks for a namespace whose known place has gone. It returns nil if the
+// namespace has no other, and whether it is there at all.
+func (h *Host) again(ctx context.Context, inode uint32) (p *place, there bool, err error) {
+	all, err := h.NetNamespaces(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	_, there = findNamespace(all, inode)
+	return h.placeOf(all, inode), there, nil
+}
+
+// findNamespace returns the position of a namespace in a sorted list.
+func findNamespace(all []NetNamespace, inode uint32) (int, bool) {
+	return slices.BinarySearchFunc(all, inode, func(ns NetNamespace, inode uint32) int { return cmp.Compare(ns.Inode, inode) })
+}
+
 // known returns the place of a namespace that was seen before and is still
 // there; else nil.
 func (h *Host) known(inode uint32) *place {
@@ -280,7 +337,7 @@ func (h *Host) known(inode uint32) *place {
 
 // placeOf is known for one of the namespaces of a walk.
 func (h *Host) placeOf(seen []NetNamespace, inode uint32) *place {
-	i, ok := slices.BinarySearchFunc(seen, inode, func(ns NetNamespace, inode uint32) int { return cmp.Compare(ns.Inode, inode) })
+	i, ok := findNamespace(seen, inode)
 	if !ok {
 		return nil
 	}

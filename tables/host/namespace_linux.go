@@ -1,7 +1,9 @@
 package host
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -66,13 +68,16 @@ func (p *place) inThread(f func()) error {
 // enter moves the calling thread into the namespace.
 func (p *place) enter() error {
 	fd, err := unix.Open(p.file, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH):
+		return fmt.Errorf("%w: %w: %s: %v", errClosed, errGone, p.file, err)
+	case err != nil:
 		return fmt.Errorf("%w: %s: %v", errClosed, p.file, err)
 	}
 	defer unix.Close(fd)
 	var s unix.Stat_t
 	if err := unix.Fstat(fd, &s); err != nil || uint64(s.Ino) != uint64(p.inode) {
-		return fmt.Errorf("%w: %s is no longer it", errClosed, p.file)
+		return fmt.Errorf("%w: %w: %s is no longer it", errClosed, errGone, p.file)
 	}
 	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("%w: setns: %v", errClosed, err)

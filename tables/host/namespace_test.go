@@ -43,7 +43,7 @@ func process(t testing.TB, proc string, pid int, namespace uint32, port int) (di
 func portsOf(t testing.TB, h *Host, namespaces ...string) map[uint16]uint32 {
 	t.Helper()
 	ports := make(map[uint16]uint32)
-	for s, err := range h.TCP(t.Context(), InetFilter{Namespaces: namespaces}) {
+	for s, err := range h.TCP(t.Context(), InetFilter{Namespaces: Namespaces{All: namespaces != nil, In: namespaces}}) {
 		if err != nil {
 			t.Fatal(err)
 		}

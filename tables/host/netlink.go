@@ -19,11 +19,11 @@ var netlinkLists = []list{{name: "netlink", family: sock.NETLINK, must: true}}
 
 var netlinkDiag = list{name: "netlink", family: sock.NETLINK, module: "netlink_diag"}
 
-// Netlink streams the netlink sockets of the network namespaces with these inode
-// numbers, as text; nil means this process's own. It needs no privilege there.
+// Netlink streams the netlink sockets of network namespaces. It needs no
+// privilege in the program's own.
 // Sockets that are in no group and were neither bound nor used are in no list of
 // the kernel.
-func (h *Host) Netlink(ctx context.Context, namespaces []string) iter.Seq2[sock.Netlink, error] {
+func (h *Host) Netlink(ctx context.Context, namespaces Namespaces) iter.Seq2[sock.Netlink, error] {
 	r := reader[sock.Netlink]{
 		host:  h,
 		proc:  func(file io.Reader, _ *list) iter.Seq2[sock.Netlink, error] { return procnet.Netlink(file) },

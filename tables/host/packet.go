@@ -20,9 +20,7 @@ var packetLists = []list{
 
 // PacketFilter says what of packet sockets is wanted.
 type PacketFilter struct {
-	// Namespaces are the inode numbers of the network namespaces, as text; nil
-	// means this process's own.
-	Namespaces []string
+	Namespaces Namespaces
 	// Memberships asks for Memberships and Promiscuous.
 	Memberships bool
 }

@@ -20,9 +20,9 @@ var rawLists = []list{
 	{name: "icmp6", family: sock.INET6, protocol: sock.ProtoICMPv6},
 }
 
-// Raw streams the raw and ping sockets of the network namespaces with these inode
-// numbers, as text; nil means this process's own. It needs no privilege there.
-func (h *Host) Raw(ctx context.Context, namespaces []string) iter.Seq2[sock.RawIP, error] {
+// Raw streams the raw and ping sockets. It needs no privilege in the program's
+// own network namespace.
+func (h *Host) Raw(ctx context.Context, namespaces Namespaces) iter.Seq2[sock.RawIP, error] {
 	all := readFiles(ctx, h, namespaces, rawLists,
 		func(file io.Reader, l *list) iter.Seq2[sock.RawIP, error] {
 			return procnet.Raw(file, l.family, l.protocol != 0, binary.NativeEndian)

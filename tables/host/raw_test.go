@@ -26,7 +26,7 @@ func TestRawLists(t *testing.T) {
 		{"no list of raw sockets", map[string]string{"net/icmp": rawHeader + line}, 0, "no such file"},
 		{"cut off", map[string]string{"net/raw": rawHeader + line, "net/icmp": rawHeader + line, "net/icmp6": rawHeader + line[:40]}, 2, "net/icmp6: line 2"},
 	} {
-		n, err := drain(host.New(host.Options{Proc: write(t, c.files)}).Raw(t.Context(), nil))
+		n, err := drain(host.New(host.Options{Proc: write(t, c.files)}).Raw(t.Context(), host.Namespaces{}))
 		if n != c.n || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %d sockets, %v; want %d and %q", c.name, n, err, c.n, c.want)
 		}
@@ -45,7 +45,7 @@ func TestPingSocketsInBothLists(t *testing.T) {
 		"net/icmp6": rawHeader + v6 + strings.ReplaceAll(strings.Replace(v6, " 42 ", " 43 ", 1), "00000000000000000000000000000000:0309", "00000000000000000000000001000000:030A"),
 	})
 	var got []string
-	for s, err := range host.New(host.Options{Proc: dir}).Raw(t.Context(), nil) {
+	for s, err := range host.New(host.Options{Proc: dir}).Raw(t.Context(), host.Namespaces{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,9 +17,7 @@ import (
 
 // RouteFilter says which routes are wanted, and what of them.
 type RouteFilter struct {
-	// Namespaces are the inode numbers of the network namespaces, as text; nil
-	// means this process's own.
-	Namespaces []string
+	Namespaces Namespaces
 	Families   []sock.Family // nil means any
 	// Sources are the sources that the query names; nil means the best.
 	Sources []string

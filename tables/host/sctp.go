@@ -18,9 +18,7 @@ var sctpLists = []list{
 // SCTPFilter says what of SCTP is wanted. The zero value wants what this
 // process's own network namespace has, without the paths.
 type SCTPFilter struct {
-	// Namespaces are the inode numbers of the network namespaces, as text; nil
-	// means this process's own.
-	Namespaces []string
+	Namespaces Namespaces
 	// Paths asks for the Path of associations.
 	Paths bool
 }

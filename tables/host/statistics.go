@@ -30,9 +30,9 @@ var statisticsFiles = []statisticsFile{
 	{"sctp/snmp", procnet.NamedStatistics, false},
 }
 
-// Statistics streams the counters of the network namespaces with these inode
-// numbers, nil means this process's own. It needs no privilege there.
-func (h *Host) Statistics(ctx context.Context, namespaces []string) iter.Seq2[Statistic, error] {
+// Statistics streams the counters of network namespaces. It needs no privilege
+// in the program's own.
+func (h *Host) Statistics(ctx context.Context, namespaces Namespaces) iter.Seq2[Statistic, error] {
 	return func(yield func(Statistic, error) bool) {
 		inEach(ctx, h, namespaces, yield, func(p *place, yield func(Statistic, error) bool) (more bool, err error) {
 			for _, f := range statisticsFiles {

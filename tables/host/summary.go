@@ -47,9 +47,9 @@ type MemoryLimits struct {
 // netlink and packet sockets.
 const AllSockets = "all"
 
-// SocketSummaries streams the summaries of the network namespaces with these
-// inode numbers, nil means this process's own. It needs no privilege there.
-func (h *Host) SocketSummaries(ctx context.Context, namespaces []string) iter.Seq2[SocketSummary, error] {
+// SocketSummaries streams the summaries of network namespaces. It needs no
+// privilege in the program's own.
+func (h *Host) SocketSummaries(ctx context.Context, namespaces Namespaces) iter.Seq2[SocketSummary, error] {
 	return func(yield func(SocketSummary, error) bool) {
 		limits := make(map[string]*MemoryLimits)
 		for proto, name := range map[string]string{"tcp": "tcp_mem", "udp": "udp_mem"} {

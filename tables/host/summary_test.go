@@ -27,7 +27,7 @@ func TestSocketSummaries(t *testing.T) {
 		{"limits", map[string]string{"net/tcp": "", "net/sockstat": four, "sys/net/ipv4/tcp_mem": "1\t2\t3\n"}, 3, ""},
 		{"damaged limits", map[string]string{"net/tcp": "", "net/sockstat": four, "sys/net/ipv4/tcp_mem": "1\t2\n"}, 0, "tcp_mem: expected three"},
 	} {
-		n, err := drain(host.New(host.Options{Proc: write(t, c.files)}).SocketSummaries(t.Context(), nil))
+		n, err := drain(host.New(host.Options{Proc: write(t, c.files)}).SocketSummaries(t.Context(), host.Namespaces{}))
 		if n != c.n || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %d summaries, %v; want %d and %q", c.name, n, err, c.n, c.want)
 		}
@@ -36,7 +36,7 @@ func TestSocketSummaries(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(dir, "net", "sockstat"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := drain(host.New(host.Options{Proc: dir}).SocketSummaries(t.Context(), nil)); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if _, err := drain(host.New(host.Options{Proc: dir}).SocketSummaries(t.Context(), host.Namespaces{})); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("a pipe gave %v", err)
 	}
 }
@@ -56,7 +56,7 @@ func TestStatistics(t *testing.T) {
 		{"damaged", map[string]string{"net/tcp": "", "net/snmp": paired, "net/netstat": "Tcp: A\n"}, 2, "netstat: line 1"},
 		{"damaged too", map[string]string{"net/tcp": "", "net/snmp": paired, "net/netstat": paired, "net/sctp/snmp": "x 1\n"}, 4, "sctp/snmp: line 1"},
 	} {
-		n, err := drain(host.New(host.Options{Proc: write(t, c.files)}).Statistics(t.Context(), nil))
+		n, err := drain(host.New(host.Options{Proc: write(t, c.files)}).Statistics(t.Context(), host.Namespaces{}))
 		if n != c.n || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %d counters, %v; want %d and %q", c.name, n, err, c.n, c.want)
 		}

@@ -18,9 +18,7 @@ import (
 // UnixFilter says which unix sockets are wanted, and what of them. The zero
 // value wants all sockets, and of them what costs nothing.
 type UnixFilter struct {
-	// Namespaces are the inode numbers of the network namespaces, as text; nil
-	// means this process's own.
-	Namespaces []string
+	Namespaces Namespaces
 	States     sock.UnixStates // 0 means any
 	Path       bool
 	Queues     bool

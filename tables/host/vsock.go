@@ -12,9 +12,7 @@ import (
 // VsockFilter says which sockets of AF_VSOCK are wanted. The zero value wants
 // those of this process's own network namespace.
 type VsockFilter struct {
-	// Namespaces are the inode numbers of the network namespaces, as text; nil
-	// means this process's own.
-	Namespaces []string
+	Namespaces Namespaces
 	States     sock.StateSet // 0 means any
 }
 

@@ -19,9 +19,9 @@ type ColumnInfo struct {
 	// Pushed columns narrow the work by their constraints. osquery sends the
 	// constraints of no others; the embedded host sends all.
 	Pushed bool
-	// Scope columns say where the table looks: without a comparison by = or IN it
-	// shows a part only. A host must hand over each that it can, since its own
-	// check of the rows cannot make up for it.
+	// Scope columns widen where the table looks: a statement that uses one sees
+	// more rows than a statement that does not, such as those of all network
+	// namespaces. Its constraints only narrow, as those of any column.
 	Scope bool
 	// SynonymOf is the column that this one repeats under another name, or "".
 	SynonymOf string
@@ -40,7 +40,8 @@ func Hidden(c *ColumnInfo) { c.Hidden = true }
 // may be asked once for each row of the other.
 func Pushed(c *ColumnInfo) { c.Pushed = true }
 
-// Scope marks a pushed column as one that says where the table looks.
+// Scope makes the table look further where a statement uses the column: see
+// [Typed.Uses].
 func Scope(c *ColumnInfo) { c.Pushed, c.Scope = true, true }
 
 // Needs says what work the column's values cost.
@@ -102,14 +103,6 @@ const maxIn = 512
 // In returns the values that the query allows in this column by = and IN; nil
 // means any. Text compares without case: a superset of what is asked for.
 func (c *Typed[R, V]) In(q Query) []V {
-	if in := c.All(q); len(in) <= maxIn {
-		return in
-	}
-	return nil
-}
-
-// All is In for a [Scope] column: no list is too long for it. A value that does not parse makes it nil.
-func (c *Typed[R, V]) All(q Query) []V {
 	in := []V(nil)
 	for _, k := range q.where {
 		if k.Op != EQ || k.Column != c.about.Name {
@@ -122,8 +115,16 @@ func (c *Typed[R, V]) All(q Query) []V {
 		in = append(in, v)
 	}
 	slices.SortFunc(in, compare)
-	return slices.Compact(in)
+	if in = slices.Compact(in); len(in) > maxIn {
+		return nil
+	}
+	return in
 }
+
+// Uses reports whether the statement uses this [Scope] column: selects it or
+// compares it in any way. A host that does not say which columns a statement
+// uses uses it only in a comparison.
+func (c *Typed[R, V]) Uses(q Query) bool { return slices.Contains(q.scope, c.about.Name) }
 
 // Range returns the smallest and largest number that the query allows in this
 // column by <, <=, > and >=, both inclusive.

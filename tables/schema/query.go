@@ -11,18 +11,26 @@ const (
 	LE Op = 8
 	LT Op = 16
 	GE Op = 32
+	// IS is EQ for every value but NULL, which hosts send as no constraint.
+	IS Op = 72
+)
+
+// SQLite's LIMIT and OFFSET come as constraints on the first column.
+const (
+	limit  Op = 73
+	offset Op = 74
 )
 
 // Known reports whether the operator is one that narrows. Hosts send others
 // too, among them SQLite's LIMIT, which must never be honoured: it counts the
 // rows after the host's own checks.
 func (o Op) Known() bool {
-	return o == EQ || o == GT || o == LE || o == LT || o == GE
+	return o == EQ || o == IS || o == GT || o == LE || o == LT || o == GE
 }
 
 // Constraint is a comparison of a column with a value, both as the host's
-// text. Several with [EQ] on one column mean any of them, as in IN; all others
-// must hold together.
+// text. Several with [EQ] or [IS] on one column mean any of them, as in IN; all
+// others must hold together.
 //
 // A constraint is a hint: the host checks every row again, so that a table may
 // return more than was asked for, and must where it does not understand.
@@ -46,6 +54,7 @@ type Query struct {
 	used  []bool // by the column's position, synonyms included
 	where []Constraint
 	needs Need
+	scope []string // the scope columns that the statement uses
 }
 
 // Needs reports whether any column that the query reads or compares needs n.

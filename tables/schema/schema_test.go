@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 )
@@ -254,6 +255,49 @@ func TestPanicInAccessor(t *testing.T) {
 			t.Errorf("%s: got %v", name, s.Err())
 		}
 		s.Close()
+	}
+}
+
+// SQLite has one bit for all columns behind the 63rd: none of those may cost
+// anything, or change which rows there are.
+func TestWideTable(t *testing.T) {
+	wide := func(visible int, options ...Option) (spec *Spec, panicked any) {
+		defer func() { panicked = recover() }()
+		columns := []Column[row]{
+			Col("cheap", "Hidden.", func(*row) string { return "" }, Hidden),
+			Col("costly", "Hidden.", func(*row) string { return "" }, append(options, Hidden, Synonym("other"))...),
+		}
+		for i := range visible {
+			columns = append(columns, Col(fmt.Sprint("c", i), "Visible.", func(*row) string { return "" }))
+		}
+		return Bind(Table[row]{
+			Name: "t", Doc: "A table.", Columns: columns, RowID: func(r *row) int64 { return r.id },
+			Rows: func(context.Context, Query) iter.Seq2[row, error] { return func(func(row, error) bool) {} },
+		}).Spec(), nil
+	}
+	for name, option := range map[string]Option{"needs": Needs(1), "scope": Scope} {
+		t.Run(name, func(t *testing.T) {
+			for _, visible := range []int{60, 61} {
+				spec, panicked := wide(visible, option)
+				if panicked != nil {
+					t.Fatal(panicked)
+				}
+				var last []string
+				for _, c := range spec.Columns[visible:] {
+					last = append(last, c.Name)
+				}
+				want := map[int][]string{60: {"cheap", "costly", "other"}, 61: {"costly", "other", "cheap"}}[visible]
+				if !slices.Equal(last, want) {
+					t.Errorf("%d visible columns, then %v, want %v", visible, last, want)
+				}
+			}
+			if _, panicked := wide(62, option); panicked == nil || !strings.Contains(fmt.Sprint(panicked), "other") {
+				t.Errorf("its synonym is the 64th column: %v", panicked)
+			}
+			if _, panicked := wide(63, option); panicked == nil || !strings.Contains(fmt.Sprint(panicked), "costly") {
+				t.Errorf("it is the 64th column: %v", panicked)
+			}
+		})
 	}
 }
 

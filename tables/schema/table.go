@@ -1,15 +1,18 @@
 // Package schema is the engine of the tables: a table is declared once, with
 // typed columns, and served to any host. It knows no sockets.
 //
-// Two laws hold for every table. Push-down: the rows of a constrained query
-// are all the rows that the full result, filtered, would have, and maybe more.
-// Projection: a query for some columns gives the full rows, cut down.
+// Three laws hold for every table. Push-down: a constrained query gives every
+// row that meets the constraints among those of the same query without them,
+// and maybe more. Projection: a query for some columns gives the full rows, cut
+// down. Scope: where a table looks depends on which columns a query uses, never
+// on how it constrains them.
 package schema
 
 import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -41,8 +44,9 @@ type Any interface {
 	Scan(context.Context, Query) Scan
 }
 
-// Spec describes a table to hosts and readers. Columns are in order, hidden
-// ones and synonyms after the visible ones.
+// Spec describes a table to hosts and readers. Columns are in order: visible
+// ones, hidden ones, synonyms. Of a table with more than 63 columns the hidden
+// ones that cost nothing come last.
 type Spec struct {
 	Name     string
 	Doc      string
@@ -79,6 +83,14 @@ type bound[R any] struct {
 	columns []Column[R] // by the position in spec.Columns
 }
 
+// ownBits is how many columns of a table SQLite and osquery tell apart when they
+// say which ones a statement uses; those behind share one bit.
+const ownBits = 63
+
+// costs reports whether using the column costs more than reading it, or changes
+// which rows there are.
+func (c *ColumnInfo) costs() bool { return c.Needs != 0 || c.Scope }
+
 // Bind makes a declared table ready for hosts. It panics if the declaration
 // is wrong, which a test that binds the table finds.
 func Bind[R any](t Table[R]) Any {
@@ -92,19 +104,32 @@ func Bind[R any](t Table[R]) Any {
 		b.spec.Columns = append(b.spec.Columns, about)
 		b.columns = append(b.columns, c)
 	}
-	for _, hidden := range []bool{false, true} {
+	total := len(t.Columns)
+	for _, c := range t.Columns {
+		total += len(c.info().synonyms)
+	}
+	last := func(c *ColumnInfo) bool { return total > ownBits && c.Hidden && !c.costs() }
+	addIf := func(want func(*ColumnInfo) bool) {
 		for _, c := range t.Columns {
-			if about := *c.info(); about.Hidden == hidden {
+			if about := *c.info(); want(&about) {
 				add(c, about)
 			}
 		}
 	}
+	addIf(func(c *ColumnInfo) bool { return !c.Hidden })
+	addIf(func(c *ColumnInfo) bool { return c.Hidden && !last(c) })
 	for _, c := range t.Columns {
 		for _, name := range c.info().synonyms {
 			about := *c.info()
 			about.Name, about.SynonymOf, about.Hidden = name, about.Name, true
 			about.Doc = "The same as " + about.SynonymOf + "."
 			add(c, about)
+		}
+	}
+	addIf(last)
+	for i := ownBits; i < len(b.spec.Columns); i++ {
+		if c := &b.spec.Columns[i]; c.costs() || c.SynonymOf != "" {
+			panic(fmt.Sprintf("schema: table %s: column %q costs something, or is a synonym, and is not among the first %d: any column behind them uses it", t.Name, c.Name, ownBits))
 		}
 	}
 	if t.Name == "" || t.Doc == "" || t.RowID == nil || t.Rows == nil {
@@ -122,9 +147,15 @@ func (b *bound[R]) Query(r Request) Query {
 		position[b.spec.Columns[i].Name] = i
 		q.used[i] = r.All
 	}
+	uses := func(c *ColumnInfo) {
+		if c.Scope && !slices.Contains(q.scope, c.Name) {
+			q.scope = append(q.scope, c.Name)
+		}
+	}
 	for _, name := range r.Used {
 		if i, ok := position[name]; ok {
 			q.used[i] = true
+			uses(b.columns[i].info())
 		}
 	}
 	for i, used := range q.used {
@@ -134,11 +165,18 @@ func (b *bound[R]) Query(r Request) Query {
 	}
 	for _, k := range r.Constraints {
 		i, ok := position[k.Column]
-		if !ok || !k.Op.Known() {
+		if !ok || k.Op == limit || k.Op == offset {
 			continue
 		}
 		// A synonym's constraint is its column's.
 		about := b.columns[i].info()
+		uses(about)
+		if !k.Op.Known() {
+			continue
+		}
+		if k.Op == IS {
+			k.Op = EQ
+		}
 		k.Column = about.Name
 		q.where = append(q.where, k)
 		q.needs |= about.Needs

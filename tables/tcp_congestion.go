@@ -1,0 +1,125 @@
+package tables
+
+import (
+	"math"
+	"slices"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// congestionColumns are the numbers of struct tcp_info that tcp_congestion shows.
+var congestionColumns = []infoColumn{
+	{"ato_us", sock.InfoATO, "Timeout of delayed acknowledgements, microseconds; 0 before data was received."},
+	{"advmss_bytes", sock.InfoAdvMSS, "Largest segment that we told the peer we take."},
+	{"max_pacing_rate_bytes_per_second", sock.InfoMaxPacingRate, "Limit of that, SO_MAX_PACING_RATE. NULL if there is none."},
+	{"delivered_ce", sock.InfoDeliveredCE, "Of those the ones that met congestion, as ECN told."},
+	{"sacked", sock.InfoSacked, "Of those the ones that the peer has selectively."},
+	{"fackets", sock.InfoFackets, "Forward acknowledged segments; 0 since Linux 4.15."},
+	{"backoff", sock.InfoBackoff, "Times that the timeout was doubled."},
+	{"reordering", sock.InfoReordering, "By how many segments packets may change places and not be taken for lost."},
+	{"reord_seen", sock.InfoReorderingSeen, "Times that packets were seen to have changed places."},
+	{"dsack_dups", sock.InfoDSACKDups, "Segments that the peer told it received twice."},
+	{"rcv_ooopack", sock.InfoReceiveOutOfOrder, "Segments received out of order."},
+	{"rcv_ssthresh_bytes", sock.InfoReceiveSSThresh, "Limit of the window that we tell the peer."},
+	{"rehash", sock.InfoRehash, "Times that the flow label was changed to look for another path."},
+	{"total_rto", sock.InfoTotalRTO, "Retransmission timeouts since the connection began."},
+	{"total_rto_recoveries", sock.InfoTotalRTORecoveries, "Recoveries from timeouts."},
+	{"total_rto_time_ms", sock.InfoTotalRTOMillis, "Milliseconds spent in such recoveries."},
+	{"received_ce", sock.InfoReceivedCE, "Segments received that met congestion, as accurate ECN counts them."},
+	{"delivered_e1_bytes", sock.InfoDeliveredECT1Bytes, "Accurate ECN: bytes delivered with ECT(1)."},
+	{"delivered_e0_bytes", sock.InfoDeliveredECT0Bytes, "Accurate ECN: bytes delivered with ECT(0)."},
+	{"delivered_ce_bytes", sock.InfoDeliveredCEBytes, "Accurate ECN: bytes delivered with CE."},
+	{"received_e1_bytes", sock.InfoReceivedECT1Bytes, "Accurate ECN: bytes received with ECT(1)."},
+	{"received_e0_bytes", sock.InfoReceivedECT0Bytes, "Accurate ECN: bytes received with ECT(0)."},
+	{"received_ce_bytes", sock.InfoReceivedCEBytes, "Accurate ECN: bytes received with CE."},
+	{"accecn_fail_mode", sock.InfoAccECNFailMode, "Accurate ECN: bits of what failed, TCP_ACCECN_*_FAIL_* of the kernel."},
+	{"accecn_opt_seen", sock.InfoAccECNOptionSeen, "Accurate ECN: whether its option was seen, TCP_ACCECN_OPT_* of the kernel."},
+}
+
+// TCPCongestion is the table tcp_congestion.
+func TCPCongestion(h *host.Host) schema.Any {
+	c := newConnectionColumns()
+	bbr := func(name, doc string, get func(*sock.BBR) float64) schema.Column[connectionRow] {
+		return schema.Opt(name, doc+" NULL if the algorithm is not bbr.", func(r *connectionRow) (float64, bool) {
+			if r.Control.BBR == nil {
+				return 0, false
+			}
+			return get(r.Control.BBR), true
+		})
+	}
+	number := func(name, doc string, get func(*connectionRow) (int64, bool)) schema.Column[connectionRow] {
+		return schema.Opt(name, doc, get)
+	}
+	dctcp := func(name, doc string, get func(*sock.DCTCP) uint32) schema.Column[connectionRow] {
+		return number(name, doc+" NULL if the algorithm is not dctcp.", func(r *connectionRow) (int64, bool) {
+			if r.Control.DCTCP == nil {
+				return 0, false
+			}
+			return int64(get(r.Control.DCTCP)), true
+		})
+	}
+	vegas := func(name, doc string, get func(*sock.Vegas) uint32) schema.Column[connectionRow] {
+		return number(name, doc+" NULL if the algorithm is not vegas or one that tells the same.", func(r *connectionRow) (int64, bool) {
+			if r.Control.Vegas == nil {
+				return 0, false
+			}
+			return int64(get(r.Control.Vegas)), true
+		})
+	}
+	flag := func(b bool) uint32 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	columns := slices.Concat(c.connection(), []schema.Column[connectionRow]{
+		c.congestion,
+		schema.Col("congestion_state", "State of congestion avoidance: open, disorder, cwr, recovery, loss.",
+			func(r *connectionRow) string { return tcpInfo(r).CongestionState() }),
+		schema.Opt("snd_wscale", "Bits by which the peer shifts its windows. NULL if windows are not scaled.",
+			func(r *connectionRow) (uint8, bool) { return tcpInfo(r).SendScale() }),
+		schema.Opt("rcv_wscale", "Bits by which this host shifts its windows. NULL if windows are not scaled.",
+			func(r *connectionRow) (uint8, bool) { return tcpInfo(r).ReceiveScale() }),
+	}, numbers(congestionColumns), []schema.Column[connectionRow]{
+		schema.Opt("app_limited", "1 if the delivery rate was measured while the program had too little to send, else 0.",
+			func(r *connectionRow) (bool, bool) { return tcpInfo(r).AppLimited() }),
+		schema.Opt("fastopen_fail", "Why a client's fast open failed: 0 it did not, 1 no cookie, 2 data not acknowledged, 3 SYN sent again.",
+			func(r *connectionRow) (uint8, bool) { return tcpInfo(r).FastOpenFail() }),
+		number("bbr_bandwidth_bytes_per_second", "Bandwidth that BBR estimates. NULL if the algorithm is not bbr.", func(r *connectionRow) (int64, bool) {
+			if r.Control.BBR == nil {
+				return 0, false
+			}
+			return int64(r.Control.BBR.Bandwidth), r.Control.BBR.Bandwidth <= math.MaxInt64
+		}),
+		number("bbr_min_rtt_us", "Smallest round-trip time that BBR knows, microseconds. NULL if the algorithm is not bbr, or before the first.", func(r *connectionRow) (int64, bool) {
+			if r.Control.BBR == nil {
+				return 0, false
+			}
+			return int64(r.Control.BBR.MinRTT), r.Control.BBR.MinRTT != math.MaxUint32
+		}),
+		bbr("bbr_pacing_gain", "Factor of the pacing rate.", func(b *sock.BBR) float64 { return b.PacingGain }),
+		bbr("bbr_cwnd_gain", "Factor of the congestion window.", func(b *sock.BBR) float64 { return b.CwndGain }),
+		dctcp("dctcp_enabled", "1 if ECN was agreed on, so that DCTCP works, else 0.", func(d *sock.DCTCP) uint32 { return flag(d.Enabled) }),
+		dctcp("dctcp_ce_state", "1 if the last packet met congestion, else 0.", func(d *sock.DCTCP) uint32 { return flag(d.CEState) }),
+		dctcp("dctcp_alpha", "Share of bytes that met congestion, of 1024.", func(d *sock.DCTCP) uint32 { return d.Alpha }),
+		dctcp("dctcp_ab_ecn_bytes", "Bytes acknowledged in this window that met congestion.", func(d *sock.DCTCP) uint32 { return d.ECNBytes }),
+		dctcp("dctcp_ab_total_bytes", "Bytes acknowledged in this window.", func(d *sock.DCTCP) uint32 { return d.TotalBytes }),
+		vegas("vegas_enabled", "1 if the algorithm works, else 0.", func(v *sock.Vegas) uint32 { return flag(v.Enabled) }),
+		vegas("vegas_rtt_count", "Round-trip times measured in this window.", func(v *sock.Vegas) uint32 { return v.RTTCount }),
+		vegas("vegas_rtt_us", "Round-trip time, microseconds.", func(v *sock.Vegas) uint32 { return v.RTT }),
+		vegas("vegas_min_rtt_us", "Smallest round-trip time, microseconds.", func(v *sock.Vegas) uint32 { return v.MinRTT }),
+	})
+	return schema.Bind(schema.Table[connectionRow]{
+		Name: "tcp_congestion",
+		Doc:  "Loss recovery, ECN and the congestion control algorithm's own state of TCP connections, as ss -i shows: one row for each row of tcp_info, with its cookie. A number is NULL where the kernel does not report it; all are where only /proc lists the sockets.",
+		Examples: []string{
+			"SELECT local_port, remote_address, remote_port, congestion_state, total_rto, dsack_dups, rcv_ooopack FROM tcp_congestion WHERE congestion_state <> 'open'",
+			"SELECT congestion_algorithm, count(*) AS connections, sum(reord_seen) AS reordered FROM tcp_congestion GROUP BY 1",
+		},
+		Columns: columns,
+		RowID:   func(r *connectionRow) int64 { return r.ID() },
+		Rows:    c.rows(h),
+	})
+}
