@@ -1,7 +1,6 @@
 package conntrack
 
 import (
-	"bytes"
 	"io"
 	"iter"
 	"net/netip"
@@ -37,7 +36,7 @@ func Proc(r io.Reader) iter.Seq2[Connection, error] {
 			case line.Long:
 				reason = "the line is too long for a connection"
 			default:
-				reason = c.parse(string(bytes.ToValidUTF8(line.Text, []byte("\uFFFD"))))
+				reason = c.parse(string(line.Text))
 			}
 			if reason != "" {
 				yield(Connection{}, parser.NewLineError(line.Number, line.Text, reason))

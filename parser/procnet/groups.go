@@ -63,7 +63,7 @@ func igmp(r io.Reader, order binary.ByteOrder) iter.Seq2[network.Group, error] {
 				if !ok {
 					f.fail("Device: expected a name and a colon")
 				}
-				f.rest, of.Interface = rest, string(bytes.TrimSpace(device))
+				f.rest, of.Interface = rest, string(bytes.Trim(device, " "))
 				f.dec("Count", 32)
 				of.Querier = string(f.next())
 				return true

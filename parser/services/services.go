@@ -29,8 +29,8 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser"
 )
 
-// Entry is one line of the file. Its texts are valid UTF-8: each run of bytes
-// that is not has become one U+FFFD. They share the memory of the line.
+// Entry is one line of the file. Its texts are bytes as the file has them, which
+// need not be UTF-8. They share the memory of the line.
 type Entry struct {
 	Name     string
 	Port     uint16 // in host byte order
@@ -72,7 +72,7 @@ func decodeLines[T any](r io.Reader, skipped func(*parser.LineError), parse func
 				continue
 			}
 			if !line.Long {
-				reason = parse(&e, line.Number, strings.ToValidUTF8(string(line.Text), "\uFFFD"))
+				reason = parse(&e, line.Number, string(line.Text))
 			}
 			if reason == "" {
 				if !yield(e, nil) {

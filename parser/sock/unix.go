@@ -1,10 +1,8 @@
 package sock
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // UNIX is the family of the sockets of unix(7).
@@ -128,27 +126,6 @@ func (s *Unix) FlagNames() string {
 		}
 	}
 	return strings.Join(names, " ")
-}
-
-// PathText returns the path as text: bytes that are not UTF-8 are written \xNN,
-// all others are left, also blanks, newlines and backslashes. So it is what the
-// program bound unless that is not UTF-8, for which a database or JSON has no
-// place.
-func (s *Unix) PathText() string {
-	if utf8.ValidString(s.Path) {
-		return s.Path
-	}
-	var b strings.Builder
-	for rest := s.Path; rest != ""; {
-		r, size := utf8.DecodeRuneInString(rest)
-		if r == utf8.RuneError && size == 1 {
-			fmt.Fprintf(&b, `\x%02x`, rest[0])
-		} else {
-			b.WriteString(rest[:size])
-		}
-		rest = rest[size:]
-	}
-	return b.String()
 }
 
 // ID returns a 63-bit identity of the socket: the kernel's cookie, else a mix of

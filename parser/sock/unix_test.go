@@ -2,20 +2,6 @@ package sock
 
 import "testing"
 
-func TestPathText(t *testing.T) {
-	for path, want := range map[string]string{
-		"":                    "",
-		"/run/a b\nc\\x2d":    "/run/a b\nc\\x2d",
-		"@é\u0301\ufffd@":     "@é\u0301\ufffd@",
-		"/run/\xff\xfe/é\xc3": `/run/\xff\xfe/é\xc3`,
-		"\xed\xa0\x80":        `\xed\xa0\x80`, // a surrogate
-	} {
-		if got := (&Unix{Path: path}).PathText(); got != want {
-			t.Errorf("%q: got %q, want %q", path, got, want)
-		}
-	}
-}
-
 func TestUnixWords(t *testing.T) {
 	for s := UnixFree; s <= UnixListening; s++ {
 		if back, ok := ParseUnixState(s.String()); back != s || !ok {

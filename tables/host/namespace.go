@@ -185,7 +185,7 @@ func (h *Host) namespaceMounts() (mounts []namespaceMount, err error) {
 		if err != nil {
 			return nil, err
 		}
-		fields := strings.Fields(string(line.Text))
+		fields := strings.Split(string(line.Text), " ") // any other blank is a path's
 		if len(fields) < 5 {
 			continue
 		}

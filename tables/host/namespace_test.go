@@ -197,7 +197,7 @@ func TestNamespaceMounts(t *testing.T) {
 	text := "22 1 0:20 / / rw - overlay overlay rw,lowerdir=" + strings.Repeat("/x:", 30_000) + "\n" +
 		"36 22 0:4 net:[4026532177] /run/netns/blue rw shared:20 - nsfs nsfs rw\n" +
 		"37 22 0:4 net:[4026532177] /run/netns/blue rw shared:20 - nsfs nsfs rw\n" +
-		"38 22 0:4 net:[4026532177] /run/netns/a\\040b\\134c rw - nsfs nsfs rw\n" +
+		"38 22 0:4 net:[4026532177] /run/netns/a\\040b\\134c\r\u3000d rw - nsfs nsfs rw\n" +
 		"39 22 0:4 mnt:[4026532178] /run/snapd/ns/x.mnt rw - nsfs nsfs rw\n" +
 		"40 22 0:4 net:[4026532000] /run/netns/host rw - nsfs nsfs rw\n"
 	if err := os.WriteFile(mountinfo, []byte(text), 0o644); err != nil {
@@ -205,7 +205,7 @@ func TestNamespaceMounts(t *testing.T) {
 	}
 	want := []NetNamespace{
 		{Inode: 4026532000, Own: true, PID: 1, Processes: 1, Files: []string{"/run/netns/host"}},
-		{Inode: 4026532177, Files: []string{"/run/netns/blue", `/run/netns/a b\c`}},
+		{Inode: 4026532177, Files: []string{"/run/netns/blue", "/run/netns/a b\\c\r\u3000d"}},
 	}
 	if all, err := h.NetNamespaces(t.Context()); err != nil || !reflect.DeepEqual(all, want) {
 		t.Errorf("got %+v, %v", all, err)

@@ -394,3 +394,30 @@ func TestParseNumberAgreesWithFloats(t *testing.T) {
 		}
 	}
 }
+
+// A text is shown escaped, by Col and Opt, and what is shown finds its row: here
+// and nowhere else, as the escapes of two texts differ.
+func TestTextsAreEscaped(t *testing.T) {
+	shown := map[int64]string{1: `a\x1b[31m`, 2: `a\x5cx1b[31m`, 3: `\xff`, 4: `by\x2duuid`}
+	table := fixed(row{id: 1, text: "a\x1b[31m"}, row{id: 2, text: `a\x1b[31m`}, row{id: 3, text: "\xff"}, row{id: 4, text: `by\x2duuid`})
+	columns := table.Spec().Columns
+	for _, name := range []string{"text", "maybe_text"} {
+		t.Run(name, func(t *testing.T) {
+			scan := table.Scan(t.Context(), table.Query(Request{All: true}))
+			defer scan.Close()
+			var cell Cell
+			for scan.Next() {
+				scan.Cell(slices.IndexFunc(columns, func(c ColumnInfo) bool { return c.Name == name }), &cell)
+				if got := string(cell.Bytes); got != shown[scan.RowID()] {
+					t.Errorf("got %s, want %s", got, shown[scan.RowID()])
+				}
+			}
+			for id, value := range shown {
+				got := scanIDs(t, table, Request{All: true, Constraints: []Constraint{{name, EQ, value}}})
+				if !slices.Equal(got, []int64{id}) {
+					t.Errorf("= '%s' gives rows %v, want %d", value, got, id)
+				}
+			}
+		})
+	}
+}

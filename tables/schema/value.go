@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/parser/text"
 )
 
 // Type is a column's SQL type, as osquery spells it.
@@ -76,6 +77,20 @@ func (c *Cell) AppendText(b []byte) []byte {
 	return b
 }
 
+// escaped makes an accessor of texts return them as [text.Escape] writes them:
+// here every text of every table becomes safe to print, and what a statement
+// compares with is the text that it shows. Other accessors stay as they are.
+func escaped[R any, V Value](get func(*R) (V, bool)) func(*R) (V, bool) {
+	raw, ok := any(get).(func(*R) (string, bool))
+	if !ok {
+		return get
+	}
+	return any(func(r *R) (string, bool) {
+		s, ok := raw(r)
+		return text.Escape(s), ok
+	}).(func(*R) (V, bool))
+}
+
 // put writes a value of a column's Go type into the cell. The invalid address
 // is written as an empty text.
 func put[V Value](c *Cell, v V) {
@@ -110,19 +125,19 @@ func put[V Value](c *Cell, v V) {
 
 // parse reads an operand of a comparison with a column of type V. It is false
 // unless SQLite would compare the column with exactly this value.
-func parse[V Value](text string) (v V, ok bool) {
+func parse[V Value](operand string) (v V, ok bool) {
 	switch p := any(&v).(type) {
 	case *string:
 		// SQLite's NOCASE and RTRIM collations arrive as plain comparisons,
 		// see fold.
-		*p, ok = strings.TrimRight(text, " "), true
+		*p, ok = strings.TrimRight(operand, " "), true
 	case *netip.Addr:
-		a, err := netip.ParseAddr(strings.TrimRight(text, " "))
+		a, err := netip.ParseAddr(strings.TrimRight(operand, " "))
 		*p, ok = a, err == nil && a.Zone() == ""
 	case *float64:
 		return v, false
 	default:
-		n, isInt := parseInt(text)
+		n, isInt := parseInt(operand)
 		if !isInt {
 			return v, false
 		}
