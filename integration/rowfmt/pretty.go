@@ -1,12 +1,10 @@
 package rowfmt
 
 import (
-	"strconv"
-	"unicode"
-	"unicode/utf8"
-
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	printable "github.com/osquery-sockets/osquery-sockets/parser/text"
 )
 
 // pretty is osqueryi's box. It holds all rows until the end, as the widest value
@@ -14,7 +12,7 @@ import (
 type pretty struct {
 	header bool
 	table  table.Writer
-	text   []byte // scratch
+	cell   []byte // scratch
 }
 
 func (f *pretty) begin(b []byte, names []string) []byte {
@@ -23,7 +21,7 @@ func (f *pretty) begin(b []byte, names []string) []byte {
 	if f.header {
 		row := make(table.Row, len(names))
 		for i, name := range names {
-			row[i] = f.visible([]byte(name))
+			row[i] = printable.Printable(name)
 		}
 		f.table.AppendHeader(row)
 	}
@@ -33,7 +31,8 @@ func (f *pretty) begin(b []byte, names []string) []byte {
 func (f *pretty) row(b []byte, cells [][]byte, _ bool) []byte {
 	row := make(table.Row, len(cells))
 	for i, cell := range cells {
-		row[i] = f.visible(cell)
+		f.cell = printable.AppendPrintable(f.cell[:0], cell)
+		row[i] = string(f.cell)
 	}
 	f.table.AppendRow(row)
 	return b
@@ -56,26 +55,4 @@ func boxStyle() table.Style {
 		},
 		Options: table.Options{DrawBorder: true, SeparateColumns: true, SeparateHeader: true},
 	}
-}
-
-// visible returns the text with an escape for what is not a graphic character.
-func (f *pretty) visible(cell []byte) string {
-	f.text = f.text[:0]
-	for len(cell) > 0 {
-		r, size := utf8.DecodeRune(cell)
-		switch {
-		case r == utf8.RuneError && size == 1:
-			const hex = "0123456789abcdef"
-			f.text = append(f.text, '\\', 'x', hex[cell[0]>>4], hex[cell[0]&0xF])
-		case unicode.IsGraphic(r):
-			f.text = append(f.text, cell[:size]...)
-		default:
-			start := len(f.text)
-			f.text = strconv.AppendQuoteRuneToASCII(f.text, r)
-			// Without the quotes around it.
-			f.text = append(f.text[:start], f.text[start+1:len(f.text)-1]...)
-		}
-		cell = cell[size:]
-	}
-	return string(f.text)
 }

@@ -10,13 +10,18 @@
 //
 // NULL is printed as an empty text in every mode, as osqueryi does.
 //
-// Only pretty makes values safe to look at in a terminal: what is not a graphic
-// character is printed as a Go escape there, \n, \x1b or \u202e. A backslash
-// stays a backslash, so the escapes can not be undone; programs read json or
-// csv. In json each byte that is not UTF-8 becomes U+FFFD, as in encoding/json.
-// csv, line and list give out the bytes they were given.
+// A table's values are visible UTF-8 on one line (see package text) and are
+// printed as they are. Expressions can make other values, such as char(27) or
+// x'ff'. pretty, line and json print those without control characters:
+//   - pretty and line write the bytes of what is not visible as \xNN, but leave
+//     each backslash, since a table's value may hold an escape;
+//   - json writes controls as JSON does, \n and \u001b, and a byte that is not
+//     UTF-8 as the text \xNN.
+//
+// csv and list give out the bytes that they are given.
 //
 // Where the tools themselves differ, this package does the following:
+//   - line prints a newline in a value as \x0a, sqlite3 and osqueryi as it is.
 //   - csv and list print the header for no rows, too; sqlite3 and osqueryi do not.
 //   - csv quotes fields with a separator, quote or line end in them. sqlite3 also
 //     quotes fields with blanks, apostrophes or bytes outside ASCII, and an
@@ -37,6 +42,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/text"
 )
 
 // Writer prints one result. Columns comes first and once, then each Row, then
@@ -274,10 +281,11 @@ type line struct {
 func (f *line) begin(b []byte, names []string) []byte {
 	width := 5
 	for _, name := range names {
-		width = max(width, utf8.RuneCountInString(name))
+		f.names = append(f.names, text.Printable(name))
+		width = max(width, utf8.RuneCountInString(f.names[len(f.names)-1]))
 	}
-	for _, name := range names {
-		f.names = append(f.names, fmt.Sprintf("%*s = ", width, name))
+	for i, name := range f.names {
+		f.names[i] = fmt.Sprintf("%*s = ", width, name)
 	}
 	return b
 }
@@ -287,7 +295,7 @@ func (f *line) row(b []byte, cells [][]byte, first bool) []byte {
 		b = append(b, '\n')
 	}
 	for i, cell := range cells {
-		b = append(append(append(b, f.names[i]...), cell...), '\n')
+		b = append(text.AppendPrintable(append(b, f.names[i]...), cell), '\n')
 	}
 	return b
 }
@@ -332,29 +340,28 @@ func (f *json) row(b []byte, cells [][]byte, first bool) []byte {
 
 func (*json) end(b []byte) []byte { return append(b, "\n]\n"...) }
 
-// appendJSON appends text as a JSON string (RFC 8259, section 7).
-func appendJSON(b, text []byte) []byte {
+// appendJSON appends a value as a JSON string (RFC 8259, section 7).
+func appendJSON(b, value []byte) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
 	start := 0 // of what is to be copied as it is
-	for i := 0; i < len(text); {
-		c := text[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
+	for i := 0; i < len(value); {
+		c := value[i]
+		if c >= ' ' && c != '"' && c != '\\' && c < 0x7f {
 			i++
 			continue
 		}
-		size := 1
+		r, size := rune(c), 1
 		if c >= utf8.RuneSelf {
-			var r rune
-			if r, size = utf8.DecodeRune(text[i:]); r != utf8.RuneError || size > 1 {
+			if r, size = utf8.DecodeRune(value[i:]); r > 0x9f && (r != utf8.RuneError || size > 1) {
 				i += size
 				continue
 			}
 		}
-		b = append(b, text[start:i]...)
+		b = append(b, value[start:i]...)
 		switch {
-		case c >= utf8.RuneSelf:
-			b = append(b, "\uFFFD"...)
+		case r == utf8.RuneError:
+			b = append(b, '\\', '\\', 'x', hex[c>>4], hex[c&0xF])
 		case c == '"' || c == '\\':
 			b = append(b, '\\', c)
 		case c == '\n':
@@ -363,11 +370,11 @@ func appendJSON(b, text []byte) []byte {
 			b = append(b, `\r`...)
 		case c == '\t':
 			b = append(b, `\t`...)
-		default:
-			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&0xF])
+		default: // the controls up to U+009F
+			b = append(b, '\\', 'u', '0', '0', hex[r>>4], hex[r&0xF])
 		}
 		i += size
 		start = i
 	}
-	return append(append(b, text[start:]...), '"')
+	return append(append(b, value[start:]...), '"')
 }
