@@ -97,7 +97,7 @@ func (o *Options) routeRow(b []byte, c [][]byte) []byte {
 	case 1:
 		b = fmt.Appendf(b, "%-6s %-2s %7s %s", metric, ref, use, interfaceName)
 	default:
-		b = fmt.Appendf(b, "%-6s %-3s %6s %-6.6s   %-5s %-6s %s", metric, ref, use, interfaceName, number(c[8]), number(c[9]), number(c[10]))
+		b = fmt.Appendf(b, "%-6s %-3s %6s %-6s   %-5s %-6s %s", metric, ref, use, cutName([]byte(interfaceName), 6), number(c[8]), number(c[9]), number(c[10]))
 	}
 	return append(b, '\n')
 }
@@ -119,7 +119,7 @@ func (o *Options) Interfaces() []View {
 			case flags == "":
 				flags = "[NO FLAGS]"
 			}
-			return fmt.Appendf(b, "%-15.15s %5s %8s %6s %6s %-6s %8s %6s %6s %6s %s\n",
+			return fmt.Appendf(b, "%-15s %5s %8s %6s %6s %-6s %8s %6s %6s %6s %s\n",
 				c[0], mtu, number(c[2]), number(c[3]), number(c[4]), number(c[5]), number(c[6]), number(c[7]), number(c[8]), number(c[9]), flags)
 		},
 	}}

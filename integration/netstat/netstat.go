@@ -13,9 +13,9 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
+	"github.com/osquery-sockets/osquery-sockets/parser/text"
 )
 
 // Options are those of netstat(8).
@@ -286,16 +286,16 @@ func number(cell []byte) []byte {
 	return cell
 }
 
-// left appends a text and blanks up to a width, right blanks before.
-func left(b []byte, width int, text []byte) []byte {
-	return pad(b, width, func(b []byte) []byte { return append(b, text...) })
+// left appends a cell and blanks up to a width, right blanks before.
+func left(b []byte, width int, cell []byte) []byte {
+	return pad(b, width, func(b []byte) []byte { return append(b, cell...) })
 }
 
-func right(b []byte, width int, text []byte) []byte {
-	for i := len(text); i < width; i++ {
+func right(b []byte, width int, cell []byte) []byte {
+	for i := len(cell); i < width; i++ {
 		b = append(b, ' ')
 	}
-	return append(b, text...)
+	return append(b, cell...)
 }
 
 // pad appends what add does, filled up with blanks to a width.
@@ -318,8 +318,8 @@ func (o *Options) end(b, address, port, service []byte) []byte {
 		port = service
 	}
 	if !o.Wide && len(name)+len(port) > addressWidth {
-		port = port[:min(len(port), addressWidth-4)]
-		name = name[:min(len(name), addressWidth-len(port))]
+		port = cutName(port, addressWidth-4)
+		name = name[:min(len(name), max(addressWidth-len(port), 0))]
 	}
 	b = append(b, name...)
 	b = append(b, ':')
@@ -353,15 +353,8 @@ func (o *Options) program(b, holders []byte) []byte {
 	if len(holders) == 0 {
 		holders = []byte{'-'}
 	}
-	// What their owners chose must not rule the terminal; netstat too writes dots.
-	holders = bytes.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return '.'
-		}
-		return r
-	}, holders)
 	if o.Strict {
-		holders = holders[:min(len(holders), programWidth-1)]
+		holders = cutName(holders, programWidth-1)
 	}
 	return left(append(b, ' '), programWidth, holders)
 }
@@ -395,11 +388,11 @@ func (o *Options) unixRow(b []byte, c [][]byte) []byte {
 	if len(c[unixFlags]) > 0 {
 		flags += string(c[unixFlags]) + " "
 	}
-	path := string(c[unixPath])
-	if !o.Strict {
-		path = escape(path)
-	} else if i := strings.IndexAny(path, " \t\n\v\f\r"); i >= 0 {
-		path = path[:i]
+	path := c[unixPath]
+	if o.Strict {
+		if i := strings.IndexAny(text.Unescape(string(path)), " \t\n\v\f\r"); i >= 0 {
+			path = cutName(path, i)
+		}
 	}
 	b = fmt.Appendf(b, "%-5s %-6s %-11s %-10s %-13s %-8s", c[unixProto], number(c[unixRefCount]), flags+"]", c[unixType], c[unixState], number(c[unixInode]))
 	if o.Programs {
@@ -410,21 +403,14 @@ func (o *Options) unixRow(b []byte, c [][]byte) []byte {
 	return append(b, '\n')
 }
 
-// escape writes control characters as \xNN, or \n and the like.
-func escape(s string) string {
-	if strings.IndexFunc(s, unicode.IsControl) < 0 {
-		return s
+// cutName returns the first bytes of a name as netstat cuts it: the cell holds it
+// escaped, and so does the result, since a terminal must not obey a name.
+func cutName(cell []byte, bytes int) []byte {
+	name := text.Unescape(string(cell))
+	if len(name) <= bytes {
+		return cell
 	}
-	var b strings.Builder
-	for _, r := range s {
-		if unicode.IsControl(r) {
-			quoted := strconv.QuoteRune(r)
-			b.WriteString(quoted[1 : len(quoted)-1])
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
+	return []byte(text.Escape(name[:bytes]))
 }
 
 // Print runs the views and prints what they show.
