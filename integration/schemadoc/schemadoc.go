@@ -47,7 +47,8 @@ func notes(c *schema.ColumnInfo) string {
 // Markdown prints tables as a page.
 func Markdown(w io.Writer, specs []*schema.Spec) error {
 	p := printer{w: w}
-	p.printf("# Tables\n\nPrinted by `sockets.ext schema --markdown`. Hidden columns are not part of `SELECT *`; name them.\n")
+	p.printf("# Tables\n\nPrinted by `sockets.ext schema --markdown`. Hidden columns are not part of `SELECT *`; name them.\n\n" +
+		"In a text, `\\xNN` is a byte of a control or invisible character, or of what is not UTF-8; every other backslash is one: see [Names that others chose](../README.md#names-that-others-chose).\n")
 	for _, s := range specs {
 		p.printf("\n## %s\n\n%s\n\n| column | type | |\n|---|---|---|\n", s.Name, s.Doc)
 		for _, c := range s.Columns {
