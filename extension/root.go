@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/text"
 	"github.com/osquery-sockets/osquery-sockets/tables"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
@@ -48,7 +49,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitOK
 	}
 	if !errors.As(err, new(silent)) {
-		fmt.Fprintf(stderr, "%s: %v\n", command.CommandPath(), err)
+		fmt.Fprintf(stderr, "%s: %s\n", command.CommandPath(), text.Printable(err.Error()))
 	}
 	if errors.As(err, new(failure)) {
 		return exitFailed
@@ -96,12 +97,12 @@ this program with --socket, and without osquery by the commands below.`,
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		text := err.Error()
-		flag, unknown := strings.CutPrefix(text, "unknown flag: --")
+		message := err.Error()
+		flag, unknown := strings.CutPrefix(message, "unknown flag: --")
 		switch {
-		case unknown && strings.ContainsAny(flag, " \n"), strings.HasPrefix(text, "bad flag syntax: --"):
+		case unknown && strings.ContainsAny(flag, " \n"), strings.HasPrefix(message, "bad flag syntax: --"):
 			return errors.New("SQL that begins with -- goes behind a -- of its own: sockets.ext query -- \"-- a comment …\"")
-		case strings.HasPrefix(text, "unknown shorthand flag"):
+		case strings.HasPrefix(message, "unknown shorthand flag"):
 			return fmt.Errorf("%w (flags have two dashes)", err)
 		}
 		return err

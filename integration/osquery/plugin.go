@@ -10,6 +10,7 @@ import (
 
 	"github.com/osquery/osquery-go/gen/osquery"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/text"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
@@ -105,7 +106,7 @@ func (p *TablePlugin) Call(ctx context.Context, request osquery.ExtensionPluginR
 		err = fmt.Errorf("table %s: osquery asked for the action %q, which only tables that can be written have", p.Name(), action)
 	}
 	if err != nil {
-		return osquery.ExtensionResponse{Status: &osquery.ExtensionStatus{Code: 1, Message: err.Error()}}
+		return osquery.ExtensionResponse{Status: &osquery.ExtensionStatus{Code: 1, Message: text.Printable(err.Error())}}
 	}
 	return osquery.ExtensionResponse{Status: &osquery.ExtensionStatus{Code: 0, Message: "OK"}, Response: rows}
 }

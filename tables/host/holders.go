@@ -408,8 +408,9 @@ func (p *Processes) Get(pid int32) Process {
 				known.Program = filepath.Base(known.Program)
 			}
 		} else {
-			known.Program, err = process.Comm()
+			name, err := os.ReadFile(filepath.Join(p.host.processDir(pid), "comm"))
 			p.note(pid, err)
+			known.Program = strings.TrimSuffix(string(name), "\n") // blanks at its ends are its own
 		}
 		groups, err := process.Cgroups()
 		p.note(pid, err)

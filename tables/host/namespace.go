@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/osquery-sockets/osquery-sockets/parser"
+	"github.com/osquery-sockets/osquery-sockets/parser/text"
 )
 
 // NetNamespace is a network namespace, network_namespaces(7).
@@ -383,7 +384,7 @@ const maxRefused = 1024
 
 // refuse notes that a namespace was asked for and could not be read.
 func (h *Host) refuse(inode uint32, err error) {
-	h.log.Warn("a network namespace could not be read", "net_namespace", inode, "error", err)
+	h.log.Warn("a network namespace could not be read", "net_namespace", inode, "error", text.Printable(err.Error()))
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.refused) == maxRefused {
