@@ -69,6 +69,7 @@ func TestExitCodes(t *testing.T) {
 		{"schema of a table", []string{"schema", "TCP_sockets"}, 0, ""},
 
 		{"unknown table", []string{"query", "SELECT * FROM nosuch"}, 1, "no such table: nosuch (there are "},
+		{"a name for a terminal", []string{"query", "SELECT * FROM \"a\x1b[31m\xff\""}, 1, `no such table: a\x1b[31m\xff (`},
 		{"unknown column", []string{"query", "SELECT nosuch FROM tcp_sockets"}, 1, "no such column: nosuch"},
 		{"broken SQL", []string{"query", "SELEC"}, 1, "syntax error"},
 		{"write", []string{"query", "INSERT INTO tcp_sockets (proto) VALUES (1)"}, 1, "not allowed"},

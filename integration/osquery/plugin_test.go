@@ -165,6 +165,9 @@ func TestPluginAnswersNoPart(t *testing.T) {
 		"table t: broken": func(context.Context, schema.Query) iter.Seq2[row, error] {
 			return func(yield func(row, error) bool) { _ = yield(row{}, nil) && yield(row{}, errors.New("broken")) }
 		},
+		`table t: \xff\x1b[31m`: func(context.Context, schema.Query) iter.Seq2[row, error] {
+			return func(yield func(row, error) bool) { _ = yield(row{}, nil) && yield(row{}, errors.New("\xff\x1b[31m")) }
+		},
 		"table t: panic: oh": func(context.Context, schema.Query) iter.Seq2[row, error] {
 			return func(yield func(row, error) bool) { yield(row{}, nil); panic("oh") }
 		},
