@@ -75,7 +75,7 @@ func Col[R any, V Value](name, doc string, get func(*R) V, options ...Option) *T
 
 // Opt declares a column whose value may be absent: NULL for a number, the
 // empty text for a text, since osquery knows no other absent text. A text is
-// shown as [text.Escape] writes it.
+// shown, and compared, as [text.Escape] writes it.
 func Opt[R any, V Value](name, doc string, get func(*R) (V, bool), options ...Option) *Typed[R, V] {
 	c := &Typed[R, V]{ColumnInfo{Name: name, Doc: doc, Type: typeOf[V]()}, escaped(get)}
 	for _, o := range options {
