@@ -48,7 +48,7 @@ func NetworkNamespaces(h *host.Host) schema.Any {
 		Examples: []string{
 			"SELECT inode, name, pid, program, container_runtime, container_id FROM network_namespaces WHERE own = 0",
 			"SELECT n.container_id, t.proto, t.local_address, t.local_port, t.program FROM network_namespaces n JOIN tcp_sockets t ON t.net_namespace = n.inode WHERE t.state = 'LISTEN'",
-			"SELECT net_namespace, count(*) AS sockets FROM udp_sockets WHERE net_namespace IN (SELECT inode FROM network_namespaces) GROUP BY 1",
+			"SELECT net_namespace, count(*) AS sockets FROM udp_sockets GROUP BY 1",
 		},
 		Columns: []schema.Column[namespaceRow]{
 			schema.Col("inode", "Inode number of the network namespace, as in the links /proc/PID/ns/net: the net_namespace of the other tables.",
@@ -67,7 +67,7 @@ func NetworkNamespaces(h *host.Host) schema.Any {
 				func(r *namespaceRow) string { return cgroup.Runtime(r.process().Cgroup) }),
 			schema.Col("pod_uid", "Identity of the Kubernetes pod that the control group of that process belongs to. Empty if it is none.",
 				func(r *namespaceRow) string { return cgroup.PodUID(r.process().Cgroup) }),
-			schema.Col("own", "1 if it is the one that the other tables show without a comparison with net_namespace: this program's, or with --proc that of process 1. Else 0.",
+			schema.Col("own", "1 if it is the program's own, or with --proc that of process 1, which the other tables show to a statement that does not use net_namespace. Else 0.",
 				func(r *namespaceRow) bool { return r.Own }),
 			schema.Col("enterable", "1 if this program may enter it, which is tried by a thread: all lists can then be read, from the fastest source. Else 0, as with --proc and without CAP_SYS_ADMIN: it is read only by the lists in /proc of a process that we may look at.",
 				func(r *namespaceRow) bool { return r.host.MayEnter(&r.NetNamespace) }, schema.Hidden),

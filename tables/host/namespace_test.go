@@ -42,8 +42,13 @@ func process(t testing.TB, proc string, pid int, namespace uint32, port int) (di
 // portsOf returns the local ports of TCP sockets, and in which namespace each is.
 func portsOf(t testing.TB, h *Host, namespaces ...string) map[uint16]uint32 {
 	t.Helper()
+	return portsIn(t, h, Namespaces{All: namespaces != nil, In: namespaces})
+}
+
+func portsIn(t testing.TB, h *Host, namespaces Namespaces) map[uint16]uint32 {
+	t.Helper()
 	ports := make(map[uint16]uint32)
-	for s, err := range h.TCP(t.Context(), InetFilter{Namespaces: Namespaces{All: namespaces != nil, In: namespaces}}) {
+	for s, err := range h.TCP(t.Context(), InetFilter{Namespaces: namespaces}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,6 +80,18 @@ func TestOneWalkForAllNamespaces(t *testing.T) {
 	h, walks := newHost()
 	if got := portsOf(t, h, all...); !reflect.DeepEqual(got, want) || *walks != 1 {
 		t.Errorf("IN: %d walks, got %v", *walks, got)
+	}
+
+	h, walks = newHost()
+	if got := portsIn(t, h, Namespaces{All: true}); !reflect.DeepEqual(got, want) || *walks != 1 {
+		t.Errorf("the whole host: %d walks, got %v", *walks, got)
+	}
+	h.allNamespaces = true
+	if got := portsIn(t, h, Namespaces{}); !reflect.DeepEqual(got, want) {
+		t.Errorf("AllNamespaces: got %v", got)
+	}
+	if got := portsIn(t, h, Namespaces{In: all[3:5]}); len(got) != 2 {
+		t.Errorf("AllNamespaces, narrowed: got %v", got)
 	}
 
 	// As the inner side of a join each namespace is a scan of its own.
@@ -165,6 +182,56 @@ func TestProcessLeaves(t *testing.T) {
 	process(t, proc, 20, 4026532002, 1002)
 	if got := portsOf(t, h, two); len(got) != 1 || refused() != nil {
 		t.Errorf("got %v, told are %v", got, refused())
+	}
+}
+
+// While the whole host is read processes end and namespaces with them. One with
+// another process is read all the same, one that has ended is no fault.
+func TestProcessesEndWhileTheHostIsRead(t *testing.T) {
+	proc := t.TempDir()
+	process(t, proc, 1, 4026532000, 1000)
+	first := process(t, proc, 11, 4026532001, 1001)
+	process(t, proc, 12, 4026532001, 1001)
+	last := process(t, proc, 20, 4026532002, 1002)
+	process(t, proc, 30, 4026532003, 1003)
+	h := New(Options{Proc: proc})
+	got := make(map[uint16]uint32)
+	for s, err := range h.TCP(t.Context(), InetFilter{Namespaces: Namespaces{All: true}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Local.Port() == 1000 { // the others were found and not read yet
+			if err := errors.Join(os.RemoveAll(first), os.RemoveAll(last)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got[s.Local.Port()] = s.Namespace
+	}
+	if want := map[uint16]uint32{1000: 4026532000, 1001: 4026532001, 1003: 4026532003}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if len(h.refused) != 0 {
+		t.Errorf("refused are %v", h.refused)
+	}
+}
+
+// Where the own namespace is not known the others may repeat it.
+func TestOwnNamespaceUnknown(t *testing.T) {
+	proc := t.TempDir()
+	own := process(t, proc, 1, 4026532000, 1000)
+	process(t, proc, 20, 4026532000, 1000)
+	if err := os.Remove(filepath.Join(own, "ns", "net")); err != nil {
+		t.Fatal(err)
+	}
+	h := New(Options{Proc: proc})
+	n := 0
+	for _, err := range h.TCP(t.Context(), InetFilter{Namespaces: Namespaces{All: true}}) {
+		if n++; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n != 1 || h.refused[4026532000] != errOwnUnknown.Error() {
+		t.Errorf("%d sockets, refused are %v", n, h.refused)
 	}
 }
 
