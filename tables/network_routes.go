@@ -10,6 +10,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/network"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
@@ -212,7 +213,7 @@ func NetworkRoutes(h *host.Host) schema.Any {
 func sources[R any](source *schema.Typed[R, string], q schema.Query) []string {
 	in := source.In(q)
 	if in == nil && source.Uses(q) {
-		in = []string{string(host.RTNetlink), string(host.ProcFS)}
+		in = []string{string(usage.RTNetlink), string(usage.ProcFS)}
 	}
 	return in
 }
@@ -222,8 +223,8 @@ func sourceColumn[R any](doc string, fromProc func(*R) bool) *schema.Typed[R, st
 	return schema.Col("source", strings.TrimSpace("Where the row comes from: rtnetlink or procfs. A statement that uses this column sees the rows of both; one that does not sees those of rtnetlink, or of procfs where rtnetlink is refused. "+doc),
 		func(r *R) string {
 			if fromProc(r) {
-				return string(host.ProcFS)
+				return string(usage.ProcFS)
 			}
-			return string(host.RTNetlink)
+			return string(usage.RTNetlink)
 		}, schema.Hidden, schema.Scope)
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
@@ -16,7 +17,7 @@ type sourceRow struct {
 
 // SocketSources is the table socket_sources.
 func SocketSources(h *host.Host) schema.Any {
-	last := func(get func(*host.Usage) int64) func(*sourceRow) (int64, bool) {
+	last := func(get func(*usage.Usage) int64) func(*sourceRow) (int64, bool) {
 		return func(r *sourceRow) (int64, bool) {
 			if r.Last == nil {
 				return 0, false
@@ -50,11 +51,11 @@ func SocketSources(h *host.Host) schema.Any {
 					return string(r.Last.Source), true
 				}),
 			schema.Opt("last_rows", "Sockets, or holders of them, that came from there then, which may be more than the query's rows. NULL if it was not read yet.",
-				last(func(u *host.Usage) int64 { return u.Sockets })),
+				last(func(u *usage.Usage) int64 { return u.Sockets })),
 			schema.Opt("last_wait_us", "Microseconds that this took then; tcp and tcp6 are often read together. NULL if it was not read yet.",
-				last(func(u *host.Usage) int64 { return u.Wait.Microseconds() })),
+				last(func(u *usage.Usage) int64 { return u.Wait.Microseconds() })),
 			schema.Opt("last_interrupted", "1 if the kernel called its list inconsistent then, so that it was asked again or the query failed. NULL if it was not read yet.",
-				last(func(u *host.Usage) int64 {
+				last(func(u *usage.Usage) int64 {
 					if u.Interrupted {
 						return 1
 					}

@@ -17,6 +17,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/integration/osquery/managertest"
 	"github.com/osquery-sockets/osquery-sockets/tables"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // osquery's column options, osquery/core/sql/column.h.
@@ -299,7 +300,7 @@ func TestOurTablesInOsquerysPlans(t *testing.T) {
 		t.Errorf("%d joins had rows", joins)
 	}
 
-	holders := func() host.Usage {
+	holders := func() usage.Usage {
 		t.Helper()
 		sources, err := h.Sources(t.Context())
 		if err != nil {
@@ -311,7 +312,7 @@ func TestOurTablesInOsquerysPlans(t *testing.T) {
 			}
 		}
 		t.Fatal("nobody asked for holders")
-		return host.Usage{}
+		return usage.Usage{}
 	}
 	// One call with the constraint, for which only that process is read.
 	const one = `{"name":"pid","list":[{"op":2,"expr":"100"}]`

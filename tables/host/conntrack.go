@@ -12,6 +12,7 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/conntrack"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // Connection is a connection that netfilter keeps track of in a network
@@ -44,11 +45,11 @@ func (h *Host) NATConnections(ctx context.Context, namespaces Namespaces) iter.S
 // connections hands all connections of a namespace to take, from ctnetlink if
 // that answers and else from /proc. It reports whether take wants more.
 func (h *Host) connections(ctx context.Context, p *place, take func(*conntrack.Connection) bool) (more bool, err error) {
-	use := Usage{Source: CTNetlink, Reason: h.whyNotCTNetlink()}
-	defer func() { h.note(conntrackList, use) }()
+	use := usage.Usage{Source: usage.CTNetlink, Reason: h.whyNotCTNetlink()}
+	defer func() { h.uses.Note(conntrackList, use) }()
 	var c conntrack.Connection
 	if use.Reason == "" {
-		more, err := h.dumpFrom(ctx, p, CTNetlink, netlinkNetfilter, &conntrack.Request{}, &use, func(payload []byte) (bool, error) {
+		more, err := h.dumpFrom(ctx, p, usage.CTNetlink, netlinkNetfilter, &conntrack.Request{}, &use, func(payload []byte) (bool, error) {
 			if err := conntrack.Decode(payload, binary.NativeEndian, &c); err != nil {
 				return false, err
 			}
@@ -62,7 +63,7 @@ func (h *Host) connections(ctx context.Context, p *place, take func(*conntrack.C
 		}
 		use.Reason = err.Error()
 	}
-	use.Source = ProcFS
+	use.Source = usage.ProcFS
 	file, err := h.openIn(p, "nf_conntrack")
 	if errors.Is(err, fs.ErrNotExist) {
 		if h.tracksConnections() {
@@ -154,11 +155,11 @@ func (h *Host) whyNoConntrack() string {
 
 // conntrackSource tells where the list would come from now. It asks for an empty
 // one.
-func (h *Host) conntrackSource(ctx context.Context, p *place) (Usage, error) {
-	now := Usage{Source: CTNetlink, Reason: h.whyNotCTNetlink()}
+func (h *Host) conntrackSource(ctx context.Context, p *place) (usage.Usage, error) {
+	now := usage.Usage{Source: usage.CTNetlink, Reason: h.whyNotCTNetlink()}
 	if now.Reason == "" {
-		var use Usage
-		_, err := h.dumpFrom(ctx, p, CTNetlink, netlinkNetfilter, &conntrack.Request{Family: conntrack.NoFamily}, &use, func([]byte) (bool, error) { return true, nil })
+		var use usage.Usage
+		_, err := h.dumpFrom(ctx, p, usage.CTNetlink, netlinkNetfilter, &conntrack.Request{Family: conntrack.NoFamily}, &use, func([]byte) (bool, error) { return true, nil })
 		if err == nil {
 			return now, nil
 		}
@@ -167,7 +168,7 @@ func (h *Host) conntrackSource(ctx context.Context, p *place) (Usage, error) {
 		}
 		now.Reason = err.Error()
 	}
-	now.Source = ProcFS
+	now.Source = usage.ProcFS
 	// Who may not read it still learns that it is there.
 	if dir, err := h.netDir(); err == nil {
 		if _, err := os.Stat(filepath.Join(dir, "nf_conntrack")); err != nil && !h.tracksConnections() {

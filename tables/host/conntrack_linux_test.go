@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // tracked returns the messages of a capture of ctnetlink, without its end.
@@ -37,7 +39,7 @@ func tracked(t testing.TB) (messages [][]byte) {
 
 // translated returns what a host with that kernel tells of translated
 // connections.
-func translated(t *testing.T, answers ...answer) (n int, use Usage, err error) {
+func translated(t *testing.T, answers ...answer) (n int, use usage.Usage, err error) {
 	t.Helper()
 	var requests [][]byte
 	h := New(Options{})
@@ -50,7 +52,7 @@ func translated(t *testing.T, answers ...answer) (n int, use Usage, err error) {
 		}
 		n++
 	}
-	return n, h.used[conntrackList], err
+	return n, lastUse(h, conntrackList), err
 }
 
 func TestNATConnections(t *testing.T) {
@@ -77,7 +79,7 @@ func TestNATConnections(t *testing.T) {
 		{"a failing receive", answer{nil, syscall.ENOBUFS}, 0, "ctnetlink: no buffer"},
 	} {
 		n, use, err := translated(t, c.answer)
-		if n != c.n || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) || use.Source != CTNetlink {
+		if n != c.n || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) || use.Source != usage.CTNetlink {
 			t.Errorf("%s: %d connections, %v, %+v", c.name, n, err, use)
 		}
 	}
@@ -102,7 +104,7 @@ func TestRecent(t *testing.T) {
 	if n != 3000 {
 		t.Errorf("%d connections", n)
 	}
-	if use := h.used[conntrackList]; use.Source != ProcFS || use.Sockets != 3000 {
+	if use := lastUse(h, conntrackList); use.Source != usage.ProcFS || use.Sockets != 3000 {
 		t.Errorf("%+v", use)
 	}
 	var r recent
@@ -133,7 +135,7 @@ func writeList(t *testing.T, h *Host, text string) {
 // Where the kernel keeps track of nothing there is nothing, and socket_sources
 // says so; where it does and cannot tell that is an error.
 func TestNoConntrack(t *testing.T) {
-	source := func(h *Host) Usage {
+	source := func(h *Host) usage.Usage {
 		sources, err := h.Sources(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -144,7 +146,7 @@ func TestNoConntrack(t *testing.T) {
 			}
 		}
 		t.Fatal("no source")
-		return Usage{}
+		return usage.Usage{}
 	}
 	count := func(h *Host) (n int, err error) {
 		for _, err = range h.NATConnections(t.Context(), Namespaces{}) {
@@ -157,7 +159,7 @@ func TestNoConntrack(t *testing.T) {
 	if n, err := count(h); n != 0 || err != nil {
 		t.Errorf("an empty list: %d, %v", n, err)
 	}
-	if now := source(h); now.Source != ProcFS {
+	if now := source(h); now.Source != usage.ProcFS {
 		t.Errorf("an empty list: %+v", now)
 	}
 	if err := os.Remove(filepath.Join(h.proc, "net", "nf_conntrack")); err != nil {

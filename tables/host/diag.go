@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // exchange sends one request to a protocol of netlink in a network namespace and
@@ -44,12 +45,12 @@ const maxTries = 3
 
 // dump asks sock_diag for a list and hands its messages to take, which reports
 // whether it wants more. It reports that too, and what went wrong.
-func (h *Host) dump(ctx context.Context, p *place, r request, use *Usage, take func(payload []byte) (bool, error)) (more bool, err error) {
-	return h.dumpFrom(ctx, p, SockDiag, netlinkSockDiag, r, use, take)
+func (h *Host) dump(ctx context.Context, p *place, r request, use *usage.Usage, take func(payload []byte) (bool, error)) (more bool, err error) {
+	return h.dumpFrom(ctx, p, usage.SockDiag, netlinkSockDiag, r, use, take)
 }
 
 // dumpFrom is dump from another source than sock_diag, by its protocol of netlink.
-func (h *Host) dumpFrom(ctx context.Context, p *place, source Source, protocol int, r request, use *Usage, take func(payload []byte) (bool, error)) (more bool, err error) {
+func (h *Host) dumpFrom(ctx context.Context, p *place, source usage.Source, protocol int, r request, use *usage.Usage, take func(payload []byte) (bool, error)) (more bool, err error) {
 	for try := 1; ; try++ {
 		c := conversation{host: h, place: p, protocol: protocol, use: use, take: take}
 		more, err := c.run(ctx, r)
@@ -72,7 +73,7 @@ type conversation struct {
 	place    *place
 	protocol int  // of netlink
 	single   bool // the answer is one message without an end
-	use      *Usage
+	use      *usage.Usage
 	take     func(payload []byte) (bool, error)
 
 	kind        uint16 // of the message that take is called with

@@ -16,6 +16,7 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // The numbers of a netlink header's fields that the tests change.
@@ -86,7 +87,7 @@ func kernel(requests *[][]byte, answers ...answer) exchange {
 }
 
 // read returns how many IPv4 TCP sockets a host with that kernel gives.
-func read(t testing.TB, f InetFilter, answers ...answer) (n int, requests [][]byte, use Usage, err error) {
+func read(t testing.TB, f InetFilter, answers ...answer) (n int, requests [][]byte, use usage.Usage, err error) {
 	t.Helper()
 	h := New(Options{})
 	h.exchange = kernel(&requests, answers...)
@@ -99,7 +100,7 @@ func read(t testing.TB, f InetFilter, answers ...answer) (n int, requests [][]by
 		}
 		n++
 	}
-	return n, requests, h.used["tcp"], err
+	return n, requests, lastUse(h, "tcp"), err
 }
 
 func TestConversation(t *testing.T) {
@@ -121,28 +122,28 @@ func TestConversation(t *testing.T) {
 		answers  answers
 		n        int
 		requests int
-		source   Source
+		source   usage.Source
 		want     string // in the error
 	}{
-		{"a list", InetFilter{}, answers{{append(append([][]byte{}, all...), done), nil}}, len(all), 1, SockDiag, ""},
-		{"in one message", InetFilter{}, answers{{[][]byte{append(joined, done...)}, nil}}, len(all), 1, SockDiag, ""},
-		{"nothing", InetFilter{}, answers{{[][]byte{done}, nil}}, 0, 1, SockDiag, ""},
-		{"an answer to another request", InetFilter{}, answers{{[][]byte{stale, one, stale, done}, nil}}, 1, 1, SockDiag, ""},
-		{"a state that was not asked for", InetFilter{States: 1 << sock.Closing}, answers{{[][]byte{one, done}, nil}}, 0, 1, SockDiag, ""},
+		{"a list", InetFilter{}, answers{{append(append([][]byte{}, all...), done), nil}}, len(all), 1, usage.SockDiag, ""},
+		{"in one message", InetFilter{}, answers{{[][]byte{append(joined, done...)}, nil}}, len(all), 1, usage.SockDiag, ""},
+		{"nothing", InetFilter{}, answers{{[][]byte{done}, nil}}, 0, 1, usage.SockDiag, ""},
+		{"an answer to another request", InetFilter{}, answers{{[][]byte{stale, one, stale, done}, nil}}, 1, 1, usage.SockDiag, ""},
+		{"a state that was not asked for", InetFilter{States: 1 << sock.Closing}, answers{{[][]byte{one, done}, nil}}, 0, 1, usage.SockDiag, ""},
 
-		{"no end", InetFilter{}, answers{{[][]byte{one}, nil}}, 1, 1, SockDiag, "no end"},
-		{"an error at the end", InetFilter{}, answers{{[][]byte{one, end(syscall.ENOMEM, 0)}, nil}}, 1, 1, SockDiag, "cannot allocate"},
-		{"a refusal in the middle", InetFilter{}, answers{{[][]byte{one, end(syscall.EPERM, 0)}, nil}}, 1, 1, SockDiag, "not permitted"},
-		{"lost messages", InetFilter{}, answers{{[][]byte{one}, syscall.ENOBUFS}}, 1, 1, SockDiag, "no buffer space"},
-		{"half a header", InetFilter{}, answers{{[][]byte{one, one[:10]}, nil}}, 1, 1, SockDiag, "too short"},
-		{"half a socket", InetFilter{}, answers{{[][]byte{one, one[:60]}, nil}}, 1, 1, SockDiag, "too short"},
-		{"silence", InetFilter{}, answers{{nil, os.ErrDeadlineExceeded}}, 0, 1, SockDiag, "timeout"},
+		{"no end", InetFilter{}, answers{{[][]byte{one}, nil}}, 1, 1, usage.SockDiag, "no end"},
+		{"an error at the end", InetFilter{}, answers{{[][]byte{one, end(syscall.ENOMEM, 0)}, nil}}, 1, 1, usage.SockDiag, "cannot allocate"},
+		{"a refusal in the middle", InetFilter{}, answers{{[][]byte{one, end(syscall.EPERM, 0)}, nil}}, 1, 1, usage.SockDiag, "not permitted"},
+		{"lost messages", InetFilter{}, answers{{[][]byte{one}, syscall.ENOBUFS}}, 1, 1, usage.SockDiag, "no buffer space"},
+		{"half a header", InetFilter{}, answers{{[][]byte{one, one[:10]}, nil}}, 1, 1, usage.SockDiag, "too short"},
+		{"half a socket", InetFilter{}, answers{{[][]byte{one, one[:60]}, nil}}, 1, 1, usage.SockDiag, "too short"},
+		{"silence", InetFilter{}, answers{{nil, os.ErrDeadlineExceeded}}, 0, 1, usage.SockDiag, "timeout"},
 
-		{"interrupted once, before a socket", InetFilter{}, answers{{[][]byte{interrupted}, nil}, {[][]byte{one, done}, nil}}, 1, 2, SockDiag, ""},
-		{"interrupted for ever", InetFilter{}, answers{{[][]byte{interrupted}, nil}}, 0, maxTries, SockDiag, "ask again"},
-		{"interrupted after a socket", InetFilter{}, answers{{[][]byte{one, interrupted}, nil}}, 1, 1, SockDiag, "ask again"},
+		{"interrupted once, before a socket", InetFilter{}, answers{{[][]byte{interrupted}, nil}, {[][]byte{one, done}, nil}}, 1, 2, usage.SockDiag, ""},
+		{"interrupted for ever", InetFilter{}, answers{{[][]byte{interrupted}, nil}}, 0, maxTries, usage.SockDiag, "ask again"},
+		{"interrupted after a socket", InetFilter{}, answers{{[][]byte{one, interrupted}, nil}}, 1, 1, usage.SockDiag, "ask again"},
 
-		{"a filter that the kernel does not know", ports, answers{{[][]byte{end(syscall.EINVAL, 0)}, nil}, {[][]byte{one, done}, nil}}, 1, 2, SockDiag, ""},
+		{"a filter that the kernel does not know", ports, answers{{[][]byte{end(syscall.EINVAL, 0)}, nil}, {[][]byte{one, done}, nil}}, 1, 2, usage.SockDiag, ""},
 	} {
 		n, requests, use, err := read(t, c.filter, c.answers...)
 		if n != c.n || len(requests) != c.requests || use.Source != c.source || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
@@ -165,7 +166,7 @@ func TestFallBack(t *testing.T) {
 			"by the kernel":    {[][]byte{end(errno, 0)}, nil},
 		} {
 			_, _, use, err := read(t, InetFilter{}, a)
-			if err != nil || use.Source != ProcFS || !strings.Contains(use.Reason, errno.Error()) || !strings.Contains(use.Reason, "refused") {
+			if err != nil || use.Source != usage.ProcFS || !strings.Contains(use.Reason, errno.Error()) || !strings.Contains(use.Reason, "refused") {
 				t.Errorf("%v %s: %+v, %v", errno, name, use, err)
 			}
 		}
@@ -180,7 +181,7 @@ func TestFallBack(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if use := h.used["tcp"]; use.Source != ProcFS || !strings.Contains(use.Reason, "modprobe tcp_diag") {
+	if use := lastUse(h, "tcp"); use.Source != usage.ProcFS || !strings.Contains(use.Reason, "modprobe tcp_diag") {
 		t.Errorf("%+v", use)
 	}
 }
@@ -322,14 +323,14 @@ func TestMPTCPRefused(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if use := h.used["mptcp"]; use.Source != "" || !strings.Contains(use.Reason, "refused") || len(requests) == 0 {
+	if use := lastUse(h, "mptcp"); use.Source != "" || !strings.Contains(use.Reason, "refused") || len(requests) == 0 {
 		t.Errorf("%+v after %d requests", use, len(requests))
 	}
 	asked := len(requests)
 	h.wouldLoad = func(module string) bool { return module == "mptcp_diag" }
 	for range h.MPTCP(t.Context(), InetFilter{}) {
 	}
-	if use := h.used["mptcp"]; use.Source != "" || !strings.Contains(use.Reason, "modprobe mptcp_diag") || len(requests) != asked {
+	if use := lastUse(h, "mptcp"); use.Source != "" || !strings.Contains(use.Reason, "modprobe mptcp_diag") || len(requests) != asked {
 		t.Errorf("%+v after %d requests", use, len(requests)-asked)
 	}
 }
@@ -379,4 +380,10 @@ func TestVsock(t *testing.T) {
 			t.Errorf("%s: asked for the states %b", c.name, states)
 		}
 	}
+}
+
+// lastUse is how a list was last read.
+func lastUse(h *Host, list string) usage.Usage {
+	use, _ := h.uses.Last(list)
+	return use
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/procfs"
 
 	"github.com/osquery-sockets/osquery-sockets/parser"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // Holder is a process that has a socket open, by one of its files.
@@ -56,7 +57,7 @@ func (h *Host) Holders(ctx context.Context, f HolderFilter) ([]Holder, error) {
 	var holders []Holder
 	var denied int
 	var err error
-	use := Usage{Source: ProcFS, Reason: h.whyNotBPF(&f)}
+	use := usage.Usage{Source: usage.ProcFS, Reason: h.whyNotBPF(&f)}
 	walked := use.Reason != ""
 	if walked {
 		holders, denied, err = h.walk(ctx, f)
@@ -66,10 +67,10 @@ func (h *Host) Holders(ctx context.Context, f HolderFilter) ([]Holder, error) {
 		iterated, failure := h.iterate(ctx, f)
 		switch {
 		case failure == nil:
-			use.Source, use.Reason, denied = BPF, "", 0
+			use.Source, use.Reason, denied = usage.BPF, "", 0
 			holders = iterated
 		case ctx.Err() != nil:
-			use.Source, use.Reason = BPF, ""
+			use.Source, use.Reason = usage.BPF, ""
 			err = failure
 		default:
 			h.mu.Lock()
@@ -94,7 +95,7 @@ func (h *Host) Holders(ctx context.Context, f HolderFilter) ([]Holder, error) {
 		})
 	}
 	use.Sockets, use.Wait = int64(len(holders)), time.Since(start)
-	h.note(holdersList, use)
+	h.uses.Note(holdersList, use)
 	return holders, err
 }
 

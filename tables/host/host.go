@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // The places where a Linux host keeps what the tables show.
@@ -46,6 +48,7 @@ type Host struct {
 	servicesMissing, protocolsMissing bool // is no error
 	allNamespaces                     bool
 	log                               hclog.Logger
+	uses                              *usage.Log
 
 	// The kernel, in the place of which tests put another.
 	exchange  exchange
@@ -60,7 +63,6 @@ type Host struct {
 	mu            sync.Mutex
 	serviceNames  cached[ServiceNames]
 	protocolNames cached[ProtocolNames]
-	used          map[string]Usage  // by the list's name
 	namespaces    []NetNamespace    // as last seen, sorted by inode
 	refused       map[uint32]string // namespaces that could not be read, and why
 	noIterator    string            // why taskFiles does not work
@@ -70,7 +72,7 @@ type Host struct {
 // New returns the host that the options describe. It reads nothing yet.
 func New(o Options) *Host {
 	h := &Host{proc: o.Proc, services: o.Services, protocols: o.Protocols, allNamespaces: o.AllNamespaces, log: o.Log, exchange: converse, wouldLoad: wouldLoad, taskFiles: taskFiles, openFiles: openFiles, processes: processes,
-		used: make(map[string]Usage), refused: make(map[uint32]string)}
+		refused: make(map[uint32]string)}
 	if h.proc == "" {
 		h.proc = DefaultProc
 	}
@@ -87,6 +89,7 @@ func New(o Options) *Host {
 	if h.log == nil {
 		h.log = hclog.NewNullLogger()
 	}
+	h.uses = usage.NewLog(h.log)
 	return h
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // InetFilter says which IP sockets are wanted, and what of them. The zero
@@ -211,14 +212,14 @@ func (r *inetReader[T]) bothFamilies(ctx context.Context, p *place, lists []*lis
 		return true, errRefused
 	}
 	use := r.use(lists[0])
-	use.Source = SockDiag
+	use.Source = usage.SockDiag
 	more, err = r.askDiag(ctx, p, &both, use, yield)
 	if errors.Is(err, errRefused) {
 		return true, err
 	}
 	for _, list := range lists {
 		use.Sockets = r.handed[list.family]
-		r.host.note(list.name, *use)
+		r.host.uses.Note(list.name, *use)
 	}
 	if err != nil {
 		err = fmt.Errorf("sock_diag of tcp and tcp6: %w", err)
@@ -229,7 +230,7 @@ func (r *inetReader[T]) bothFamilies(ctx context.Context, p *place, lists []*lis
 // maxLookUps bounds the look-ups in place of a dump.
 const maxLookUps = 64
 
-func (r *inetReader[T]) askDiag(ctx context.Context, p *place, list *list, use *Usage, yield func(T, error) bool) (more bool, err error) {
+func (r *inetReader[T]) askDiag(ctx context.Context, p *place, list *list, use *usage.Usage, yield func(T, error) bool) (more bool, err error) {
 	var s T
 	take := func(payload []byte) (bool, error) {
 		if err := r.diag(payload, list, &s); err != nil {
@@ -275,7 +276,7 @@ func (r *inetReader[T]) askDiag(ctx context.Context, p *place, list *list, use *
 // can be it, if they are bound to different interfaces: the kernel is asked as
 // for a packet from each. Nothing found may mean that it looked elsewhere, in
 // which case only a dump can tell.
-func (r *inetReader[T]) lookUp(ctx context.Context, p *place, request sockdiag.Request, list *list, use *Usage, take func([]byte) (bool, error)) (found, more bool, err error) {
+func (r *inetReader[T]) lookUp(ctx context.Context, p *place, request sockdiag.Request, list *list, use *usage.Usage, take func([]byte) (bool, error)) (found, more bool, err error) {
 	interfaces, err := net.Interfaces()
 	if err != nil || len(interfaces) > maxLookUps {
 		return false, true, nil

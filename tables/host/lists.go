@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // list is a list of sockets that the kernel keeps: a file of /proc/net, if not
@@ -46,7 +47,7 @@ func allLists() (all []*list) {
 type reader[T any] struct {
 	host *Host
 	// ask asks sock_diag for a list, and fails with errRefused if it cannot tell.
-	ask func(ctx context.Context, p *place, list *list, use *Usage, yield func(T, error) bool) (more bool, err error)
+	ask func(ctx context.Context, p *place, list *list, use *usage.Usage, yield func(T, error) bool) (more bool, err error)
 	// proc decodes the list's file; nil if it has none.
 	proc func(io.Reader, *list) iter.Seq2[T, error]
 	// wants reports whether the query may want the socket.
@@ -54,16 +55,16 @@ type reader[T any] struct {
 	// mark notes in which namespace it is.
 	mark func(s *T, namespace uint32)
 
-	uses map[string]*Usage // by the list's name
+	uses map[string]*usage.Usage // by the list's name
 }
 
 // use returns how a list is read in this query.
-func (r *reader[T]) use(list *list) *Usage {
+func (r *reader[T]) use(list *list) *usage.Usage {
 	if r.uses[list.name] == nil {
 		if r.uses == nil {
-			r.uses = make(map[string]*Usage)
+			r.uses = make(map[string]*usage.Usage)
 		}
-		r.uses[list.name] = &Usage{}
+		r.uses[list.name] = &usage.Usage{}
 	}
 	return r.uses[list.name]
 }
@@ -73,8 +74,8 @@ func (r *reader[T]) use(list *list) *Usage {
 func (r *reader[T]) read(ctx context.Context, p *place, list *list, yield func(T, error) bool) (more bool, err error) {
 	h := r.host
 	use := r.use(list)
-	use.Source = SockDiag
-	defer func() { h.note(list.name, *use) }()
+	use.Source = usage.SockDiag
+	defer func() { h.uses.Note(list.name, *use) }()
 	if use.Reason = h.whyNotDiag(list); use.Reason == "" {
 		more, err := r.ask(ctx, p, list, use, yield)
 		if !errors.Is(err, errRefused) {
@@ -89,13 +90,13 @@ func (r *reader[T]) read(ctx context.Context, p *place, list *list, yield func(T
 		use.Source = ""
 		return true, h.unlisted(p, list, use.Reason)
 	}
-	use.Source = ProcFS
+	use.Source = usage.ProcFS
 	return r.readProc(ctx, p, list, use, yield)
 }
 
 // readProc reads the file of a list. It gives up between sockets when the
 // context ends.
-func (r *reader[T]) readProc(ctx context.Context, p *place, list *list, use *Usage, yield func(T, error) bool) (more bool, err error) {
+func (r *reader[T]) readProc(ctx context.Context, p *place, list *list, use *usage.Usage, yield func(T, error) bool) (more bool, err error) {
 	file, err := r.host.openIn(p, list.name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if !list.must {

@@ -11,6 +11,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // netlinkLists is read from /proc: sock_diag loses some of these sockets. It is
@@ -105,7 +106,7 @@ func (h *Host) netlinkDetails(ctx context.Context, p *place, all *netlinkSockets
 		if try > 0 && all.lacking == 0 {
 			break
 		}
-		var use Usage // the list's is that of /proc
+		var use usage.Usage // the list's is that of /proc
 		_, err := h.dump(ctx, p, &sockdiag.NetlinkRequest{Show: show}, &use, func(payload []byte) (bool, error) {
 			var s sock.Netlink
 			if err := sockdiag.Netlink(payload, binary.NativeEndian, &s); err != nil {

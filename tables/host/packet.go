@@ -10,6 +10,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // packetLists is missing where the kernel, or its module af_packet, is.
@@ -28,13 +29,13 @@ type PacketFilter struct {
 // Packet streams the packet sockets of network namespaces. It needs no privilege
 // in this process's own.
 func (h *Host) Packet(ctx context.Context, f PacketFilter) iter.Seq2[sock.Packet, error] {
-	ask := func(ctx context.Context, p *place, _ *list, use *Usage, yield func(sock.Packet, error) bool) (more bool, err error) {
+	ask := func(ctx context.Context, p *place, _ *list, use *usage.Usage, yield func(sock.Packet, error) bool) (more bool, err error) {
 		// What may make the kernel's list short is asked for first and apart. A
 		// socket that it then leaves out stays without.
 		members := make(map[uint64]sock.Packet) // by cookie
 		var s sock.Packet
 		if f.Memberships {
-			var apart Usage
+			var apart usage.Usage
 			_, err := h.dump(ctx, p, &sockdiag.PacketRequest{Show: sockdiag.PacketMemberships}, &apart, func(payload []byte) (bool, error) {
 				err := sockdiag.Packet(payload, binary.NativeEndian, &s)
 				members[s.Cookie] = s

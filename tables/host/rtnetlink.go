@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-)
 
-// RTNetlink is the source of routes and interfaces, NETLINK_ROUTE.
-const RTNetlink Source = "rtnetlink"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
+)
 
 // netlinkRoute is NETLINK_ROUTE of include/uapi/linux/netlink.h. Every kernel
 // with netlink has it: asking loads no module.
@@ -49,7 +48,7 @@ func (h *Host) collect(ctx context.Context, p *place, r request, take func(messa
 			held = nil
 			return true, nil
 		}
-		c := conversation{host: h, place: p, protocol: netlinkRoute, use: &Usage{}}
+		c := conversation{host: h, place: p, protocol: netlinkRoute, use: &usage.Usage{}}
 		c.take = func(payload []byte) (bool, error) {
 			m := message{c.kind, payload}
 			if handed {
@@ -79,11 +78,11 @@ func (h *Host) collect(ctx context.Context, p *place, r request, take func(messa
 // wantsProc reports whether a query that names these sources wants to know what
 // /proc shows, and whether that is all.
 func wantsProc(sources []string) (proc, only bool) {
-	is := func(s Source) func(string) bool {
+	is := func(s usage.Source) func(string) bool {
 		return func(name string) bool { return strings.EqualFold(name, string(s)) }
 	}
-	proc = slices.ContainsFunc(sources, is(ProcFS))
-	return proc, proc && !slices.ContainsFunc(sources, is(RTNetlink))
+	proc = slices.ContainsFunc(sources, is(usage.ProcFS))
+	return proc, proc && !slices.ContainsFunc(sources, is(usage.RTNetlink))
 }
 
 // either reads by netlink or, if that is refused, by proc; by proc too if the
@@ -91,14 +90,14 @@ func wantsProc(sources []string) (proc, only bool) {
 // /proc/net is.
 func (h *Host) either(list string, sources []string, netlink, proc func() (more bool, err error)) (more bool, err error) {
 	both, only := wantsProc(sources)
-	use := Usage{Source: ProcFS}
+	use := usage.Usage{Source: usage.ProcFS}
 	if !only {
 		use.Reason = h.whyNotKernel()
 	}
 	if !only && use.Reason == "" {
 		more, err := netlink()
 		if !errors.Is(err, errNoRTNetlink) {
-			h.note(list, Usage{Source: RTNetlink})
+			h.uses.Note(list, usage.Usage{Source: usage.RTNetlink})
 			if err != nil {
 				return more, fmt.Errorf("rtnetlink of %s: %w", list, err)
 			}
@@ -109,6 +108,6 @@ func (h *Host) either(list string, sources []string, netlink, proc func() (more 
 		}
 		use.Reason = err.Error()
 	}
-	h.note(list, use)
+	h.uses.Note(list, use)
 	return proc()
 }

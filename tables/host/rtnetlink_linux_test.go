@@ -139,8 +139,8 @@ func TestRTNetlinkRefused(t *testing.T) {
 				t.Fatalf("%v: %+v, %v", errno, r, err)
 			}
 		}
-		if n == 0 || len(requests) != 3 || !strings.Contains(h.used["dev"].Reason, errno.Error()) {
-			t.Errorf("%v: %d interfaces after %d requests, %+v", errno, n, len(requests), h.used["dev"])
+		if n == 0 || len(requests) != 3 || !strings.Contains(lastUse(h, "dev").Reason, errno.Error()) {
+			t.Errorf("%v: %d interfaces after %d requests, %+v", errno, n, len(requests), lastUse(h, "dev"))
 		}
 		if got := h.SourcesInUse(); got != "dev=procfs ipv6_route=procfs route=procfs" {
 			t.Errorf("%v: %s", errno, got)

@@ -11,35 +11,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
+
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
-
-// Source is where sockets come from.
-type Source string
-
-// The sources.
-const (
-	SockDiag  Source = "sock_diag" // netlink, NETLINK_SOCK_DIAG
-	CTNetlink Source = "ctnetlink" // netlink, NETLINK_NETFILTER
-	ProcFS    Source = "procfs"    // /proc/net, /proc/PID/fd
-	BPF       Source = "bpf"       // the iterator over the files of all tasks
-)
-
-// Usage tells how a list of sockets was read.
-type Usage struct {
-	// Source is empty where there is no way to the list.
-	Source Source
-	// Reason says why it was not the faster source, sock_diag or BPF; empty if
-	// it was.
-	Reason string
-	// Sockets, or their holders, were handed over by the kernel, before anything
-	// else narrowed them.
-	Sockets int64
-	// Wait is the time that was spent in the kernel.
-	Wait time.Duration
-	// Interrupted says that the kernel called its list inconsistent.
-	Interrupted bool
-}
 
 // holdersList is the name of the list of those who have sockets open.
 const holdersList = "holders"
@@ -54,9 +28,9 @@ type ListSource struct {
 	// known.
 	Namespace uint32
 	// Now is where the list would come from if it was read now.
-	Now Usage
+	Now usage.Usage
 	// Last is how it was last read by this process; nil if it was not yet.
-	Last *Usage
+	Last *usage.Usage
 }
 
 // Sources tells where each list of sockets comes from. It asks the kernel for
@@ -65,9 +39,9 @@ func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 	var all []ListSource
 	own := &place{inode: h.ownNamespace(), own: true}
 	for _, list := range allLists() {
-		s := ListSource{Proto: list.name, Namespace: own.inode, Now: Usage{Source: SockDiag}}
+		s := ListSource{Proto: list.name, Namespace: own.inode, Now: usage.Usage{Source: usage.SockDiag}}
 		if s.Now.Reason = h.whyNotDiag(list); s.Now.Reason == "" {
-			var use Usage
+			var use usage.Usage
 			_, err := h.dump(ctx, own, list.nothing(list), &use, func([]byte) (bool, error) { return true, nil })
 			switch {
 			case errors.Is(err, errRefused):
@@ -77,7 +51,7 @@ func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 			}
 		}
 		if s.Now.Reason != "" {
-			s.Now.Source = ProcFS
+			s.Now.Source = usage.ProcFS
 			if name, _ := list.registration(); name != "" || h.lacks(list) {
 				s.Now.Source = ""
 			}
@@ -90,20 +64,20 @@ func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 		return nil, err
 	}
 	all = append(all, s)
-	s = ListSource{Proto: holdersList, Namespace: own.inode, Now: Usage{Source: BPF, Reason: h.whyNotBPF(&HolderFilter{})}}
+	s = ListSource{Proto: holdersList, Namespace: own.inode, Now: usage.Usage{Source: usage.BPF, Reason: h.whyNotBPF(&HolderFilter{})}}
 	if s.Now.Reason != "" {
-		s.Now.Source = ProcFS
+		s.Now.Source = usage.ProcFS
 	}
 	all = append(all, s)
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	for i := range all {
-		if last, ok := h.used[all[i].Proto]; ok {
+		if last, ok := h.uses.Last(all[i].Proto); ok {
 			all[i].Last = &last
 		}
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for _, inode := range slices.Sorted(maps.Keys(h.refused)) {
-		all = append(all, ListSource{Namespace: inode, Now: Usage{Reason: h.refused[inode]}})
+		all = append(all, ListSource{Namespace: inode, Now: usage.Usage{Reason: h.refused[inode]}})
 	}
 	return all, nil
 }
@@ -116,16 +90,6 @@ func (h *Host) lacks(list *list) bool {
 	}
 	_, err = os.Stat(filepath.Join(dir, list.name))
 	return errors.Is(err, fs.ErrNotExist)
-}
-
-// note remembers how a list was read.
-func (h *Host) note(list string, use Usage) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if old, ok := h.used[list]; !ok || old.Source != use.Source || old.Reason != use.Reason {
-		h.log.Debug("source of sockets", "list", list, "source", use.Source, "reason", use.Reason)
-	}
-	h.used[list] = use
 }
 
 // whyNotKernel returns why the kernel must be asked by nothing but /proc, or
@@ -195,15 +159,7 @@ func (h *Host) whyNotDiag(list *list) string {
 
 // SourcesInUse returns where the lists that were read last came from, such as
 // tcp=sock_diag, separated by blanks.
-func (h *Host) SourcesInUse() string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var all []string
-	for _, list := range slices.Sorted(maps.Keys(h.used)) {
-		all = append(all, list+"="+string(h.used[list].Source))
-	}
-	return strings.Join(all, " ")
-}
+func (h *Host) SourcesInUse() string { return h.uses.String() }
 
 // PeakMemory returns the most memory that this process had, in bytes: VmHWM of
 // /proc/self/status, proc_pid_status(5). It is false where there is none.

@@ -13,6 +13,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // UnixFilter says which unix sockets are wanted, and what of them. The zero
@@ -101,7 +102,7 @@ func (r *unixReader) request() *sockdiag.UnixRequest {
 // askDiag hands over what sock_diag tells, and before it what only /proc does: a
 // connection that is accepted meanwhile is then rather seen twice than not at
 // all.
-func (r *unixReader) askDiag(ctx context.Context, p *place, list *list, use *Usage, yield func(sock.Unix, error) bool) (more bool, err error) {
+func (r *unixReader) askDiag(ctx context.Context, p *place, list *list, use *usage.Usage, yield func(sock.Unix, error) bool) (more bool, err error) {
 	var counts map[uint64]uint32
 	if r.filter.RefCount || r.filter.wantsOwnerless() {
 		var waiting []sock.Unix
@@ -131,8 +132,8 @@ func (r *unixReader) askDiag(ctx context.Context, p *place, list *list, use *Usa
 // procOnly reads what only /proc tells: the reference counts, by inode, and the
 // sockets without an inode that are wanted. Sock_diag is asked for the paths with
 // newlines first, by which the list can be told from what such a path imitates.
-func (r *unixReader) procOnly(ctx context.Context, p *place, list *list, use *Usage) (counts map[uint64]uint32, ownerless []sock.Unix, err error) {
-	var names Usage
+func (r *unixReader) procOnly(ctx context.Context, p *place, list *list, use *usage.Usage) (counts map[uint64]uint32, ownerless []sock.Unix, err error) {
+	var names usage.Usage
 	paths := make(map[uint64]string)
 	var s sock.Unix
 	_, err = r.host.dump(ctx, p, &sockdiag.UnixRequest{States: sock.AllStates, Show: sockdiag.ShowPath}, &names, func(payload []byte) (bool, error) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // unixAnswer is the kernel's message of a unix socket.
@@ -24,7 +25,7 @@ func unixAnswer(kind, state byte, inode uint32) []byte {
 }
 
 // unixOf returns the unix sockets with an inode of a host with that kernel.
-func unixOf(t *testing.T, f UnixFilter, answers ...answer) (all []sock.Unix, use Usage, err error) {
+func unixOf(t *testing.T, f UnixFilter, answers ...answer) (all []sock.Unix, use usage.Usage, err error) {
 	t.Helper()
 	var requests [][]byte
 	h := New(Options{})
@@ -39,7 +40,7 @@ func unixOf(t *testing.T, f UnixFilter, answers ...answer) (all []sock.Unix, use
 			all = append(all, s)
 		}
 	}
-	return all, h.used["unix"], err
+	return all, lastUse(h, "unix"), err
 }
 
 // What sock_diag tells of and /proc does not has no reference count.
@@ -63,7 +64,7 @@ func TestUnixNotInProc(t *testing.T) {
 				t.Errorf("%+v: %+v", c.filter, s)
 			}
 		}
-		if text := strings.Join(words, ", "); err != nil || text != c.want || use.Source != SockDiag || use.Sockets != 3 {
+		if text := strings.Join(words, ", "); err != nil || text != c.want || use.Source != usage.SockDiag || use.Sockets != 3 {
 			t.Errorf("%+v: got %q, %+v, %v; want %q", c.filter, text, use, err, c.want)
 		}
 	}
@@ -74,7 +75,7 @@ func TestUnixFallBack(t *testing.T) {
 	listening := UnixFilter{States: 1 << sock.UnixListening}
 	for _, f := range []UnixFilter{{}, listening, {RefCount: true, States: 1 << sock.UnixListening}} {
 		_, use, err := unixOf(t, f, answer{[][]byte{end(syscall.ENOENT, 0)}, nil})
-		if err != nil || use.Source != ProcFS || !strings.Contains(use.Reason, "refused") {
+		if err != nil || use.Source != usage.ProcFS || !strings.Contains(use.Reason, "refused") {
 			t.Errorf("%+v: %+v, %v", f, use, err)
 		}
 	}
@@ -86,7 +87,7 @@ func TestUnixFallBack(t *testing.T) {
 	} {
 		for _, f := range []UnixFilter{{}, listening} {
 			got, use, err := unixOf(t, f, answer{messages, nil})
-			if err == nil || !strings.Contains(err.Error(), "sock_diag of unix: ") || use.Source != SockDiag {
+			if err == nil || !strings.Contains(err.Error(), "sock_diag of unix: ") || use.Source != usage.SockDiag {
 				t.Errorf("%s: %v, %+v, %v", name, got, use, err)
 			}
 		}

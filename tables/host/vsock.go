@@ -7,6 +7,7 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // VsockFilter says which sockets of AF_VSOCK are wanted. The zero value wants
@@ -28,7 +29,7 @@ func (h *Host) Vsock(ctx context.Context, f VsockFilter) iter.Seq2[sock.Vsock, e
 	if request.States == 0 {
 		request.States = sock.AllStates
 	}
-	r := reader[sock.Vsock]{host: h, ask: func(ctx context.Context, p *place, _ *list, use *Usage, yield func(sock.Vsock, error) bool) (more bool, err error) {
+	r := reader[sock.Vsock]{host: h, ask: func(ctx context.Context, p *place, _ *list, use *usage.Usage, yield func(sock.Vsock, error) bool) (more bool, err error) {
 		var s sock.Vsock
 		return h.dump(ctx, p, &request, use, func(payload []byte) (bool, error) {
 			if err := sockdiag.Vsock(payload, binary.NativeEndian, &s); err != nil {
