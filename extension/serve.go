@@ -78,6 +78,7 @@ func (o *options) serve(c *cobra.Command, s *serveOptions) error {
 		Parent:     parent,
 		MaxCalls:   int(s.maxCalls),
 		Registered: stats.Registered,
+		Lost:       stats.Lost,
 		Log:        log,
 	}, plugins...))
 }

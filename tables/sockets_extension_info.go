@@ -18,7 +18,7 @@ type Build struct {
 type infoRow struct {
 	schema.TableStats
 	position      int64
-	registrations int64
+	registrations schema.Registrations
 	host          *host.Host
 }
 
@@ -31,7 +31,7 @@ func ExtensionInfo(h *host.Host, build Build, stats *schema.Stats) schema.Any {
 		Doc:  "What this extension did since it was started: one row for each of its tables. Without osquery nothing is counted.",
 		Examples: []string{
 			"SELECT table_name, queries, errors, last_error FROM sockets_extension_info WHERE errors > 0",
-			"SELECT version, registrations, start_time, peak_memory_bytes FROM sockets_extension_info LIMIT 1",
+			"SELECT version, registrations, losses, lost_seconds, start_time, peak_memory_bytes FROM sockets_extension_info LIMIT 1",
 			"SELECT table_name, queries, rows, p50_us, p99_us FROM sockets_extension_info ORDER BY p99_us DESC LIMIT 5",
 		},
 		Columns: []schema.Column[infoRow]{
@@ -58,7 +58,15 @@ func ExtensionInfo(h *host.Host, build Build, stats *schema.Stats) schema.Any {
 			schema.Col("start_time", "When it was started, seconds since 1970 (UTC).",
 				func(*infoRow) int64 { return build.Start.Unix() }),
 			schema.Col("registrations", "How often osquery took it: more than one if it lost osquery, or osquery lost it.",
-				func(r *infoRow) int64 { return r.registrations }),
+				func(r *infoRow) int64 { return r.registrations.Count }),
+			schema.Col("losses", "How often one of those registrations was lost.",
+				func(r *infoRow) int64 { return r.registrations.Losses }),
+			schema.Opt("last_loss_time", "When osquery last had the registration that was lost last, seconds since 1970 (UTC). NULL if none was lost.",
+				func(r *infoRow) (int64, bool) {
+					return r.registrations.LastLoss.Unix(), r.registrations.Losses > 0
+				}),
+			schema.Col("lost_seconds", "Seconds in all for which osquery was without the tables after a loss, from when it last had them until it had them again, rounded up.",
+				func(r *infoRow) int64 { return int64((r.registrations.Gone + time.Second - 1) / time.Second) }),
 			schema.Opt("peak_memory_bytes", "Most memory that it had (VmHWM of /proc/self/status). NULL if that cannot be told.",
 				func(r *infoRow) (int64, bool) { return r.host.PeakMemory() }),
 			schema.Col("sources", "Lists that were read and where each last came from, such as tcp=sock_diag, separated by blanks. See socket_sources.",

@@ -37,6 +37,9 @@ func TestExtensionTellsOfItself(t *testing.T) {
 		if began < start || began > time.Now().Unix() || r["registrations"] != "2" || r["version"] == "" || r["peak_memory_bytes"] < "1" {
 			t.Errorf("%v", r)
 		}
+		if r["losses"] != "1" || r["last_loss_time"] < fmt.Sprint(start) || r["lost_seconds"] < "1" {
+			t.Errorf("its losses: %v", r)
+		}
 		if !strings.Contains(r["sources"], "tcp=procfs") {
 			t.Errorf("the sources are %q", r["sources"])
 		}
@@ -52,17 +55,17 @@ func TestExtensionTellsOfItself(t *testing.T) {
 	}
 }
 
-// Two extensions with the same tables live side by side with a prefix, and
-// without one the error says how.
+// A second copy of the extension ends with an error that names the first, unless
+// it has a prefix.
 func TestTablePrefix(t *testing.T) {
 	m := managertest.New(t)
 	startExtension(t, m)
-	m.WaitFor(t, "sockets")
+	first := m.WaitFor(t, "sockets")
 	second := startExtension(t, m)
-	if code := second.exit(t); code != 1 || !strings.Contains(second.stderr.String(), "--table-prefix") {
+	if code := second.exit(t); code != 1 || !strings.Contains(second.stderr.String(), fmt.Sprintf("another copy of this extension already serves this osquery (UUID %d", first)) {
 		t.Errorf("exit code %d: %s", code, second.stderr.String())
 	}
-	report(faultRow{fault: "another extension has a table of that name", times: 1, sees: "exit code 1 and an error that names the table and --table-prefix", recovery: "with --table-prefix"})
+	report(faultRow{fault: "another copy of the extension serves the same osquery", times: 1, sees: "exit code 1 and an error that names the other's UUID", recovery: "with --table-prefix, or when the other ends"})
 	startExtension(t, m, "--table-prefix", "my_", "--proc", fixtureProc, "--services", fixtureServices)
 	m.WaitFor(t, "my_sockets")
 	if rows, _ := generate(t, m, "my_well_known_services", `{"colsUsed":["name"]}`); len(rows) == 0 {

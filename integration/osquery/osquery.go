@@ -18,6 +18,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/hashicorp/go-hclog"
@@ -69,7 +70,11 @@ type Options struct {
 	MaxCalls int
 	// Registered, if it is not nil, is called whenever osquery has taken us.
 	Registered func()
-	Log        hclog.Logger
+	// Lost, if it is not nil, is called when a registration is lost, before it is
+	// sought again: with the last time at which osquery was known to list us. The
+	// next call of Registered ends the loss.
+	Lost func(last time.Time)
+	Log  hclog.Logger
 }
 
 // The bounds of what is waited for at the end: queries that are under way, and
@@ -110,6 +115,8 @@ type server struct {
 	core    *coreClient
 	uuid    osquery.ExtensionRouteUUID
 	calls   *listener // nil if not registered
+	listing time.Time // when osquery was last known to list us
+	lost    bool      // the registration, and it was said
 }
 
 func (s *server) run(ctx context.Context) error {
@@ -141,7 +148,7 @@ func (s *server) run(ctx context.Context) error {
 			stop := context.AfterFunc(ctx, s.core.Close)
 			err := s.check(ctx)
 			stop()
-			if err != nil && s.Reconnect {
+			if err != nil && s.Reconnect && !s.asked(ctx) {
 				err = s.recover(ctx, err)
 			}
 			if err != nil {
@@ -166,18 +173,22 @@ const (
 	lastBackOff  = 30 * time.Second
 )
 
-// recover looks for osquery until it takes us again, which only the end of ctx or
-// of the parent ends.
+// errShutdown is that osquery asked us to end.
+var errShutdown = errors.New("osquery asked the extension to end")
+
+// recover looks for osquery until it takes us again. Only the end of ctx or of
+// the parent, or osquery's request to end, ends it with an error.
 func (s *server) recover(ctx context.Context, reason error) error {
-	s.lose()
+	s.lose(reason)
+	s.core.Close()
 	for backOff := firstBackOff; ; backOff = min(2*backOff, lastBackOff) {
 		wait := backOff - rand.N(backOff/2)
-		s.Log.Warn("osquery is lost, looking for it again", "reason", reason, "in", wait)
+		s.Log.Debug("not registered yet", "reason", reason, "next try in", wait)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.handler.shutdown:
-			return nil
+			return errShutdown
 		case <-time.After(wait):
 		}
 		if s.Parent != 0 && os.Getppid() != s.Parent {
@@ -196,18 +207,36 @@ func (s *server) recover(ctx context.Context, reason error) error {
 	}
 }
 
-// lose forgets a registration that is no more.
-func (s *server) lose() {
-	s.core.Close()
+// lose forgets a registration that is no more, and says so once for each loss.
+func (s *server) lose(reason error) {
+	if !s.lost {
+		s.lost = true
+		s.Log.Warn("the registration with osquery is lost", "reason", reason)
+		if s.Lost != nil {
+			s.Lost(s.listing)
+		}
+	}
 	if s.calls != nil {
 		s.calls.close(endTimeout)
 		s.calls = nil
 	}
 }
 
+// asked reports whether ctx has ended or osquery has asked us to end.
+func (s *server) asked(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return true
+	case <-s.handler.shutdown:
+		return true
+	default:
+		return false
+	}
+}
+
 // unlessAsked drops an error that came of being asked to end.
 func (s *server) unlessAsked(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	if s.asked(ctx) {
 		return nil
 	}
 	return err
@@ -218,7 +247,7 @@ func (s *server) check(ctx context.Context) error {
 	listed, err := s.listed()
 	if err != nil {
 		// The connection may have broken where osquery has not.
-		s.Log.Warn("osquery does not answer, connecting again", "error", err)
+		s.Log.Debug("osquery does not answer, connecting again", "error", err)
 		s.core.Close()
 		if err := s.connect(ctx); err != nil {
 			return fmt.Errorf("osquery has gone away: %w", err)
@@ -230,15 +259,14 @@ func (s *server) check(ctx context.Context) error {
 	if listed {
 		return nil
 	}
-	s.Log.Warn("osquery no longer lists this extension, registering again", "uuid", s.uuid)
-	s.calls.close(endTimeout)
-	s.calls = nil
+	s.lose(fmt.Errorf("osquery no longer lists this extension (UUID %d)", s.uuid))
 	return s.register()
 }
 
 // listed asks osquery whether it is well and knows us.
 func (s *server) listed() (bool, error) {
 	ctx := context.Background() // the socket has its own timeout
+	asked := time.Now()
 	status, err := s.core.Ping(ctx)
 	if err != nil {
 		return false, err
@@ -250,8 +278,11 @@ func (s *server) listed() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	info, ok := extensions[s.uuid]
-	return ok && info != nil && info.Name == s.Name, nil
+	if info := extensions[s.uuid]; info == nil || info.Name != s.Name {
+		return false, nil
+	}
+	s.listing = asked
+	return true, nil
 }
 
 // register makes our plugins known to osquery and listens for its calls.
@@ -262,14 +293,10 @@ func (s *server) register() error {
 		return fmt.Errorf("register with osquery at %s: %w", s.Socket, err)
 	}
 	if status.Code != 0 {
-		hint := ""
-		if strings.Contains(strings.ToLower(status.Message), "duplicate") {
-			hint = "; if another extension has a table of that name, --table-prefix gives ours other names"
-		}
-		return fmt.Errorf("osquery at %s refuses the registration: %s (status %d)%s", s.Socket, status.Message, status.Code, hint)
+		return fmt.Errorf("osquery at %s refuses the registration: %s (status %d)%s", s.Socket, status.Message, status.Code, s.explain(status.Message))
 	}
 	s.uuid = status.UUID
-	s.calls, err = listen(fmt.Sprintf("%s.%d", s.Socket, s.uuid), osquery.NewExtensionProcessor(s.handler), s.Log)
+	s.calls, err = listen(s.callsPath(s.uuid), osquery.NewExtensionProcessor(s.handler), s.Log)
 	if err != nil {
 		s.deregister()
 		return err
@@ -278,7 +305,61 @@ func (s *server) register() error {
 		s.Registered()
 	}
 	s.Log.Info("registered", "uuid", s.uuid, "socket", s.calls.path)
+	if s.lost {
+		s.Log.Warn("registered with osquery again", "uuid", s.uuid, "tables_gone_at_most", time.Since(s.listing).Round(time.Millisecond))
+	}
+	s.lost, s.listing = false, time.Now()
 	return nil
+}
+
+// duplicateName is what osquery answers when it lists an extension of that name
+// (ExtensionManagerInterface::registerExtension in its extensions/interface.cpp).
+const duplicateName = "Duplicate extension registered"
+
+// explain returns what to do about a refusal, to be put behind it, or nothing.
+// osquery compares the names of extensions first, those of tables then.
+func (s *server) explain(message string) string {
+	extensions, err := s.core.Extensions(context.Background())
+	if err != nil {
+		s.Log.Debug("osquery does not list its extensions", "error", err)
+	}
+	for uuid, info := range extensions {
+		if info == nil || info.Name != s.Name {
+			continue
+		}
+		if !s.answers(uuid) {
+			return fmt.Sprintf("; it lists this extension already (UUID %d), but nothing answers there: if that one has ended, osquery drops it at its next check (--extensions_interval)", uuid)
+		}
+		return fmt.Sprintf("; another copy of this extension already serves this osquery (UUID %d, version %s): end one of the two", uuid, info.Version)
+	}
+	if message == duplicateName {
+		return "; another copy of this extension already serves this osquery: end one of the two"
+	}
+	// "Registry item NAME conflicts with another item of the same name." or, from
+	// older ones, "Duplicate registry item exists: NAME".
+	if text := strings.ToLower(message); strings.Contains(text, "conflicts") || strings.Contains(text, "duplicate") {
+		for _, word := range strings.FieldsFunc(message, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+			if _, ours := s.handler.plugins["table"][word]; ours {
+				return fmt.Sprintf("; another extension, or osquery itself, has a table %s: --table-prefix gives ours other names", word)
+			}
+		}
+	}
+	return ""
+}
+
+// answers reports whether an extension that osquery lists listens.
+func (s *server) answers(uuid osquery.ExtensionRouteUUID) bool {
+	conn, err := net.DialTimeout("unix", s.callsPath(uuid), deregisterTimeout)
+	if err == nil {
+		conn.Close()
+	}
+	return !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist)
+}
+
+// callsPath returns the path of the socket on which an extension takes osquery's
+// calls.
+func (s *server) callsPath(uuid osquery.ExtensionRouteUUID) string {
+	return fmt.Sprintf("%s.%d", s.Socket, uuid)
 }
 
 // deregister takes the registration back, over a connection of its own: the

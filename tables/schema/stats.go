@@ -11,8 +11,21 @@ import (
 // Stats counts what the plugins that share it did since the process started.
 type Stats struct {
 	mu            sync.Mutex
-	registrations int64
+	registrations Registrations
+	lost          bool // and not yet registered again
 	tables        map[string]*tableStats
+}
+
+// Registrations is what [Stats] counted of the connection with osquery.
+type Registrations struct {
+	Count  int64 // how often osquery took the extension
+	Losses int64 // how often one of those was lost
+	// LastLoss is the last time at which osquery had the registration that was
+	// lost last; zero if none was.
+	LastLoss time.Time
+	// Gone is how long osquery was without, from each LastLoss until the next
+	// registration or until now.
+	Gone time.Duration
 }
 
 // TableStats is what [Stats] counted for one table.
@@ -42,14 +55,31 @@ func NewStats(tables ...Any) *Stats {
 func (s *Stats) Registered() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.registrations++
+	s.registrations.Count++
+	if s.lost {
+		s.lost = false
+		s.registrations.Gone += time.Since(s.registrations.LastLoss)
+	}
 }
 
-// Registrations returns how often osquery took the extension.
-func (s *Stats) Registrations() int64 {
+// Lost counts the loss of a registration that osquery had until last, or longer.
+func (s *Stats) Lost(last time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.registrations
+	s.lost = true
+	s.registrations.Losses++
+	s.registrations.LastLoss = last
+}
+
+// Registrations returns the counts of registrations and their losses.
+func (s *Stats) Registrations() Registrations {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.registrations
+	if s.lost {
+		r.Gone += time.Since(r.LastLoss)
+	}
+	return r
 }
 
 // Tables returns the counts by name of the table.

@@ -26,3 +26,28 @@ func TestQuantiles(t *testing.T) {
 		}
 	}
 }
+
+// Losses add up, and one that goes on counts until now.
+func TestLosses(t *testing.T) {
+	s := NewStats()
+	s.Registered()
+	if r := s.Registrations(); r != (Registrations{Count: 1}) {
+		t.Errorf("after one registration: %+v", r)
+	}
+	first := time.Now().Add(-time.Hour)
+	s.Lost(first)
+	if r := s.Registrations(); r.Losses != 1 || !r.LastLoss.Equal(first) || r.Gone < time.Hour {
+		t.Errorf("while it is lost: %+v", r)
+	}
+	s.Registered()
+	once := s.Registrations()
+	if once.Count != 2 || once.Losses != 1 || once.Gone < time.Hour || once != s.Registrations() {
+		t.Errorf("after the loss: %+v", once)
+	}
+	second := time.Now().Add(-time.Minute)
+	s.Lost(second)
+	s.Registered()
+	if r := s.Registrations(); r.Count != 3 || r.Losses != 2 || !r.LastLoss.Equal(second) || r.Gone < once.Gone+time.Minute {
+		t.Errorf("after another: %+v", r)
+	}
+}

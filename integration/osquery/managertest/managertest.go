@@ -343,7 +343,7 @@ func (h *handler) RegisterExtension(_ context.Context, info *osquery.InternalExt
 		}
 		for table := range registry["table"] {
 			if slices.Contains(tableNames(e), table) {
-				return status(1, "Duplicate registry item exists: "+table), nil
+				return status(1, "Failed adding registry: Registry item "+table+" conflicts with another item of the same name."), nil
 			}
 		}
 	}
