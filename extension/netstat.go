@@ -136,7 +136,7 @@ names, and paths with blanks are whole. --strict imitates netstat in that.`,
 	f.BoolVar(&sql, "sql", false, "print the SQL and do not run it")
 	f.BoolP("fib", "F", true, "") // there is nothing else to show
 	f.Lookup("fib").Hidden = true
-	f.SetNormalizeFunc(abbreviated(f))
+	f.SetNormalizeFunc(abbreviated(c))
 	shorts := map[string]string{"symbolic": "N", "version": "V", "cache": "C", "context": "Z", "l2cap": "2", "rfcomm": "f"}
 	for name := range elsewhere {
 		other[name] = f.BoolP(name, shorts[name], false, "")
@@ -147,13 +147,15 @@ names, and paths with blanks are whole. --strict imitates netstat in that.`,
 
 // abbreviated takes a flag's name that is cut off for that flag, if it is for no
 // other, as getopt_long(3) and so netstat does.
-func abbreviated(f *pflag.FlagSet) func(*pflag.FlagSet, string) pflag.NormalizedName {
+func abbreviated(c *cobra.Command) func(*pflag.FlagSet, string) pflag.NormalizedName {
 	return func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		whole := ""
-		f.VisitAll(func(flag *pflag.Flag) {
+		inherited := c.Root().PersistentFlags()
+		c.Flags().VisitAll(func(flag *pflag.Flag) {
 			switch {
 			case flag.Name == name:
 				whole = name
+			case inherited.Lookup(flag.Name) == flag: // is none of netstat's
 			case whole == "" && strings.HasPrefix(flag.Name, name):
 				whole = flag.Name
 			case whole != name && strings.HasPrefix(flag.Name, name):

@@ -63,17 +63,22 @@ type options struct {
 	proc, services, protocols string
 	verbose                   bool
 	logLevel                  string
+	allNamespaces             bool
 }
 
 // newRoot is the command that osquery starts, with the others below it.
 func newRoot() *cobra.Command {
-	var o options
+	o := options{logLevel: "warn"}
 	var serve serveOptions
 	root := &cobra.Command{
 		Use:   "sockets.ext",
 		Short: "A Linux host's sockets and services as SQL",
 		Long: `A Linux host's sockets and services as SQL: as tables of osquery, which starts
-this program with --socket, and without osquery by the commands below.`,
+this program with --socket, and without osquery by the commands below.
+
+A flag comes from the command line, else from the environment
+(` + allNamespacesVariable + `), else from the file ` + defaultFlags + `
+or the one that ` + flagsVariable + ` names: one flag a line.`,
 		Example: `  sockets.ext query "SELECT * FROM tcp_sockets WHERE state = 'LISTEN'"
   sockets.ext schema tcp_sockets
   osqueryi --extension /usr/lib/osquery/extensions/sockets.ext --extensions_require=sockets`,
@@ -108,25 +113,21 @@ this program with --socket, and without osquery by the commands below.`,
 		return err
 	})
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
-		if level := hclog.LevelFromString(o.logLevel); level == hclog.NoLevel || level == hclog.Off {
-			return fmt.Errorf("--log-level %q is none of error, warn, info, debug, trace", o.logLevel)
+		if c.Name() == "help" {
+			return nil // which is there whatever the file of flags has
 		}
-		for _, name := range []string{"proc", "services", "protocols"} {
-			if f := c.Flag(name); f.Changed && f.Value.String() == "" {
-				return fmt.Errorf("--%s is empty", name)
-			}
-		}
-		return nil
+		return settings(c)
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetVersionTemplate("sockets.ext {{.Version}}\n")
 	serve.flags(root.Flags())
 	every := root.PersistentFlags()
 	every.BoolVar(&o.verbose, "verbose", false, "say on standard error what happens, in lines of JSON")
-	every.StringVar(&o.logLevel, "log-level", "warn", "least that is said on standard error: error, warn, info, debug, trace")
-	every.StringVar(&o.proc, "proc", "", "proc filesystem to read, or a saved copy of one (default "+host.DefaultProc+")")
-	every.StringVar(&o.services, "services", "", "file of service names (default "+host.DefaultServices+")")
-	every.StringVar(&o.protocols, "protocols", "", "file of protocol names (default "+host.DefaultProtocols+")")
+	every.Var(checked{&o.logLevel, logLevel}, "log-level", "least that is said on standard error: error, warn, info, debug, trace")
+	every.Var(checked{&o.proc, notEmpty}, "proc", "proc filesystem to read, or a saved copy of one (default "+host.DefaultProc+")")
+	every.Var(checked{&o.services, notEmpty}, "services", "file of service names (default "+host.DefaultServices+")")
+	every.Var(checked{&o.protocols, notEmpty}, "protocols", "file of protocol names (default "+host.DefaultProtocols+")")
+	every.BoolVar(&o.allNamespaces, "all-namespaces", false, "show the network namespaces of the whole host in every table")
 	root.AddCommand(newQuery(&o), newNetstat(&o), newSchema(&o))
 	return root
 }
@@ -141,7 +142,7 @@ func (o *options) log(w io.Writer) hclog.Logger {
 }
 
 func (o *options) host(log hclog.Logger) *host.Host {
-	return host.New(host.Options{Proc: o.proc, Services: o.services, Protocols: o.protocols, Log: log})
+	return host.New(host.Options{Proc: o.proc, Services: o.services, Protocols: o.protocols, AllNamespaces: o.allNamespaces, Log: log})
 }
 
 // tables are those of the host and the one of this program, by their names, and

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"regexp"
 	"runtime/debug"
 	"time"
 
@@ -22,41 +19,21 @@ type serveOptions struct {
 }
 
 func (s *serveOptions) flags(f *pflag.FlagSet) {
+	const day = 24 * 60 * 60 // in seconds
+	*s = serveOptions{timeout: 3, interval: 3, maxResponse: osquery.MaxResponse >> 20, maxCalls: osquery.DefaultMaxCalls, queryTimeout: 60, memory: 180}
 	f.StringVar(&s.socket, "socket", "", "serve the osquery whose extension socket this is")
-	f.UintVar(&s.timeout, "timeout", 3, "seconds to wait for osquery's socket and answers")
-	f.UintVar(&s.interval, "interval", 3, "seconds between two looks at whether osquery is there")
-	f.StringVar(&s.onLoss, "on-loss", "", "when osquery is lost, exit or reconnect (default exit if osquery started this, which starts it again, else reconnect)")
-	f.StringVar(&s.prefix, "table-prefix", "", "put this before the names of the tables")
-	f.UintVar(&s.maxResponse, "max-response", osquery.MaxResponse>>20, "MiB of an answer to osquery, above which the query fails")
-	f.UintVar(&s.maxCalls, "max-queries", osquery.DefaultMaxCalls, "queries that are answered at a time; others wait")
-	f.UintVar(&s.queryTimeout, "query-timeout", 60, "seconds that a query may take")
-	f.UintVar(&s.memory, "memory-limit", 180, "MiB of memory from which on the program works harder to free some; 0 is no limit")
-}
-
-var validPrefix = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
-
-// check returns what is wrong with the flags.
-func (s *serveOptions) check() error {
-	switch {
-	case s.interval == 0 || s.timeout == 0 || s.queryTimeout == 0:
-		return errors.New("--interval, --timeout and --query-timeout are seconds, at least 1")
-	case s.maxResponse == 0 || s.maxResponse > osquery.MaxResponse>>20:
-		return fmt.Errorf("--max-response is from 1 to %d MiB, what osquery takes", osquery.MaxResponse>>20)
-	case s.maxCalls == 0:
-		return errors.New("--max-queries is at least 1")
-	case s.onLoss != "" && s.onLoss != "exit" && s.onLoss != "reconnect":
-		return fmt.Errorf("--on-loss %q is neither exit nor reconnect", s.onLoss)
-	case s.prefix != "" && !validPrefix.MatchString(s.prefix):
-		return fmt.Errorf("--table-prefix %q is not of small letters, digits and _, with a letter first", s.prefix)
-	}
-	return nil
+	f.Var(number{&s.timeout, 1, day}, "timeout", "seconds to wait for osquery's socket and answers")
+	f.Var(number{&s.interval, 1, day}, "interval", "seconds between two looks at whether osquery is there")
+	f.Var(checked{&s.onLoss, onLoss}, "on-loss", "when osquery is lost, exit or reconnect (default exit if osquery started this, which starts it again, else reconnect)")
+	f.Var(checked{&s.prefix, tablePrefix}, "table-prefix", "put this before the names of the tables")
+	f.Var(number{&s.maxResponse, 1, osquery.MaxResponse >> 20}, "max-response", "MiB of an answer to osquery, above which the query fails")
+	f.Var(number{&s.maxCalls, 1, 1000}, "max-queries", "queries that are answered at a time; others wait")
+	f.Var(number{&s.queryTimeout, 1, day}, "query-timeout", "seconds that a query may take")
+	f.Var(number{&s.memory, 0, 1 << 20}, "memory-limit", "MiB of memory from which on the program works harder to free some; 0 is no limit")
 }
 
 // serve serves osquery until that or the context ends.
 func (o *options) serve(c *cobra.Command, s *serveOptions) error {
-	if err := s.check(); err != nil {
-		return err
-	}
 	if s.memory > 0 {
 		debug.SetMemoryLimit(int64(s.memory) << 20)
 	}

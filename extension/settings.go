@@ -1,0 +1,282 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// osqueryd passes its extensions --socket, --timeout, --interval and --verbose.
+// The other flags come from the environment and from a file of flags.
+const (
+	// defaultFlags is the file of flags, which may be missing.
+	defaultFlags = "/etc/osquery-sockets/flags"
+	// flagsVariable names another file, which must be there.
+	flagsVariable = "OSQUERY_SOCKETS_FLAGS"
+	// allNamespacesVariable is --all-namespaces.
+	allNamespacesVariable = "OSQUERY_SOCKETS_ALL_NAMESPACES"
+
+	// maxFlags bounds the file, in bytes.
+	maxFlags = 64 << 10
+	// maxLinks bounds the symbolic links on the way to it, as the kernel does.
+	maxLinks = 40
+)
+
+// setting is a line of the file of flags.
+type setting struct {
+	place       string // file:line
+	name, value string
+}
+
+// settings gives c's flags that the command line leaves alone the values of the
+// environment, else of the file of flags.
+func settings(c *cobra.Command) error {
+	given := make(map[string]bool)
+	c.Flags().Visit(func(f *pflag.Flag) { given[f.Name] = true })
+	if value, set := os.LookupEnv(allNamespacesVariable); set {
+		switch value {
+		case "1", "true", "0", "false":
+		default:
+			return fmt.Errorf("%s is %q: it takes 1, 0, true or false", allNamespacesVariable, value)
+		}
+		if !given["all-namespaces"] {
+			if err := c.Flags().Set("all-namespaces", value); err != nil {
+				return err
+			}
+			given["all-namespaces"] = true
+		}
+	}
+	path, named := os.LookupEnv(flagsVariable)
+	if !named {
+		path = defaultFlags
+	}
+	file, err := readFlags(path, !named)
+	if err != nil {
+		return fmt.Errorf("flags file %s: %w", path, err)
+	}
+	lines, err := parseFlags(path, file)
+	if err != nil {
+		return err
+	}
+	for _, line := range lines {
+		f := c.Flags().Lookup(line.name)
+		// Lookup takes netstat's flags cut off, too.
+		if f == nil || f.Name != line.name || given[f.Name] || excluded(f, given) {
+			continue
+		}
+		if err := c.Flags().Set(line.name, line.value); err != nil {
+			return fmt.Errorf("%s: %w", line.place, err)
+		}
+	}
+	return nil
+}
+
+// excluded reports whether a given flag and f are mutually exclusive, so that f
+// of the file loses.
+func excluded(f *pflag.Flag, given map[string]bool) bool {
+	// This is where MarkFlagsMutuallyExclusive of cobra notes the names.
+	for _, group := range f.Annotations["cobra_annotation_mutually_exclusive"] {
+		for other := range strings.FieldsSeq(group) {
+			if given[other] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// notInFile are the flags that the file cannot have, and why.
+var notInFile = map[string]string{
+	"socket":  "each osquery passes its own, and a command without it would serve osquery by surprise",
+	"help":    "it is for the command line alone",
+	"version": "it is for the command line alone",
+}
+
+// parseFlags returns what the lines of a file of flags set. It checks all of them,
+// also those that the command at hand does not have.
+func parseFlags(path string, file []byte) (all []setting, err error) {
+	known := everyFlag(newRoot())
+	for i, line := range strings.Split(string(file), "\n") {
+		place := fmt.Sprintf("%s:%d", path, i+1)
+		line = strings.Trim(line, " \t\r")
+		if at := strings.IndexFunc(line, func(r rune) bool { return unicode.IsControl(r) && r != '\t' }); at >= 0 {
+			r, _ := utf8.DecodeRuneInString(line[at:])
+			return nil, fmt.Errorf("%s: the line has the control character %q", place, r)
+		}
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		end := strings.IndexAny(line+" ", "= \t")
+		flag, value := line[:end], strings.Trim(line[end:], " \t")
+		name, isFlag := strings.CutPrefix(flag, "--")
+		if !isFlag || name == "" {
+			return nil, fmt.Errorf("%s: %q is no flag: write --name=value, --name value or --name", place, line)
+		}
+		if why, refused := notInFile[name]; refused {
+			return nil, fmt.Errorf("%s: --%s is not taken from a file: %s", place, name, why)
+		}
+		args := []string{flag}
+		switch {
+		case end < len(line) && line[end] == '=':
+			args[0] += "=" + strings.Trim(value[1:], " \t")
+		case strings.HasPrefix(value, "="):
+			return nil, fmt.Errorf("%s: --%s has a blank before its =", place, name)
+		case value != "":
+			args = append(args, value)
+		}
+		err := known.ParseAll(args, func(f *pflag.Flag, value string) error {
+			all = append(all, setting{place, f.Name, value})
+			return known.Set(f.Name, value)
+		})
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("%s: %w", place, err)
+		case known.NArg() > 0:
+			return nil, fmt.Errorf("%s: --%s takes its value behind a =: --%s=%s", place, name, name, value)
+		}
+	}
+	return all, nil
+}
+
+// everyFlag is the flags of a command and of those below it. Of several with one
+// name it has the first.
+func everyFlag(c *cobra.Command) *pflag.FlagSet {
+	all := pflag.NewFlagSet("", pflag.ContinueOnError)
+	all.SetOutput(io.Discard)
+	all.Usage = func() {}
+	var add func(*cobra.Command)
+	add = func(c *cobra.Command) {
+		for _, set := range []*pflag.FlagSet{c.PersistentFlags(), c.Flags()} {
+			set.VisitAll(func(f *pflag.Flag) {
+				if f.Hidden || all.Lookup(f.Name) != nil {
+					return
+				}
+				long := *f
+				long.Shorthand = "" // may be another's
+				all.AddFlag(&long)
+			})
+		}
+		for _, sub := range c.Commands() {
+			add(sub)
+		}
+	}
+	add(c)
+	return all
+}
+
+// readFlags reads a file that only root and the user who runs the program can
+// change.
+func readFlags(path string, mayBeMissing bool) ([]byte, error) {
+	if mayBeMissing {
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+	}
+	if !filepath.IsAbs(path) {
+		return nil, errors.New("it is no absolute path")
+	}
+	resolved, err := trustedPath(path)
+	if err != nil {
+		return nil, err
+	}
+	// Who could put a link or a FIFO there since may do so.
+	f, err := os.OpenFile(resolved, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFlags+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxFlags {
+		return nil, fmt.Errorf("it has more than %d bytes", maxFlags)
+	}
+	return text, nil
+}
+
+// trustedPath returns the path of a regular file without the symbolic links in
+// it. It fails unless the file, each link and each directory on the way, those
+// that links lead through too, are as [trusted] wants them.
+func trustedPath(path string) (string, error) {
+	at, rest := "/", path
+	info, err := os.Lstat(at)
+	for links := 0; ; {
+		if err != nil {
+			return "", err
+		}
+		if err := trusted(at, info); err != nil {
+			return "", err
+		}
+		if info.Mode()&fs.ModeSymlink != 0 {
+			if links++; links > maxLinks {
+				return "", fmt.Errorf("%s: %w", at, syscall.ELOOP)
+			}
+			target, err := os.Readlink(at)
+			if err != nil {
+				return "", err
+			}
+			rest = target + "/" + rest
+			at = filepath.Dir(at)
+			if filepath.IsAbs(target) {
+				at = "/"
+			}
+		}
+		if rest = strings.TrimLeft(rest, "/"); rest == "" {
+			break
+		}
+		var name string
+		name, rest, _ = strings.Cut(rest, "/")
+		at = filepath.Join(at, name) // has no links but the last, so that .. is right
+		info, err = os.Lstat(at)
+	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is a %s, not a regular file", at, kind(info.Mode()))
+	}
+	return at, nil
+}
+
+// trusted fails if anyone but root and the user who runs the program owns the
+// file, or may write to it.
+func trusted(path string, info fs.FileInfo) error {
+	what := kind(info.Mode())
+	owner, user := info.Sys().(*syscall.Stat_t).Uid, uint32(os.Geteuid())
+	if owner != 0 && owner != user {
+		also := ""
+		if user != 0 {
+			also = fmt.Sprintf(" or to user %d, who runs this program", user)
+		}
+		return fmt.Errorf("the %s %s belongs to user %d, and must belong to root%s", what, path, owner, also)
+	}
+	if mode := info.Mode(); mode&fs.ModeSymlink == 0 && mode.Perm()&0o022 != 0 {
+		return fmt.Errorf("the %s %s has mode %04o, and only its owner may have write permission", what, path, mode.Perm())
+	}
+	return nil
+}
+
+// kind names the type of a file.
+func kind(mode fs.FileMode) string {
+	switch mode.Type() {
+	case 0:
+		return "file"
+	case fs.ModeDir:
+		return "directory"
+	case fs.ModeSymlink:
+		return "symbolic link"
+	case fs.ModeNamedPipe:
+		return "FIFO"
+	case fs.ModeSocket:
+		return "socket"
+	}
+	return "device"
+}

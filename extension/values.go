@@ -1,0 +1,81 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// number is a flag whose value is a whole number within bounds.
+type number struct {
+	n        *uint
+	min, max uint
+}
+
+// Set implements pflag.Value.
+func (v number) Set(s string) error {
+	n, err := strconv.ParseUint(s, 0, strconv.IntSize)
+	if err != nil || uint(n) < v.min || uint(n) > v.max {
+		return fmt.Errorf("it takes a whole number from %d to %d", v.min, v.max)
+	}
+	*v.n = uint(n)
+	return nil
+}
+
+func (v number) String() string { return strconv.FormatUint(uint64(*v.n), 10) }
+
+// Type is the value's name in the help.
+func (number) Type() string { return "uint" }
+
+// checked is a flag whose value is a string that passes a check.
+type checked struct {
+	s     *string
+	check func(string) error
+}
+
+// Set implements pflag.Value.
+func (v checked) Set(s string) error {
+	if err := v.check(s); err != nil {
+		return err
+	}
+	*v.s = s
+	return nil
+}
+
+func (v checked) String() string { return *v.s }
+
+// Type is the value's name in the help.
+func (checked) Type() string { return "string" }
+
+func notEmpty(s string) error {
+	if s == "" {
+		return errors.New("it takes a value that is not empty")
+	}
+	return nil
+}
+
+func logLevel(s string) error {
+	if level := hclog.LevelFromString(s); level == hclog.NoLevel || level == hclog.Off {
+		return errors.New("it is none of error, warn, info, debug, trace")
+	}
+	return nil
+}
+
+func onLoss(s string) error {
+	if s != "exit" && s != "reconnect" {
+		return errors.New("it is neither exit nor reconnect")
+	}
+	return nil
+}
+
+var validPrefix = regexp.MustCompile(`^([a-z][a-z0-9_]*)?$`)
+
+func tablePrefix(s string) error {
+	if !validPrefix.MatchString(s) {
+		return errors.New("it is not of small letters, digits and _, with a letter first")
+	}
+	return nil
+}
