@@ -68,26 +68,30 @@ func settings(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	set := make(map[string]bool)
 	for _, line := range lines {
 		f := c.Flags().Lookup(line.name)
-		// Lookup takes netstat's flags cut off, too.
+		// Lookup takes netstat's flags cut off, too: --list for --listening.
 		if f == nil || f.Name != line.name || given[f.Name] || excluded(f, given) {
 			continue
+		}
+		if excluded(f, set) {
+			return fmt.Errorf("%s: --%s excludes a flag of a line above", line.place, f.Name)
 		}
 		if err := c.Flags().Set(line.name, line.value); err != nil {
 			return fmt.Errorf("%s: %w", line.place, err)
 		}
+		set[f.Name] = true
 	}
 	return nil
 }
 
-// excluded reports whether a given flag and f are mutually exclusive, so that f
-// of the file loses.
+// excluded reports whether f and another flag that is given exclude each other.
 func excluded(f *pflag.Flag, given map[string]bool) bool {
 	// This is where MarkFlagsMutuallyExclusive of cobra notes the names.
 	for _, group := range f.Annotations["cobra_annotation_mutually_exclusive"] {
 		for other := range strings.FieldsSeq(group) {
-			if given[other] {
+			if given[other] && other != f.Name {
 				return true
 			}
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -71,6 +72,7 @@ func TestFlagsFile(t *testing.T) {
 		{"flags of other commands", "--max-response=50\n--numeric\n--markdown\n--services=" + someServices + "\n" + format, nil},
 		{"the command line wins", "--services=/nosuch\n" + format, []string{"--services", someServices}},
 		{"the command line wins over what it excludes", "--json\n--header=false\n--services=" + someServices, []string{"--list"}},
+		{"one twice", "--list\n--services=" + someServices + "\n" + format, nil},
 		{"64 KiB", format + "--services=" + someServices + "\n#" + strings.Repeat("x", maxFlags-len(format)-len(someServices)-len("--services=\n#")), nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -80,6 +82,14 @@ func TestFlagsFile(t *testing.T) {
 				t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
 			}
 		})
+	}
+}
+
+// A flag of one command is not another's that begins so.
+func TestFlagsFileKnowsTheCommand(t *testing.T) {
+	flagsFile(t, "--list\n")
+	if code, stdout, stderr := sockets(t, "", "netstat", "-t", "--sql"); code != 0 || !strings.Contains(stdout, "remote_port <> 0") {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }
 
@@ -107,6 +117,7 @@ func TestFlagsFileIsRefusedByLine(t *testing.T) {
 		{"NUL in a comment", "# \x00", `control character '\x00'`},
 		{"CR without LF", "--verbose\r--nosuch", `control character '\r'`},
 		{"escape", "\x1b[2J", `control character '\x1b'`},
+		{"excluded", "--json\n--csv", "--csv excludes a flag of a line above"},
 		{"socket", "--socket=/x", "--socket is not taken from a file"},
 		{"help", "--help", "--help is not taken from a file"},
 		{"version", "--version", "--version is not taken from a file"},
@@ -115,7 +126,7 @@ func TestFlagsFileIsRefusedByLine(t *testing.T) {
 			for end, text := range map[string]string{"LF": "\n", "CRLF": "\r\n", "none": ""} {
 				path := flagsFile(t, "# flags\n\n"+c.line+text)
 				code, stdout, stderr := sockets(t, "", "query", "--log-level", "error", "SELECT 1")
-				if code != 2 || stdout != "" || !strings.Contains(stderr, "sockets.ext query: "+path+":3: ") || !strings.Contains(stderr, c.want) {
+				if code != 2 || stdout != "" || !strings.Contains(stderr, fmt.Sprintf("sockets.ext query: %s:%d: ", path, 3+strings.Count(c.line, "\n"))) || !strings.Contains(stderr, c.want) {
 					t.Errorf("ended by %s: exit code %d, stdout %q, stderr %q, want %q", end, code, stdout, stderr, c.want)
 				}
 			}

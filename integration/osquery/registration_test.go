@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -209,8 +210,12 @@ func TestShutdownWhileOsqueryIsLost(t *testing.T) {
 	for range 8 { // a select chose one of two ways, of which one failed
 		m := managertest.New(t)
 		ended := make(chan error, 1)
+		var registered atomic.Int32
 		go func() {
-			ended <- sockets.Serve(t.Context(), sockets.Options{Socket: m.Path, Name: "test", Timeout: 50 * time.Millisecond, Interval: time.Millisecond, Reconnect: true}, constant("a"))
+			ended <- sockets.Serve(t.Context(), sockets.Options{
+				Socket: m.Path, Name: "test", Timeout: 50 * time.Millisecond, Interval: time.Millisecond, Reconnect: true,
+				Registered: func() { registered.Add(1) },
+			}, constant("a"))
 		}()
 		uuid := m.WaitFor(t, "test")
 		conn, err := net.Dial("unix", m.ExtensionPath(uuid))
@@ -246,8 +251,8 @@ func TestShutdownWhileOsqueryIsLost(t *testing.T) {
 		case <-time.After(20 * time.Second):
 			t.Fatal("Serve does not end")
 		}
-		if _, found := m.Find("test"); found {
-			t.Error("it is still registered")
+		if _, found := m.Find("test"); found || registered.Load() != 1 {
+			t.Errorf("still registered: %v; it registered %d times", found, registered.Load())
 		}
 	}
 }
