@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/proc"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
@@ -24,7 +25,7 @@ func SocketSummary(h *host.Host) schema.Any {
 			return *n, true
 		}
 	}
-	limit := func(get func(*host.MemoryLimits) int64) func(*summaryRow) (int64, bool) {
+	limit := func(get func(*proc.MemoryLimits) int64) func(*summaryRow) (int64, bool) {
 		return func(r *summaryRow) (int64, bool) {
 			if r.Limits == nil {
 				return 0, false
@@ -63,11 +64,11 @@ func SocketSummary(h *host.Host) schema.Any {
 			schema.Opt("memory_bytes", "The same in bytes, NULL if another /proc than this host's is read; of frag and frag6 the bytes of the fragments in this network namespace. NULL of other protocols.",
 				number(func(s *host.SocketSummary) *int64 { return s.MemoryBytes })),
 			schema.Opt("memory_low_pages", "Below this memory_pages are never short: first number of net.ipv4.tcp_mem or udp_mem."+noLimit,
-				limit(func(l *host.MemoryLimits) int64 { return l.Low })),
+				limit(func(l *proc.MemoryLimits) int64 { return l.Low })),
 			schema.Opt("memory_pressure_pages", "Above this the kernel saves memory: second number of it."+noLimit,
-				limit(func(l *host.MemoryLimits) int64 { return l.Pressure })),
+				limit(func(l *proc.MemoryLimits) int64 { return l.Pressure })),
 			schema.Opt("memory_high_pages", "More is never given: third number of it."+noLimit,
-				limit(func(l *host.MemoryLimits) int64 { return l.High })),
+				limit(func(l *proc.MemoryLimits) int64 { return l.High })),
 			netNamespace,
 		},
 		RowID: func(r *summaryRow) int64 { return int64(r.Namespace)<<16 | r.position },

@@ -1,18 +1,13 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
-	"fmt"
 	"iter"
-	"path/filepath"
 	"slices"
 
-	"github.com/prometheus/procfs"
-
-	"github.com/osquery-sockets/osquery-sockets/parser"
 	"github.com/osquery-sockets/osquery-sockets/parser/network"
+	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/rtnetlink"
 )
 
@@ -60,7 +55,7 @@ func (h *Host) Links(ctx context.Context, f LinkFilter) iter.Seq2[network.Link, 
 					return hand(all), nil
 				},
 				func() (more bool, err error) {
-					all, err := h.netDev(p)
+					all, err := h.netDev(ctx, p)
 					return err == nil && hand(all), err
 				})
 		})
@@ -68,64 +63,10 @@ func (h *Host) Links(ctx context.Context, f LinkFilter) iter.Seq2[network.Link, 
 }
 
 // netDev reads /proc/net/dev.
-func (h *Host) netDev(p *place) (all []network.Link, err error) {
-	var lines procfs.NetDev
-	err = h.inProcess(p, func(dir string) error {
-		if err := wholeNetDev(filepath.Join(dir, "net", "dev")); err != nil {
-			return err
-		}
-		fs, err := procfs.NewFS(dir)
-		if err != nil {
-			return err
-		}
-		lines, err = fs.NetDev()
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	for name, line := range lines {
-		l := network.Link{Name: name, FromProc: true}
-		for number, value := range map[int]uint64{
-			network.RxBytes: line.RxBytes, network.RxPackets: line.RxPackets, network.RxErrors: line.RxErrors, network.RxDrops: line.RxDropped,
-			network.RxFIFOErrors: line.RxFIFO, network.RxFrame: line.RxFrame, network.RxCompressed: line.RxCompressed, network.MulticastPackets: line.RxMulticast,
-			network.TxBytes: line.TxBytes, network.TxPackets: line.TxPackets, network.TxErrors: line.TxErrors, network.TxDropped: line.TxDropped,
-			network.TxFIFOErrors: line.TxFIFO, network.Collisions: line.TxCollisions, network.TxCarrier: line.TxCarrier, network.TxCompressed: line.TxCompressed,
-		} {
-			l.Counters.Set(number, value)
-		}
+func (h *Host) netDev(ctx context.Context, p *place) (all []network.Link, err error) {
+	_, err = readNet(ctx, h, p, "dev", true, procnet.Links, func(l network.Link) bool {
 		all = append(all, l)
-	}
-	return all, nil
-}
-
-const (
-	netDevHeaders = 2
-	netDevNumbers = 16
-	maxNetDevLine = 4096
-)
-
-// wholeNetDev looks for what procfs takes for granted of /proc/net/dev: that
-// each line beneath the headers has all numbers and is not cut off.
-func wholeNetDev(path string) error {
-	file, err := open(path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	lines := 0
-	for line, err := range parser.Lines(file, maxNetDevLine) {
-		if err != nil {
-			return err
-		}
-		lines++
-		_, numbers, _ := bytes.Cut(line.Text, []byte(":"))
-		if line.Cut || line.Long || lines > netDevHeaders && len(bytes.Fields(numbers)) < netDevNumbers {
-			return fmt.Errorf("%s: %w", path, parser.NewLineError(line.Number, line.Text, fmt.Sprintf("expected the name of an interface, a colon and %d numbers", netDevNumbers)))
-		}
-	}
-	if lines < netDevHeaders {
-		return fmt.Errorf("%s: %w", path, parser.NewLineError(lines+1, nil, "the file lacks its headers"))
-	}
-	return nil
+		return true
+	})
+	return all, err
 }

@@ -11,9 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
-	"github.com/osquery-sockets/osquery-sockets/parser"
+	"github.com/osquery-sockets/osquery-sockets/parser/proc"
 	"github.com/osquery-sockets/osquery-sockets/parser/text"
 )
 
@@ -89,9 +88,9 @@ func (h *Host) NetNamespaces(ctx context.Context) ([]NetNamespace, error) {
 		return nil, fmt.Errorf("the mounted network namespaces: %w", err)
 	}
 	for _, m := range mounts {
-		ns := get(m.inode)
-		if !slices.Contains(ns.Files, m.file) {
-			ns.Files = append(ns.Files, m.file)
+		ns := get(m.Inode)
+		if !slices.Contains(ns.Files, m.File) {
+			ns.Files = append(ns.Files, m.File)
 		}
 	}
 	var all []NetNamespace
@@ -136,19 +135,7 @@ func readNamespace(process string) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	return namespaceNumber(link), nil
-}
-
-// namespaceNumber takes the inode out of net:[4026531840]; it is 0 if that is
-// no network namespace.
-func namespaceNumber(s string) uint32 {
-	digits, ok := strings.CutPrefix(s, "net:[")
-	digits, ok2 := strings.CutSuffix(digits, "]")
-	inode, err := strconv.ParseUint(digits, 10, 32)
-	if !ok || !ok2 || err != nil {
-		return 0
-	}
-	return uint32(inode)
+	return proc.NamespaceNumber(link), nil
 }
 
 // ownNamespace returns the network namespace that is read without being told
@@ -160,19 +147,8 @@ func (h *Host) ownNamespace() uint32 {
 	return namespaceOf(filepath.Join(h.proc, "1"))
 }
 
-type namespaceMount struct {
-	inode uint32
-	file  string
-}
-
-// maxMountLine bounds a line of mountinfo.
-const maxMountLine = 64 << 10
-
-// namespaceMounts returns where network namespaces are mounted, from
-// /proc/PID/mountinfo (proc_pid_mountinfo(5)):
-//
-//	36 35 0:4 net:[4026532177] /run/netns/blue rw shared:20 - nsfs nsfs rw
-func (h *Host) namespaceMounts() (mounts []namespaceMount, err error) {
+// namespaceMounts returns where network namespaces are mounted.
+func (h *Host) namespaceMounts() (mounts []proc.NamespaceMount, err error) {
 	process := "1"
 	if h.proc == DefaultProc {
 		process = "thread-self"
@@ -182,38 +158,13 @@ func (h *Host) namespaceMounts() (mounts []namespaceMount, err error) {
 		return nil, err
 	}
 	defer file.Close()
-	for line, err := range parser.Lines(file, maxMountLine) {
+	for m, err := range proc.NamespaceMounts(file) {
 		if err != nil {
 			return nil, err
 		}
-		fields := strings.Split(string(line.Text), " ") // any other blank is a path's
-		if len(fields) < 5 {
-			continue
-		}
-		if inode := namespaceNumber(fields[3]); inode != 0 {
-			mounts = append(mounts, namespaceMount{inode, unescape(fields[4])})
-		}
+		mounts = append(mounts, m)
 	}
 	return mounts, nil
-}
-
-// unescape undoes the octal escapes of blanks and backslashes in mountinfo.
-func unescape(s string) string {
-	var b strings.Builder
-	for {
-		i := strings.IndexByte(s, '\\')
-		if i < 0 || i+4 > len(s) {
-			b.WriteString(s)
-			return b.String()
-		}
-		b.WriteString(s[:i])
-		if c, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-			b.WriteByte(byte(c))
-		} else {
-			b.WriteString(s[i : i+4])
-		}
-		s = s[i+4:]
-	}
 }
 
 // place is a network namespace in which lists are read.

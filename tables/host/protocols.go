@@ -3,12 +3,9 @@ package host
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"strconv"
-	"strings"
 
-	"github.com/osquery-sockets/osquery-sockets/parser"
+	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 )
 
 // registration returns what /proc/net/protocols calls the protocol of a list
@@ -26,53 +23,18 @@ func (l *list) registration() (name string, counts bool) {
 	return "", false
 }
 
-// maxProtocolsLine is more than any line of that file takes.
-const maxProtocolsLine = 4096
-
-// registered looks a protocol up in /proc/net/protocols (proto_seq_show,
-// net/core/sock.c), which lists those that the kernel has at the moment:
-//
-//	protocol  size sockets  memory press maxhdr  slab module …
-//	MPTCP     1936      4       0   no       0   yes  kernel …
-//
-// Sockets are those of the namespace.
+// registered looks a protocol up in /proc/net/protocols; the sockets are those of
+// the namespace.
 func (h *Host) registered(p *place, name string) (sockets int64, ok bool, err error) {
 	file, err := h.openIn(p, "protocols")
 	if err != nil {
 		return 0, false, err
 	}
 	defer file.Close()
-	if sockets, ok, err = findProtocol(file, name); err != nil {
+	if sockets, ok, err = procnet.Protocol(file, name); err != nil {
 		err = fmt.Errorf("%s: %w", file.Name(), err)
 	}
 	return sockets, ok, err
-}
-
-func findProtocol(r io.Reader, name string) (sockets int64, ok bool, err error) {
-	header := false
-	for line, err := range parser.Lines(r, maxProtocolsLine) {
-		if err != nil {
-			return 0, false, err
-		}
-		fields := strings.Fields(string(line.Text))
-		switch {
-		case line.Cut || line.Long || len(fields) < 3:
-			return 0, false, parser.NewLineError(line.Number, line.Text, "expected a whole line of protocol, size, sockets …")
-		case !header:
-			if header = fields[0] == "protocol" && fields[2] == "sockets"; !header {
-				return 0, false, parser.NewLineError(line.Number, line.Text, "expected the header of /proc/net/protocols")
-			}
-		case fields[0] == name:
-			if sockets, err = strconv.ParseInt(fields[2], 10, 64); err != nil {
-				return 0, false, parser.NewLineError(line.Number, line.Text, "sockets: expected a decimal number")
-			}
-			return sockets, true, nil
-		}
-	}
-	if !header {
-		return 0, false, parser.NewLineError(1, nil, "the file is empty, even its header is missing")
-	}
-	return 0, false, nil
 }
 
 // unlisted ends the reading of a list for which there is no way but sock_diag,

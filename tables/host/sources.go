@@ -9,9 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/proc"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -161,18 +160,12 @@ func (h *Host) whyNotDiag(list *list) string {
 // tcp=sock_diag, separated by blanks.
 func (h *Host) SourcesInUse() string { return h.uses.String() }
 
-// PeakMemory returns the most memory that this process had, in bytes: VmHWM of
-// /proc/self/status, proc_pid_status(5). It is false where there is none.
+// PeakMemory returns the most memory that this process had, in bytes. It is
+// false where there is no /proc.
 func (h *Host) PeakMemory() (bytes int64, ok bool) {
 	status, err := os.ReadFile(filepath.Join(DefaultProc, "self", "status"))
 	if err != nil {
 		return 0, false
 	}
-	_, after, ok := strings.Cut(string(status), "\nVmHWM:")
-	fields := strings.Fields(after)
-	if !ok || len(fields) == 0 {
-		return 0, false
-	}
-	kilobytes, err := strconv.ParseInt(fields[0], 10, 64)
-	return kilobytes << 10, err == nil
+	return proc.PeakMemory(status)
 }

@@ -8,11 +8,11 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/prometheus/procfs"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/proc"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 )
 
@@ -31,16 +31,11 @@ type SocketSummary struct {
 	// These are of the whole host, and of both families.
 	Orphans, Allocated, MemoryPages *int64
 	// Limits of MemoryPages; nil if there are none, or if they cannot be told.
-	Limits *MemoryLimits
+	Limits *proc.MemoryLimits
 
 	// MemoryBytes is what MemoryPages are in bytes, nil if the size of a page is
 	// not known; of frag and frag6 it is of the namespace.
 	MemoryBytes *int64
-}
-
-// MemoryLimits are the numbers of net.ipv4.tcp_mem or udp_mem, in pages (tcp(7)).
-type MemoryLimits struct {
-	Low, Pressure, High int64
 }
 
 // AllSockets is the Proto of the total: of sockets of every family, also Unix,
@@ -51,7 +46,7 @@ const AllSockets = "all"
 // privilege in the program's own.
 func (h *Host) SocketSummaries(ctx context.Context, namespaces Namespaces) iter.Seq2[SocketSummary, error] {
 	return func(yield func(SocketSummary, error) bool) {
-		limits := make(map[string]*MemoryLimits)
+		limits := make(map[string]*proc.MemoryLimits)
 		for proto, name := range map[string]string{"tcp": "tcp_mem", "udp": "udp_mem"} {
 			var err error
 			if limits[proto], err = h.memoryLimits(name); err != nil {
@@ -82,11 +77,11 @@ func (h *Host) summaries(p *place) (all []SocketSummary, err error) {
 		if err := regular(filepath.Join(dir, "net", "sockstat")); err != nil {
 			return err
 		}
-		proc, err := procfs.NewFS(dir)
+		files, err := procfs.NewFS(dir)
 		if err != nil {
 			return err
 		}
-		if four, err = proc.NetSockstat(); err != nil {
+		if four, err = files.NetSockstat(); err != nil {
 			return err
 		}
 		if err := regular(filepath.Join(dir, "net", "sockstat6")); errors.Is(err, fs.ErrNotExist) {
@@ -94,7 +89,7 @@ func (h *Host) summaries(p *place) (all []SocketSummary, err error) {
 		} else if err != nil {
 			return err
 		}
-		six, err = proc.NetSockstat6()
+		six, err = files.NetSockstat6()
 		return err
 	})
 	if err != nil {
@@ -138,7 +133,7 @@ func (h *Host) summary(s procfs.NetSockstatProtocol, family sock.Family, p *plac
 
 // memoryLimits reads net.ipv4.tcp_mem or udp_mem. Only the first network
 // namespace shows them: elsewhere they are nil.
-func (h *Host) memoryLimits(name string) (*MemoryLimits, error) {
+func (h *Host) memoryLimits(name string) (*proc.MemoryLimits, error) {
 	path := filepath.Join(h.proc, "sys", "net", "ipv4", name)
 	if err := regular(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -149,15 +144,9 @@ func (h *Host) memoryLimits(name string) (*MemoryLimits, error) {
 	if err != nil {
 		return nil, err
 	}
-	var l MemoryLimits
-	fields := strings.Fields(string(text))
-	for i, to := range []*int64{&l.Low, &l.Pressure, &l.High} {
-		if len(fields) > i {
-			*to, err = strconv.ParseInt(fields[i], 10, 64)
-		}
-		if len(fields) <= i || err != nil {
-			return nil, fmt.Errorf("%s: expected three numbers of pages: %q", path, text)
-		}
+	l, err := proc.ParseMemoryLimits(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return &l, nil
 }

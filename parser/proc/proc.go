@@ -1,0 +1,124 @@
+// Package proc decodes files of /proc that belong to a process or to the whole
+// host. Lists of a network namespace are in package procnet.
+package proc
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"iter"
+	"strconv"
+	"strings"
+
+	"github.com/osquery-sockets/osquery-sockets/parser"
+)
+
+// NamespaceNumber returns the inode of a network namespace from the target of
+// the link /proc/PID/ns/net (namespaces(7)), such as net:[4026531840]. It
+// returns 0 if s is not such a target.
+func NamespaceNumber(s string) uint32 {
+	digits, ok := strings.CutPrefix(s, "net:[")
+	digits, ok2 := strings.CutSuffix(digits, "]")
+	inode, err := strconv.ParseUint(digits, 10, 32)
+	if !ok || !ok2 || err != nil {
+		return 0
+	}
+	return uint32(inode)
+}
+
+// NamespaceMount is a file at which a network namespace is mounted.
+type NamespaceMount struct {
+	Inode uint32 // of the namespace
+	File  string // its path: bytes, which need not be UTF-8
+}
+
+// maxMountLine is the length in bytes from which the end of a mount's line is
+// ignored: the options of an overlay may be longer.
+const maxMountLine = 64 << 10
+
+// NamespaceMounts streams the mounts of network namespaces in
+// /proc/PID/mountinfo (proc_pid_mountinfo(5), show_mountinfo of
+// fs/proc_namespace.c):
+//
+//	36 35 0:4 net:[4026532177] /run/netns/blue rw shared:20 - nsfs nsfs rw
+//
+// Other mounts are skipped. The only error is the reader's own.
+func NamespaceMounts(r io.Reader) iter.Seq2[NamespaceMount, error] {
+	return func(yield func(NamespaceMount, error) bool) {
+		for line, err := range parser.Lines(r, maxMountLine) {
+			if err != nil {
+				yield(NamespaceMount{}, err)
+				return
+			}
+			fields := strings.SplitN(string(line.Text), " ", 6) // any other blank is a path's
+			if len(fields) < 5 {
+				continue
+			}
+			inode := NamespaceNumber(fields[3])
+			if inode != 0 && !yield(NamespaceMount{inode, unescape(fields[4])}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// unescape undoes the octal escapes of blanks and backslashes in mountinfo,
+// such as \040 (mangle_path, fs/seq_file.c).
+func unescape(s string) string {
+	var b strings.Builder
+	for {
+		i := strings.IndexByte(s, '\\')
+		if i < 0 || i+4 > len(s) {
+			b.WriteString(s)
+			return b.String()
+		}
+		b.WriteString(s[:i])
+		if c, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+			b.WriteByte(byte(c))
+		} else {
+			b.WriteString(s[i : i+4])
+		}
+		s = s[i+4:]
+	}
+}
+
+// MemoryLimits are the three numbers of net.ipv4.tcp_mem or udp_mem, in pages
+// (tcp(7), udp(7)).
+type MemoryLimits struct {
+	Low, Pressure, High int64
+}
+
+// ParseMemoryLimits decodes /proc/sys/net/ipv4/tcp_mem or udp_mem
+// (Documentation/networking/ip-sysctl.rst):
+//
+//	94626	126170	189252
+func ParseMemoryLimits(text []byte) (l MemoryLimits, err error) {
+	fields := bytes.Fields(text)
+	for i, to := range []*int64{&l.Low, &l.Pressure, &l.High} {
+		if len(fields) > i {
+			*to, err = strconv.ParseInt(string(fields[i]), 10, 64)
+		}
+		if len(fields) <= i || err != nil {
+			return MemoryLimits{}, fmt.Errorf("expected three numbers of pages: %q", text)
+		}
+	}
+	return l, nil
+}
+
+// PeakMemory returns the most memory that a process has had, in bytes: VmHWM of
+// /proc/PID/status (proc_pid_status(5)). It is false of a kernel's thread, which
+// has none.
+//
+//	VmHWM:	    5028 kB
+func PeakMemory(status []byte) (bytes int64, ok bool) {
+	_, after, ok := strings.Cut(string(status), "\nVmHWM:")
+	fields := strings.Fields(after)
+	if !ok || len(fields) == 0 {
+		return 0, false
+	}
+	kilobytes, err := strconv.ParseUint(fields[0], 10, 53) // so that bytes do not overflow
+	if err != nil {
+		return 0, false
+	}
+	return int64(kilobytes) << 10, true
+}
