@@ -1,5 +1,7 @@
 package sqlite
 
+import "time"
+
 // SnapshotSoon makes joins use a snapshot from the third scan on, however
 // short the scans were.
-func (db *DB) SnapshotSoon() { db.snapshotAfter = -1 }
+func (db *DB) SnapshotSoon() { db.snapshotGrant = time.Hour }

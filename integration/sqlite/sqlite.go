@@ -22,6 +22,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/osquery-sockets/osquery-sockets/integration/snapshot"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
@@ -46,8 +47,8 @@ type DB struct {
 	catalog  bool  // was asked for
 	broken   error // no further statement can run
 	// repeated are the scans of the statement that runs.
-	repeated      map[scanKind]*repeated
-	snapshotAfter time.Duration
+	repeated      map[scanKind]*snapshot.Calls
+	snapshotGrant time.Duration
 }
 
 // maxMemory is what SQLite may hold, in bytes, for sorting and grouping.
@@ -64,7 +65,7 @@ func Open(tables []schema.Any) (_ *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{conn: conn, tables: tables, snapshotAfter: snapshotAfter}
+	db := &DB{conn: conn, tables: tables, snapshotGrant: snapshot.DefaultGrant}
 	if err := db.prepare(); err != nil {
 		conn.Close()
 		return nil, err
@@ -111,7 +112,7 @@ func (db *DB) Run(ctx context.Context, text string, newResult func() (Result, er
 		return fmt.Errorf("the SQL has a NUL byte, at offset %d: SQLite would take it for the end", i)
 	}
 	for strings.TrimSpace(text) != "" {
-		db.tableErr, db.denied, db.catalog, db.repeated = nil, false, false, make(map[scanKind]*repeated)
+		db.tableErr, db.denied, db.catalog, db.repeated = nil, false, false, make(map[scanKind]*snapshot.Calls)
 		stmt, tail, err := db.conn.Prepare(text)
 		if err != nil {
 			return db.explain(ctx, err)

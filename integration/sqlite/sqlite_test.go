@@ -420,6 +420,18 @@ func TestSnapshots(t *testing.T) {
 		"SELECT count(*) FROM t a WHERE EXISTS (SELECT 1 FROM t b WHERE b.n = a.n AND b.rowid = a.rowid)": `"1000"`,
 		"SELECT sum((SELECT b.h FROM t b WHERE b.n = a.n)) FROM t a WHERE a.n IN (1, 2, 3, 4)":            `"5.0"`,
 		"SELECT count(*) FROM t a CROSS JOIN t b WHERE a.n < 10":                                          `"10000"`,
+		// NULL is NULL, but equals nothing; whatever else is looked for.
+		"SELECT count(*) FROM (VALUES (1), (2), (4), (NULL), (6)) a CROSS JOIN t b ON b.o IS a.column1":                                         `"503"`,
+		"SELECT count(*) FROM (VALUES (1), (2), (4), (NULL), (6)) a CROSS JOIN t b ON b.o = a.column1":                                          `"3"`,
+		"SELECT count(*) FROM (VALUES (1), (3), (4), (NULL), (7)) a CROSS JOIN t b ON b.o IS NULL AND b.n = a.column1":                          `"3"`,
+		"SELECT count(*) FROM (VALUES (x'00'), (2.5), ('a'), (NULL), ('')) a CROSS JOIN t b ON b.o IS a.column1":                                `"500"`,
+		"SELECT count(*) FROM (VALUES (1, 1), (2, NULL), (3, NULL), (4, 4), (5, x'')) a CROSS JOIN t b ON b.n = a.column1 AND b.o IS a.column2": `"2"`,
+		// Numbers as texts, and texts as numbers.
+		"SELECT count(*) FROM (VALUES (' 1 '), ('2.0'), ('3e0'), ('+4'), ('0x5'), ('6x')) a CROSS JOIN t b ON b.n = a.column1":          `"4"`,
+		"SELECT count(*) FROM (SELECT n + 0 AS i FROM t WHERE n < 10) a CROSS JOIN t b ON b.s = a.i":                                    `"10"`,
+		"SELECT count(*) FROM t a CROSS JOIN t b ON b.s = a.n":                                                                          `"1000"`,
+		"SELECT count(*) FROM t a CROSS JOIN t b ON b.s = a.h WHERE a.n < 8 AND a.o IS NOT NULL":                                        `"4"`,
+		"SELECT count(*) FROM (VALUES (1, 2), (3, 4), (5, 6), (7, 7)) a CROSS JOIN t b ON b.n IN (a.column1, a.column2, a.column2 + 0)": `"7"`,
 	} {
 		f.ended.Store(0)
 		if got := one(t, db, sql); got[0] != want {

@@ -1,7 +1,7 @@
 package sqlite
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/osquery-sockets/osquery-sockets/integration/snapshot"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
@@ -176,11 +177,8 @@ type cursor struct {
 	eof      bool
 
 	scan  schema.Scan
-	kind  *repeated
-	began time.Time
-
-	snapshot *snapshot
-	rows     []int32 // that are left of it, the current one first
+	calls *snapshot.Calls
+	began time.Time // of the scan, zero if that is of a snapshot
 }
 
 // Filter begins a scan.
@@ -193,77 +191,28 @@ func (c *cursor) Filter(_ int, planText string, args ...sqlite3.Value) error {
 		}
 		c.plan, c.planText = p, planText
 	}
-	terms := make([][]schema.Constraint, len(c.plan.terms))
+	terms := make([]snapshot.Term, len(c.plan.terms))
 	for i, t := range c.plan.terms {
 		var err error
-		if terms[i], err = constraints(&c.table.Spec().Columns[t.column], t, args[i]); err != nil {
+		column := &c.table.Spec().Columns[t.column]
+		if terms[i], err = translate(column, t, args[i]); err != nil {
 			return c.fail(err)
 		}
 	}
+	c.calls = c.db.calls(scanKind{c.vtab, planText})
 	if err := c.repeat(terms); err != nil {
 		return c.fail(err)
 	}
-	if c.snapshot = c.kind.snapshot; c.snapshot != nil {
-		c.rows = c.snapshot.find(c.table.Spec().Columns, &c.plan, args)
-		c.eof = len(c.rows) == 0
-		return nil
-	}
-	c.began = time.Now()
-	c.scan = c.begin(terms)
 	return c.Next()
 }
 
 // begin begins a scan of the used columns with constraints.
-func (c *cursor) begin(terms [][]schema.Constraint) schema.Scan {
-	var r schema.Request
+func (c *cursor) begin(ctx context.Context, constraints []schema.Constraint) schema.Scan {
+	r := schema.Request{Constraints: constraints}
 	for _, i := range c.plan.used {
 		r.Used = append(r.Used, c.table.Spec().Columns[i].Name)
 	}
-	for _, t := range terms {
-		r.Constraints = append(r.Constraints, t...)
-	}
-	return c.table.Scan(c.db.conn.GetInterrupt(), c.table.Query(r))
-}
-
-// repeat notes another scan of its kind, and takes a snapshot when those have
-// become too many.
-func (c *cursor) repeat(terms [][]schema.Constraint) (err error) {
-	kind := scanKind{c.vtab, c.planText}
-	c.kind = c.db.repeated[kind]
-	if c.kind == nil {
-		c.kind = &repeated{same: terms}
-		c.db.repeated[kind] = c.kind
-	}
-	k := c.kind
-	k.compare(terms)
-	if k.scans++; k.scans > 2 && k.spent > c.db.snapshotAfter && k.snapshot == nil && !k.tooLarge {
-		k.snapshot, err = takeSnapshot(c.begin(k.same), c.table.Spec().Columns, &c.plan)
-		k.tooLarge = k.snapshot == nil
-	}
-	return err
-}
-
-// constraints translates a term; nil is any value.
-func constraints(c *schema.ColumnInfo, t term, arg sqlite3.Value) ([]schema.Constraint, error) {
-	if !t.in {
-		return constrain(nil, c, t.op, arg), nil
-	}
-	var in []schema.Constraint
-	n := 0
-	v, err := arg.InFirst()
-	for ; err == nil; v, err = arg.InNext() {
-		if v.Type() != sqlite3.NULL { // nothing equals NULL
-			in = constrain(in, c, t.op, v)
-			n++
-		}
-	}
-	if !errors.Is(err, endOfList) {
-		return nil, err
-	}
-	if len(in) < n {
-		return nil, nil // a value that does not translate widens the list
-	}
-	return in, nil
+	return c.table.Scan(ctx, c.table.Query(r))
 }
 
 // constrain adds the constraint if its value is one that our tables compare
@@ -289,11 +238,6 @@ func constrain(to []schema.Constraint, c *schema.ColumnInfo, op schema.Op, v sql
 
 // Next moves on.
 func (c *cursor) Next() error {
-	if c.snapshot != nil {
-		c.rows = c.rows[1:]
-		c.eof = len(c.rows) == 0
-		return nil
-	}
 	c.eof = !c.scan.Next()
 	return c.fail(c.scan.Err())
 }
@@ -309,11 +253,7 @@ func (c *cursor) fail(err error) error {
 func (c *cursor) EOF() bool { return c.eof }
 
 func (c *cursor) Column(ctx sqlite3.Context, i int) error {
-	if c.snapshot != nil {
-		c.snapshot.load(c.rows[0], i, &c.cell)
-	} else {
-		c.scan.Cell(i, &c.cell)
-	}
+	c.scan.Cell(i, &c.cell)
 	switch cell := &c.cell; cell.Kind {
 	case schema.Int:
 		ctx.ResultInt64(cell.Int)
@@ -329,20 +269,17 @@ func (c *cursor) Column(ctx sqlite3.Context, i int) error {
 	return nil
 }
 
-func (c *cursor) RowID() (int64, error) {
-	if c.snapshot != nil {
-		return c.snapshot.rowIDs[c.rows[0]], nil
-	}
-	return c.scan.RowID(), nil
-}
+func (c *cursor) RowID() (int64, error) { return c.scan.RowID(), nil }
 
 // Close ends the scan.
 func (c *cursor) Close() error {
 	if c.scan != nil {
 		c.scan.Close()
 		c.scan = nil
-		c.kind.spent += time.Since(c.began)
+		if !c.began.IsZero() {
+			c.calls.Read(time.Since(c.began))
+			c.began = time.Time{}
+		}
 	}
-	c.snapshot, c.rows = nil, nil
 	return nil
 }
