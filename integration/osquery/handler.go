@@ -9,6 +9,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/osquery/osquery-go/gen/osquery"
+
+	"github.com/osquery-sockets/osquery-sockets/integration/snapshot"
 )
 
 // turnTimeout is how long a call waits for its turn.
@@ -27,7 +29,11 @@ type handler struct {
 
 func newHandler(log hclog.Logger, maxCalls int, plugins []Plugin) *handler {
 	h := &handler{log: log, plugins: make(map[string]map[string]Plugin), running: make(chan struct{}, maxCalls), shutdown: make(chan struct{})}
+	memory := snapshot.NewMemory(maxSnapshots)
 	for _, p := range plugins {
+		if t, ok := p.(*TablePlugin); ok {
+			t.bursts.memory = memory
+		}
 		if h.plugins[p.RegistryName()] == nil {
 			h.plugins[p.RegistryName()] = make(map[string]Plugin)
 		}
