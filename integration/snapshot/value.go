@@ -41,6 +41,8 @@ func Of(t schema.Type, text string) Value {
 	switch {
 	case t == schema.Double || c == rounded || c == fraction:
 		return Value{}
+	case c == whole && t == schema.Text && (n <= -exact || n >= exact):
+		return Value{} // a float of a text may be as near
 	case c == whole:
 		return Value{something, string(appendNumber(nil, n))}
 	case t != schema.Text:
@@ -52,7 +54,7 @@ func Of(t schema.Type, text string) Value {
 // OfFloat is what a column of this type must equal to be equal to a float.
 func OfFloat(t schema.Type, f float64) Value {
 	switch {
-	case t == schema.Double || math.Abs(f) >= 1<<53:
+	case t == schema.Double || math.Abs(f) >= exact:
 		return Value{}
 	case f == math.Trunc(f):
 		return Value{something, string(appendNumber(nil, int64(f)))}
@@ -108,6 +110,9 @@ const (
 // maxDigits is how many digits of a float survive in a host's text.
 const maxDigits = 15
 
+// exact is where a float no longer names one integer.
+const exact = 1 << 53
+
 // number reads a number as SQLite's numeric affinity does, or more.
 func number(text string) (int64, class) {
 	text = strings.Trim(text, " \t\n\v\f\r")
@@ -130,7 +135,7 @@ func number(text string) (int64, class) {
 	switch {
 	case errors.Is(err, strconv.ErrSyntax):
 		return 0, word
-	case err != nil || f != math.Trunc(f) || math.Abs(f) >= 1<<53:
+	case err != nil || f != math.Trunc(f) || math.Abs(f) >= exact:
 		return 0, fraction
 	case digits >= maxDigits:
 		return int64(f), rounded
