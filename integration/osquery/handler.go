@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/hashicorp/go-hclog"
 	"github.com/osquery/osquery-go/gen/osquery"
 
@@ -42,6 +43,13 @@ func newHandler(log hclog.Logger, maxCalls int, plugins []Plugin) *handler {
 	return h
 }
 
+// processor answers osquery's calls by the handler.
+func (h *handler) processor() thrift.TProcessor {
+	p := osquery.NewExtensionProcessor(h)
+	p.AddToProcessorMap("call", caller{h})
+	return p
+}
+
 // registry lists the plugins for osquery.
 func (h *handler) registry() osquery.ExtensionRegistry {
 	registry := make(osquery.ExtensionRegistry)
@@ -62,41 +70,70 @@ func (h *handler) Ping(context.Context) (*osquery.ExtensionStatus, error) {
 
 // Call hands a request to its plugin.
 func (h *handler) Call(ctx context.Context, registry, item string, request osquery.ExtensionPluginRequest) (*osquery.ExtensionResponse, error) {
-	start := time.Now()
-	response := h.call(ctx, registry, item, request)
-	log := h.log.With("registry", registry, "item", item, "action", request["action"], "rows", len(response.Response), "took", time.Since(start))
-	if response.Status.Code != 0 {
-		log.Warn("a call failed", "error", response.Status.Message)
-	} else {
-		log.Debug("answered")
+	response, rows := h.call(ctx, registry, item, request)
+	if rows != nil {
+		response.Response = rows.maps()
 	}
 	return response, nil
 }
 
-func (h *handler) call(ctx context.Context, registry, item string, request osquery.ExtensionPluginRequest) (response *osquery.ExtensionResponse) {
+// call is Call, with the rows of a table apart.
+func (h *handler) call(ctx context.Context, registry, item string, request osquery.ExtensionPluginRequest) (*osquery.ExtensionResponse, *answer) {
+	start := time.Now()
+	response, rows := h.ask(ctx, registry, item, request)
+	failed := response.Status.Code != 0
+	if failed || h.log.IsDebug() {
+		n := len(response.Response)
+		if rows != nil {
+			n = rows.rows
+		}
+		log := h.log.With("registry", registry, "item", item, "action", request["action"], "rows", n, "took", time.Since(start))
+		if failed {
+			log.Warn("a call failed", "error", response.Status.Message)
+		} else {
+			log.Debug("answered")
+		}
+	}
+	return response, rows
+}
+
+// ask waits for the call's turn and asks the plugin.
+func (h *handler) ask(ctx context.Context, registry, item string, request osquery.ExtensionPluginRequest) (response *osquery.ExtensionResponse, rows *answer) {
 	defer func() {
 		if p := recover(); p != nil {
 			h.log.Error("a plugin panicked", "registry", registry, "item", item, "panic", p, "stack", string(debug.Stack()))
-			response = failure("%s %s: panic: %v", registry, item, p)
+			response, rows = failure("%s %s: panic: %v", registry, item, p), nil
 		}
 	}()
 	p, ok := h.plugins[registry][item]
 	if !ok {
-		return failure("this extension has no %s %q", registry, item)
+		return failure("this extension has no %s %q", registry, item), nil
 	}
 	select {
 	case h.running <- struct{}{}:
-		defer func() { <-h.running }()
-	case <-time.After(turnTimeout):
-		return failure("%s %s: %d other queries are answered, and none has ended for %v: ask again, or ask for less at a time", registry, item, cap(h.running), turnTimeout)
-	case <-ctx.Done():
-		return failure("%s %s: the extension ends", registry, item)
+	default:
+		turn := time.NewTimer(turnTimeout)
+		defer turn.Stop()
+		select {
+		case h.running <- struct{}{}:
+		case <-turn.C:
+			return failure("%s %s: %d other queries are answered, and none has ended for %v: ask again, or ask for less at a time", registry, item, cap(h.running), turnTimeout), nil
+		case <-ctx.Done():
+			return failure("%s %s: the extension ends", registry, item), nil
+		}
 	}
-	r := p.Call(ctx, request)
+	defer func() { <-h.running }()
+	var r osquery.ExtensionResponse
+	// Exactly this type: one that embeds it may have a Call of its own.
+	if t, ok := p.(*TablePlugin); ok {
+		r, rows = t.answer(ctx, request)
+	} else {
+		r = p.Call(ctx, request)
+	}
 	if r.Status == nil {
 		r.Status = &osquery.ExtensionStatus{Code: 1, Message: fmt.Sprintf("%s %s: the plugin gave no status", registry, item)}
 	}
-	return &r
+	return &r, rows
 }
 
 func failure(format string, args ...any) *osquery.ExtensionResponse {

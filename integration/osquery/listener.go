@@ -1,6 +1,7 @@
 package osquery
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,8 @@ type listener struct {
 	conns   map[*conn]struct{}
 	closing bool
 	running sync.WaitGroup
+
+	transports sync.Pool // of those whose connections have ended
 }
 
 // conn is a connection that knows whether a call is under way on it: from its
@@ -133,7 +136,8 @@ func (l *listener) serve(c *conn) {
 		c.Close()
 	}()
 	config := &thrift.TConfiguration{SocketTimeout: idleTimeout, MaxMessageSize: maxRequest, TBinaryStrictRead: thrift.BoolPtr(true)}
-	transport := thrift.NewTBufferedTransport(thrift.NewTSocketFromConnConf(c, config), bufferSize)
+	transport := l.transport(thrift.NewTSocketFromConnConf(c, config))
+	defer l.putTransport(transport)
 	protocol := thrift.NewTBinaryProtocolConf(transport, config)
 	for {
 		ok, err := l.processor.Process(l.ctx, protocol, protocol)
@@ -153,6 +157,39 @@ func (l *listener) serve(c *conn) {
 		}
 	}
 }
+
+// transport is a socket with buffers. It is thrift's TBufferedTransport, but for
+// the buffers, which serve one connection after another.
+type transport struct {
+	*bufio.Reader
+	*bufio.Writer
+	socket *thrift.TSocket
+}
+
+func (l *listener) transport(socket *thrift.TSocket) *transport {
+	t, ok := l.transports.Get().(*transport)
+	if !ok {
+		return &transport{bufio.NewReaderSize(socket, bufferSize), bufio.NewWriterSize(socket, bufferSize), socket}
+	}
+	t.Reader.Reset(socket)
+	t.Writer.Reset(socket)
+	t.socket = socket
+	return t
+}
+
+func (l *listener) putTransport(t *transport) {
+	t.Reader.Reset(nil)
+	t.Writer.Reset(nil)
+	t.socket = nil
+	l.transports.Put(t)
+}
+
+func (t *transport) Open() error            { return t.socket.Open() }
+func (t *transport) IsOpen() bool           { return t.socket.IsOpen() }
+func (t *transport) Close() error           { return t.socket.Close() }
+func (t *transport) RemainingBytes() uint64 { return t.socket.RemainingBytes() }
+
+func (t *transport) Flush(context.Context) error { return t.Writer.Flush() }
 
 // close takes no more calls, removes the socket file and waits until the calls
 // under way are answered. When the timeout is over it cancels them, soon after

@@ -296,7 +296,7 @@ func (s *server) register() error {
 		return fmt.Errorf("osquery at %s refuses the registration: %s (status %d)%s", s.Socket, status.Message, status.Code, s.explain(status.Message))
 	}
 	s.uuid = status.UUID
-	s.calls, err = listen(s.callsPath(s.uuid), osquery.NewExtensionProcessor(s.handler), s.Log)
+	s.calls, err = listen(s.callsPath(s.uuid), s.handler.processor(), s.Log)
 	if err != nil {
 		s.deregister()
 		return err

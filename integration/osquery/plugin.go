@@ -36,6 +36,7 @@ const defaultTimeout = time.Minute
 // equal, with at most 50 ms between two. The snapshot is at most a second old.
 type TablePlugin struct {
 	table  schema.Any
+	names  []string // of the columns, as they are encoded
 	bursts *bursts
 	// MaxResponse is the size in bytes above which a query fails with an
 	// error that says so; 0 means the constant [MaxResponse].
@@ -51,7 +52,11 @@ type TablePlugin struct {
 
 // NewTablePlugin returns the plugin that serves a table to osquery.
 func NewTablePlugin(t schema.Any) *TablePlugin {
-	return &TablePlugin{table: t, bursts: newBursts()}
+	p := &TablePlugin{table: t, bursts: newBursts()}
+	for _, c := range t.Spec().Columns {
+		p.names = append(p.names, encodedName(c.Name))
+	}
+	return p
 }
 
 // Name returns the table's name in osquery.
@@ -98,27 +103,41 @@ func (p *TablePlugin) Routes() osquery.ExtensionPluginResponse {
 
 // Call answers osquery's requests: the rows of the table, or its columns.
 func (p *TablePlugin) Call(ctx context.Context, request osquery.ExtensionPluginRequest) osquery.ExtensionResponse {
-	var rows osquery.ExtensionPluginResponse
+	response, rows := p.answer(ctx, request)
+	if rows != nil {
+		response.Response = rows.maps()
+	}
+	return response
+}
+
+// answer is Call, with the rows of the table apart.
+func (p *TablePlugin) answer(ctx context.Context, request osquery.ExtensionPluginRequest) (osquery.ExtensionResponse, *answer) {
+	response := osquery.ExtensionResponse{Status: &osquery.ExtensionStatus{Code: 0, Message: "OK"}}
+	var rows *answer
 	var err error
 	switch action := request["action"]; action {
 	case "generate":
 		start := time.Now()
 		rows, err = p.generate(ctx, request["context"])
 		if p.Stats != nil {
-			p.Stats.Observe(p.table.Spec().Name, len(rows), time.Since(start), err)
+			n := 0
+			if rows != nil {
+				n = rows.rows
+			}
+			p.Stats.Observe(p.table.Spec().Name, n, time.Since(start), err)
 		}
 	case "columns":
-		rows = p.Routes()
+		response.Response = p.Routes()
 	default:
 		err = fmt.Errorf("table %s: osquery asked for the action %q, which only tables that can be written have", p.Name(), action)
 	}
 	if err != nil {
-		return osquery.ExtensionResponse{Status: &osquery.ExtensionStatus{Code: 1, Message: text.Printable(err.Error())}}
+		return osquery.ExtensionResponse{Status: &osquery.ExtensionStatus{Code: 1, Message: text.Printable(err.Error())}}, nil
 	}
-	return osquery.ExtensionResponse{Status: &osquery.ExtensionStatus{Code: 0, Message: "OK"}, Response: rows}
+	return response, rows
 }
 
-func (p *TablePlugin) generate(ctx context.Context, queryContext string) (osquery.ExtensionPluginResponse, error) {
+func (p *TablePlugin) generate(ctx context.Context, queryContext string) (*answer, error) {
 	request, err := parseContext(queryContext)
 	if err != nil {
 		return nil, fmt.Errorf("table %s: osquery's query context is not understood: %w", p.Name(), err)
@@ -130,12 +149,11 @@ func (p *TablePlugin) generate(ctx context.Context, queryContext string) (osquer
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
-	columns := p.table.Spec().Columns
 	query := p.table.Query(request)
-	var used []int
-	for i := range columns {
+	var used []column
+	for i, name := range p.names {
 		if query.Uses(i) {
-			used = append(used, i)
+			used = append(used, column{i, name})
 		}
 	}
 	scan, end, err := p.scan(ctx, &request, query)
@@ -144,27 +162,11 @@ func (p *TablePlugin) generate(ctx context.Context, queryContext string) (osquer
 	}
 	defer end()
 	defer scan.Close()
-	var (
-		rows osquery.ExtensionPluginResponse
-		size = responseOverhead
-		text = newInterner()
-		cell schema.Cell
-	)
+	rows := &answer{size: responseOverhead}
+	var cell schema.Cell
 	for scan.Next() {
-		row := make(map[string]string, len(used)+1)
-		row["rowid"] = text.of(strconv.AppendInt(text.scratch(), scan.RowID(), 10))
-		size += rowOverhead + cellOverhead + len("rowid") + len(row["rowid"])
-		for _, i := range used {
-			scan.Cell(i, &cell)
-			if cell.Kind == schema.Null {
-				continue // a missing number is NULL to osquery
-			}
-			value := text.of(cell.AppendText(text.scratch()))
-			row[columns[i].Name] = value
-			size += cellOverhead + len(columns[i].Name) + len(value)
-		}
-		rows = append(rows, row)
-		if err := p.fits(size, len(rows)); err != nil {
+		rows.add(scan, used, &cell)
+		if err := p.fits(rows); err != nil {
 			return nil, err
 		}
 	}
@@ -174,52 +176,19 @@ func (p *TablePlugin) generate(ctx context.Context, queryContext string) (osquer
 	return rows, nil
 }
 
-// The sizes of Thrift's binary protocol around the strings of a response.
-const (
-	responseOverhead = 256 // message and status, generously
-	rowOverhead      = 6   // map header: two types and a length
-	cellOverhead     = 8   // two string lengths
-)
+// responseOverhead is what a message has beside the rows, in bytes, generously.
+const responseOverhead = 256
 
-// fits reports the response that osquery would refuse, before it is built.
-func (p *TablePlugin) fits(size, rows int) error {
+// fits reports the response that osquery would refuse, before it is whole.
+func (p *TablePlugin) fits(a *answer) error {
 	limit := p.MaxResponse
 	if limit == 0 {
 		limit = MaxResponse
 	}
-	if size <= limit {
+	if a.size <= limit {
 		return nil
 	}
-	return fmt.Errorf("table %s: the answer is over osquery's limit of %d bytes for one message at row %d (%d bytes): select fewer columns, or narrow the WHERE clause by state, port or address", p.Name(), limit, rows, size)
-}
-
-// interner keeps one copy of each short text: the cells of a socket table
-// repeat a few hundred values.
-type interner struct {
-	seen map[string]string
-	buf  []byte
-}
-
-// The bounds of an interner: more values than this do not repeat.
-const (
-	maxInterned     = 1 << 14
-	maxInternedText = 64
-)
-
-func newInterner() *interner { return &interner{seen: make(map[string]string)} }
-
-func (n *interner) scratch() []byte { return n.buf[:0] }
-
-func (n *interner) of(b []byte) string {
-	n.buf = b
-	if s, ok := n.seen[string(b)]; ok {
-		return s
-	}
-	s := string(b)
-	if len(b) <= maxInternedText && len(n.seen) < maxInterned {
-		n.seen[s] = s
-	}
-	return s
+	return fmt.Errorf("table %s: the answer is over osquery's limit of %d bytes for one message at row %d (%d bytes): select fewer columns, or narrow the WHERE clause by state, port or address", p.Name(), limit, a.rows, a.size)
 }
 
 // parseContext reads the JSON that osquery sends with a request for rows.
