@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/osquery/osquery-go/gen/osquery"
@@ -191,8 +192,65 @@ func (p *TablePlugin) fits(a *answer) error {
 	return fmt.Errorf("table %s: the answer is over osquery's limit of %d bytes for one message at row %d (%d bytes): select fewer columns, or narrow the WHERE clause by state, port or address", p.Name(), limit, a.rows, a.size)
 }
 
+// withoutEmptyLists cuts out of osquery's JSON what says that a column has no
+// constraints, of which there is one for each other column of the table: most of
+// the text, and of the time that reading it takes. A text of any other form is
+// returned as it is.
+func withoutEmptyLists(text string) string {
+	const head, object = `{"constraints":[`, `{"name":"`
+	rest, ok := strings.CutPrefix(text, head)
+	if !ok || !strings.HasPrefix(rest, object) {
+		return text
+	}
+	kept := []byte(head)
+	for {
+		n := objectLength(rest)
+		if n == 0 || n == len(rest) {
+			return text
+		}
+		// No string has this: its quotes would follow backslashes.
+		if !strings.Contains(rest[:n], `","list":[],"affinity":"`) {
+			kept = append(append(kept, rest[:n]...), ',')
+		}
+		rest = rest[n:]
+		if rest[0] == ']' {
+			return string(bytes.TrimSuffix(kept, []byte{','})) + rest
+		}
+		if !strings.HasPrefix(rest, ","+object) {
+			return text
+		}
+		rest = rest[1:]
+	}
+}
+
+// objectLength returns the length of the JSON object that a text begins with, 0
+// if it does not end.
+func objectLength(text string) int {
+	depth, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{':
+			depth++
+		case c == '}':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return 0
+}
+
 // parseContext reads the JSON that osquery sends with a request for rows.
 func parseContext(text string) (schema.Request, error) {
+	return parseJSON(withoutEmptyLists(text))
+}
+
+func parseJSON(text string) (schema.Request, error) {
 	var r schema.Request
 	if text == "" {
 		r.All = true

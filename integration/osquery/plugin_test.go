@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -191,11 +192,17 @@ func TestPluginTimesOut(t *testing.T) {
 func FuzzParseContext(f *testing.F) {
 	f.Add(`{"constraints":[{"name":"x","list":[{"op":2,"expr":"a"}],"affinity":"TEXT"}],"colsUsed":["a","x"],"colsUsedBitset":3}`)
 	f.Add(`{"constraints":[{"name":"x","list":"","affinity":"TEXT"}]}`)
+	f.Add(`{"constraints":[{"name":"x","list":[],"affinity":"TEXT"},{"name":"\\",\"list\":[],","list":[{"op":2,"expr":"{}\"}],"}],"affinity":"TEXT"},{"name":"y","list":[],"affinity":"TEXT"}],"colsUsed":[]}`)
+	f.Add(`{"constraints":[{"name":"x","list":[],"affinity":"TEXT"}],"colsUsed":["x"]}`)
 	table := fixed(row{text: "a"})
 	f.Fuzz(func(t *testing.T, text string) {
 		r, err := parseContext(text)
 		if err == nil {
 			table.Query(r)
+		}
+		// What is cut out says nothing.
+		if whole, wholeErr := parseJSON(text); wholeErr == nil && (err != nil || !reflect.DeepEqual(r, whole)) {
+			t.Errorf("got %+v %v, want %+v", r, err, whole)
 		}
 	})
 }
