@@ -227,7 +227,7 @@ func newOwnerColumns[R any](names func(*R) *names, noUID string, uid func(*R) (u
 				return names(r).users.Name(number), true
 			}, schema.Needs(needUsers)),
 		inode: schema.Opt("inode", "Inode of the socket, as in the links /proc/PID/fd/N. NULL if no file refers to it, such as of a connection that waits to be accepted or that its program has closed.",
-			func(r *R) (int64, bool) { return int64(inode(r)), inode(r)-1 < 1<<63-1 }, schema.Synonym("socket")),
+			func(r *R) (int64, bool) { return int64(inode(r)), inode(r)-1 < 1<<63-1 }, schema.Synonym("socket"), schema.Pushed),
 		pid: schema.Opt("pid", "Process that has the socket open, of several the one with the lowest number; socket_processes has all. NULL if none has, as of a connection that waits to be accepted, or if we may not see it: without root only this user's processes are.",
 			func(r *R) (int32, bool) { h, ok := names(r).holder(inode(r)); return h.PID, ok }, schema.Needs(needHolders)),
 		program: schema.Col("program", "That process's name as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name of it. Empty if there is no such process.",
@@ -262,7 +262,7 @@ const onlyProc = "NULL where only /proc tells of it."
 // if it is 0; absent says so in the column's document.
 func cookieColumn[R any](absent string, cookie func(*R) uint64) *schema.Typed[R, int64] {
 	return schema.Opt("cookie", strings.TrimSpace("The kernel's identity of the socket, which no other had since the host was started. "+absent),
-		func(r *R) (int64, bool) { return int64(cookie(r)), cookie(r)-1 < 1<<63-1 }, schema.Hidden)
+		func(r *R) (int64, bool) { return int64(cookie(r)), cookie(r)-1 < 1<<63-1 }, schema.Hidden, schema.Pushed)
 }
 
 // namespaces selects the network namespaces that a query sees.

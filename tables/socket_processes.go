@@ -29,7 +29,7 @@ type socketKind struct {
 // SocketProcesses is the table socket_processes.
 func SocketProcesses(h *host.Host) schema.Any {
 	inode := schema.Opt("inode", "Inode of the socket, as in the links /proc/PID/fd/N.",
-		func(r *holderRow) (int64, bool) { return int64(r.Inode), r.Inode <= math.MaxInt64 }, schema.Synonym("socket"))
+		func(r *holderRow) (int64, bool) { return int64(r.Inode), r.Inode <= math.MaxInt64 }, schema.Synonym("socket"), schema.Pushed)
 	pid := schema.Col("pid", "Process that has the socket open.",
 		func(r *holderRow) int32 { return r.PID }, schema.Pushed)
 	process := func(r *holderRow) host.Process { return r.processes.Get(r.PID) }

@@ -180,7 +180,7 @@ func TestExtensionAnswersOsquery(t *testing.T) {
 	for _, route := range m.Routes("tcp_sockets") {
 		options[route["name"]] = route["op"]
 	}
-	for name, want := range map[string]string{"pid": "8", "uid": "8", "inode": "8", "fd": "24", "state": "9", "local_port": "9", "remote_address": "9", "family": "25", "net_namespace": "25"} {
+	for name, want := range map[string]string{"pid": "8", "uid": "8", "inode": "9", "fd": "24", "state": "9", "local_port": "9", "remote_address": "9", "family": "25", "net_namespace": "25"} {
 		if options[name] != want {
 			t.Errorf("the column %s has the options %s, want %s", name, options[name], want)
 		}
