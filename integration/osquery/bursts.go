@@ -50,9 +50,6 @@ func newBursts() *bursts {
 	return &bursts{memory: snapshot.NewMemory(maxSnapshots), grant: snapshot.DefaultGrant, byKind: make(map[string]*burst)}
 }
 
-// opIs is SQLite's IS. A value that arrives is not NULL, of which it is =.
-const opIs schema.Op = 72
-
 // kindOf returns the terms of a request, and the kind of burst that it may be of:
 // all of it but what columns must equal. It returns false for a request that a
 // snapshot cannot answer.
@@ -66,8 +63,7 @@ func kindOf(table schema.Any, r *schema.Request, q schema.Query) (terms []snapsh
 		b.WriteString(name)
 		b.WriteByte(0)
 	}
-	equal := make(map[int]int) // the terms by their columns
-constraints:
+	byColumn := make(map[int]int) // the terms of equality
 	for _, k := range r.Constraints {
 		column := -1
 		for i := range columns {
@@ -75,17 +71,19 @@ constraints:
 				column = i
 			}
 		}
-		is := k.Op == schema.EQ || k.Op == opIs
+		equal := k.Op == schema.EQ || k.Op == schema.IS
 		switch {
-		case column < 0 || !is && !k.Op.Known():
-			continue constraints // it narrows nothing
-		case !q.Uses(column):
-			return nil, "", false // the rows of a snapshot would lack it
+		case column >= 0 && !q.Uses(column) && (k.Op.Known() || columns[column].Scope):
+			// The rows of a snapshot would lack the column, and not be those of the
+			// scope that the comparison alone uses.
+			return nil, "", false
+		case column < 0 || !k.Op.Known():
+			continue // it narrows nothing
 		}
-		at, ok := equal[column]
-		if !is || !ok {
+		at, ok := byColumn[column]
+		if !equal || !ok {
 			at = len(terms)
-			terms = append(terms, snapshot.Term{Column: column, Equal: is})
+			terms = append(terms, snapshot.Term{Column: column, Equal: equal})
 			b.WriteByte(0)
 			b.WriteString(k.Column)
 			b.WriteByte(0)
@@ -93,11 +91,10 @@ constraints:
 		}
 		t := &terms[at]
 		t.Constraints = append(t.Constraints, k)
-		if is {
-			equal[column] = at
+		if equal {
+			byColumn[column] = at
 			t.Values = append(t.Values, snapshot.Of(columns[column].Type, k.Value))
-		}
-		if !is || columns[column].Scope {
+		} else {
 			b.WriteString(strconv.Quote(k.Value))
 		}
 	}
