@@ -1,0 +1,293 @@
+package osquerytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/ncruces/go-sqlite3"
+	"github.com/osquery/osquery-go/gen/osquery"
+)
+
+// database is SQLite with osquery's tables attached. osquery keeps one, and
+// opens another for a statement that starts while the first one is busy: an
+// extension may ask osquery while osquery asks it.
+type database struct {
+	m    *Manager
+	mu   sync.Mutex
+	conn *sqlite3.Conn
+	// tables that are attached, with the registration of each.
+	tables map[string]attached
+
+	ctx context.Context // of the statement that runs
+	err error           // of the table that failed in it
+}
+
+type attached struct {
+	*virtualTable
+	uuid UUID
+}
+
+func openDatabase(m *Manager) (*database, error) {
+	conn, err := sqlite3.Open(":memory:")
+	if err != nil {
+		return nil, err
+	}
+	d := &database{m: m, conn: conn, tables: make(map[string]attached), ctx: context.Background()}
+	// A library of SQLite with its defaults takes "x" for a text where there is
+	// no such column.
+	for _, option := range []sqlite3.DBConfig{sqlite3.DBCONFIG_DQS_DML, sqlite3.DBCONFIG_DQS_DDL} {
+		if _, err := conn.Config(option, true); err != nil {
+			conn.Close()
+			return nil, err
+		}
+	}
+	if err := conn.SetAuthorizer(authorize); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	for _, name := range sortedKeys(m.core) {
+		if err := d.create(name, m.core[name].routes(), m.core[name]); err != nil {
+			conn.Close()
+			return nil, fmt.Errorf("core table %s: %w", name, err)
+		}
+	}
+	return d, nil
+}
+
+// close ends the database; d.mu is held, or nobody else knows it.
+func (d *database) close() { d.conn.Close() }
+
+// allowed are the actions and pragmas of osquery/sql/sqlite_util.h.
+var (
+	allowedActions = []sqlite3.AuthorizerActionCode{
+		sqlite3.AUTH_READ, sqlite3.AUTH_SELECT, sqlite3.AUTH_INSERT, sqlite3.AUTH_UPDATE, sqlite3.AUTH_DELETE,
+		sqlite3.AUTH_CREATE_VTABLE, sqlite3.AUTH_DROP_VTABLE, sqlite3.AUTH_CREATE_VIEW, sqlite3.AUTH_DROP_VIEW,
+		sqlite3.AUTH_CREATE_TABLE, sqlite3.AUTH_DROP_TABLE, sqlite3.AUTH_CREATE_TEMP_TABLE, sqlite3.AUTH_DROP_TEMP_TABLE,
+		sqlite3.AUTH_CREATE_TEMP_VIEW, sqlite3.AUTH_DROP_TEMP_VIEW, sqlite3.AUTH_FUNCTION, sqlite3.AUTH_RECURSIVE,
+		sqlite3.AUTH_TRANSACTION,
+	}
+	allowedPragmas = []string{"table_info", "table_xinfo", "function_list", "journal_mode", "case_sensitive_like", "collation_list"}
+)
+
+func authorize(action sqlite3.AuthorizerActionCode, name, _, _, _ string) sqlite3.AuthorizerReturnCode {
+	if slices.Contains(allowedActions, action) ||
+		action == sqlite3.AUTH_PRAGMA && slices.Contains(allowedPragmas, strings.ToLower(name)) {
+		return sqlite3.AUTH_OK
+	}
+	return sqlite3.AUTH_DENY
+}
+
+// create is attachTableInternal, osquery/sql/virtual_table.cpp; d.mu is held.
+func (d *database) create(name string, routes osquery.ExtensionPluginResponse, core *Table) error {
+	v := newVirtualTable(d, name, routes, core)
+	declare := func(conn *sqlite3.Conn) error {
+		return conn.DeclareVTab("CREATE TABLE " + name + columnDefinition(routes, core == nil))
+	}
+	if err := createModule(d.conn, name, v, declare); err != nil {
+		return returnCode(err)
+	}
+	if err := d.conn.Exec("CREATE VIRTUAL TABLE temp." + name + " USING " + name); err != nil {
+		return returnCode(err)
+	}
+	d.m.mu.Lock()
+	defer d.m.mu.Unlock()
+	d.tables[name] = attached{v, d.m.routes[name]}
+	return nil
+}
+
+// createModule lets only the tables of extensions be written.
+func createModule(conn *sqlite3.Conn, name string, v *virtualTable, declare func(*sqlite3.Conn) error) error {
+	if v.core != nil {
+		connect := func(conn *sqlite3.Conn, _, _, _ string, _ ...string) (*virtualTable, error) { return v, declare(conn) }
+		//lint:ignore SA1019 the method that replaces it needs a later Go
+		return sqlite3.CreateModule(conn, name, connect, connect)
+	}
+	connect := func(conn *sqlite3.Conn, _, _, _ string, _ ...string) (writableTable, error) {
+		return writableTable{v}, declare(conn)
+	}
+	//lint:ignore SA1019 the method that replaces it needs a later Go
+	return sqlite3.CreateModule(conn, name, connect, connect)
+}
+
+// returnCode is an error of SQLite as osquery reports it.
+func returnCode(err error) error {
+	var code sqlite3.ErrorCode
+	if errors.As(err, &code) && code != sqlite3.ERROR {
+		return fmt.Errorf("SQLITE error %d", code)
+	}
+	return errors.New("SQLITE_ERROR")
+}
+
+// attach adds the table of an extension that registers. It waits for the
+// statement that runs.
+func (d *database) attach(name string, routes osquery.ExtensionPluginResponse) error {
+	if len(routes) == 0 {
+		return errors.New("Invalid route info")
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.drop(name)
+	return d.create(name, routes, nil)
+}
+
+func (d *database) detach(names ...string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, name := range names {
+		d.drop(name)
+	}
+}
+
+func (d *database) drop(name string) {
+	if _, ok := d.tables[name]; ok {
+		d.conn.Exec("DROP TABLE IF EXISTS temp." + name)
+		delete(d.tables, name)
+	}
+}
+
+// refresh attaches the tables of all extensions, and detaches those whose
+// extension is gone; d.mu is held.
+func (d *database) refresh() error {
+	d.m.mu.Lock()
+	routes := make(map[string]osquery.ExtensionPluginResponse)
+	uuids := make(map[string]UUID)
+	for name, uuid := range d.m.routes {
+		routes[name], uuids[name] = d.m.extensions[uuid].registry["table"][name], uuid
+	}
+	d.m.mu.Unlock()
+	for name, t := range d.tables {
+		// One that is being registered has no UUID yet.
+		if t.core == nil && t.uuid != 0 && t.uuid != uuids[name] {
+			d.drop(name)
+		}
+	}
+	for _, name := range sortedKeys(routes) {
+		if t, ok := d.tables[name]; ok {
+			t.uuid = uuids[name]
+			d.tables[name] = t
+		} else if err := d.create(name, routes[name], nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open returns the database for a statement, and a function that gives it back.
+func (m *Manager) open(ctx context.Context) (d *database, done func(), err error) {
+	m.mu.Lock()
+	primary, running, alive := m.db, m.listener != nil, m.alive
+	m.mu.Unlock()
+	if !running {
+		return nil, nil, errors.New("the manager is not running")
+	}
+	d = primary
+	if !d.mu.TryLock() {
+		if d, err = openDatabase(m); err != nil {
+			return nil, nil, err
+		}
+		d.mu.Lock()
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	end := context.AfterFunc(alive, cancel)
+	d.ctx = ctx
+	old := d.conn.SetInterrupt(ctx)
+	done = func() {
+		d.conn.SetInterrupt(old)
+		d.ctx, d.err = context.Background(), nil
+		for _, t := range d.tables {
+			clear(t.scans) // clearAffectedTables
+		}
+		end()
+		cancel()
+		if d != primary {
+			d.close()
+		}
+		d.mu.Unlock()
+	}
+	if err := d.refresh(); err != nil {
+		done()
+		return nil, nil, err
+	}
+	return d, done, nil
+}
+
+// Query runs SQL statements as osquery does and returns the rows of the last
+// that has columns. [Manager.Calls] has the calls that they made.
+func (m *Manager) Query(ctx context.Context, sql string) (*Answer, error) {
+	m.mu.Lock()
+	m.calls = nil
+	m.mu.Unlock()
+	answers, err := m.query(ctx, sql)
+	if err != nil {
+		return nil, err
+	}
+	if len(answers) == 0 {
+		return &Answer{}, nil
+	}
+	return answers[len(answers)-1], nil
+}
+
+// query is queryInternal, osquery/sql/sqlite_util.cpp.
+func (m *Manager) query(ctx context.Context, sql string) (answers []*Answer, err error) {
+	d, done, err := m.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	for strings.TrimLeft(sql, cSpace) != "" {
+		stmt, tail, err := d.conn.Prepare(sql)
+		if err != nil {
+			return answers, d.words(err)
+		}
+		sql = tail
+		if stmt == nil {
+			continue
+		}
+		answer, err := d.run(stmt)
+		if closing := stmt.Close(); err == nil {
+			err = closing
+		}
+		if err != nil {
+			return answers, d.words(err)
+		}
+		if len(answer.Columns) > 0 {
+			answers = append(answers, answer)
+		}
+	}
+	return answers, nil
+}
+
+func (d *database) run(stmt *sqlite3.Stmt) (*Answer, error) {
+	a := &Answer{}
+	for i := range stmt.ColumnCount() {
+		a.Columns = append(a.Columns, stmt.ColumnName(i))
+	}
+	for stmt.Step() {
+		row := make([]Cell, len(a.Columns))
+		for i := range row {
+			row[i] = cellOf(stmt, i)
+		}
+		a.Rows = append(a.Rows, row)
+	}
+	return a, stmt.Err()
+}
+
+// words returns an error of SQLite with the words of sqlite3_errmsg alone.
+func (d *database) words(err error) error {
+	if ctx := d.ctx; ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if d.err != nil {
+		return d.err
+	}
+	text := err.Error()
+	var full *sqlite3.Error
+	if errors.As(err, &full) {
+		text = strings.TrimPrefix(text, full.ExtendedCode().Error()+": ")
+	}
+	return errors.New(strings.TrimPrefix(text, "sqlite3: "))
+}
