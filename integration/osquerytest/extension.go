@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -128,6 +129,9 @@ func (m *Manager) call(ctx context.Context, registry, item string, request osque
 			rows = append(rows, a.Maps()...)
 		}
 		return rows, err
+	}
+	if !slices.Contains(registries, registry) {
+		return nil, errors.New("Unknown registry requested: " + registry)
 	}
 	m.mu.Lock()
 	var uuid UUID

@@ -21,6 +21,7 @@ type database struct {
 	conn *sqlite3.Conn
 	// tables that are attached, with the registration of each.
 	tables map[string]attached
+	gone   map[string]bool // tables that were attached
 
 	ctx context.Context // of the statement that runs
 	err error           // of the table that failed in it
@@ -36,7 +37,7 @@ func openDatabase(m *Manager) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &database{m: m, conn: conn, tables: make(map[string]attached), ctx: context.Background()}
+	d := &database{m: m, conn: conn, tables: make(map[string]attached), gone: make(map[string]bool), ctx: context.Background()}
 	// A library of SQLite with its defaults takes "x" for a text where there is
 	// no such column.
 	for _, option := range []sqlite3.DBConfig{sqlite3.DBCONFIG_DQS_DML, sqlite3.DBCONFIG_DQS_DDL} {
@@ -83,34 +84,44 @@ func authorize(action sqlite3.AuthorizerActionCode, name, _, _, _ string) sqlite
 
 // create is attachTableInternal, osquery/sql/virtual_table.cpp; d.mu is held.
 func (d *database) create(name string, routes osquery.ExtensionPluginResponse, core *Table) error {
-	v := newVirtualTable(d, name, routes, core)
-	declare := func(conn *sqlite3.Conn) error {
-		return conn.DeclareVTab("CREATE TABLE " + name + columnDefinition(routes, core == nil))
+	var err error
+	if core != nil {
+		err = createModule(d, name, routes, core, func(v *virtualTable) *virtualTable { return v })
+	} else {
+		err = createModule(d, name, routes, core, func(v *virtualTable) writableTable { return writableTable{v} })
 	}
-	if err := createModule(d.conn, name, v, declare); err != nil {
+	if err != nil {
 		return returnCode(err)
 	}
 	if err := d.conn.Exec("CREATE VIRTUAL TABLE temp." + name + " USING " + name); err != nil {
 		return returnCode(err)
 	}
-	d.m.mu.Lock()
-	defer d.m.mu.Unlock()
-	d.tables[name] = attached{v, d.m.routes[name]}
 	return nil
 }
 
-// createModule lets only the tables of extensions be written.
-func createModule(conn *sqlite3.Conn, name string, v *virtualTable, declare func(*sqlite3.Conn) error) error {
-	if v.core != nil {
-		connect := func(conn *sqlite3.Conn, _, _, _ string, _ ...string) (*virtualTable, error) { return v, declare(conn) }
-		//lint:ignore SA1019 the method that replaces it needs a later Go
-		return sqlite3.CreateModule(conn, name, connect, connect)
+func createModule[T sqlite3.VTab](d *database, name string, routes osquery.ExtensionPluginResponse, core *Table, as func(*virtualTable) T) error {
+	declare := func(conn *sqlite3.Conn, routes osquery.ExtensionPluginResponse) (t T, err error) {
+		if err := conn.DeclareVTab("CREATE TABLE " + name + columnDefinition(routes, core == nil)); err != nil {
+			return t, err
+		}
+		v := newVirtualTable(d, name, routes, core)
+		d.m.mu.Lock()
+		defer d.m.mu.Unlock()
+		d.tables[name] = attached{v, d.m.routes[name]}
+		return as(v), nil
 	}
-	connect := func(conn *sqlite3.Conn, _, _, _ string, _ ...string) (writableTable, error) {
-		return writableTable{v}, declare(conn)
+	create := func(conn *sqlite3.Conn, _, _, _ string, _ ...string) (T, error) { return declare(conn, routes) }
+	// SQLite forgets its tables when a registration fails in the middle. Then
+	// osquery asks the extension for the columns.
+	connect := func(conn *sqlite3.Conn, _, _, _ string, _ ...string) (t T, err error) {
+		routes, err := d.m.call(d.ctx, "table", name, osquery.ExtensionPluginRequest{"action": "columns"})
+		if err != nil || len(routes) == 0 {
+			return t, sqlite3.ERROR
+		}
+		return declare(conn, routes)
 	}
 	//lint:ignore SA1019 the method that replaces it needs a later Go
-	return sqlite3.CreateModule(conn, name, connect, connect)
+	return sqlite3.CreateModule(d.conn, name, create, connect)
 }
 
 // returnCode is an error of SQLite as osquery reports it.
@@ -146,12 +157,13 @@ func (d *database) drop(name string) {
 	if _, ok := d.tables[name]; ok {
 		d.conn.Exec("DROP TABLE IF EXISTS temp." + name)
 		delete(d.tables, name)
+		d.gone[name] = true
 	}
 }
 
 // refresh attaches the tables of all extensions, and detaches those whose
 // extension is gone; d.mu is held.
-func (d *database) refresh() error {
+func (d *database) refresh(ctx context.Context, primary bool) {
 	d.m.mu.Lock()
 	routes := make(map[string]osquery.ExtensionPluginResponse)
 	uuids := make(map[string]UUID)
@@ -169,11 +181,18 @@ func (d *database) refresh() error {
 		if t, ok := d.tables[name]; ok {
 			t.uuid = uuids[name]
 			d.tables[name] = t
-		} else if err := d.create(name, routes[name], nil); err != nil {
-			return err
+			continue
+		}
+		asked := routes[name]
+		if !primary {
+			// Another database than the primary one asks the extension.
+			asked, _ = d.m.call(ctx, "table", name, osquery.ExtensionPluginRequest{"action": "columns"})
+		}
+		if len(asked) > 0 {
+			// A table that cannot be made is one that there is not.
+			d.create(name, asked, nil)
 		}
 	}
-	return nil
 }
 
 // open returns the database for a statement, and a function that gives it back.
@@ -208,10 +227,7 @@ func (m *Manager) open(ctx context.Context) (d *database, done func(), err error
 		}
 		d.mu.Unlock()
 	}
-	if err := d.refresh(); err != nil {
-		done()
-		return nil, nil, err
-	}
+	d.refresh(ctx, d == primary)
 	return d, done, nil
 }
 
@@ -289,5 +305,10 @@ func (d *database) words(err error) error {
 	if errors.As(err, &full) {
 		text = strings.TrimPrefix(text, full.ExtendedCode().Error()+": ")
 	}
-	return errors.New(strings.TrimPrefix(text, "sqlite3: "))
+	text = strings.TrimPrefix(text, "sqlite3: ")
+	if name, ok := strings.CutPrefix(text, "no such table: "); ok && d.gone[name] {
+		// osquery's module outlives its table, and SQLite asks it for one.
+		text = "vtable constructor failed: " + name
+	}
+	return errors.New(text)
 }
