@@ -34,21 +34,19 @@ func (m *Manager) Dial(ctx context.Context, uuid UUID) (*Client, error) {
 		return nil, err
 	}
 	limit, perSecond := m.faults.reading()
-	metered := &meteredConn{Conn: conn, limit: limit, perSecond: perSecond}
+	metered := &meteredConn{Conn: conn, perSecond: perSecond}
 	config := &thrift.TConfiguration{SocketTimeout: callTimeout, MaxMessageSize: 1 << 30}
 	transport := thrift.NewTBufferedTransport(thrift.NewTSocketFromConnConf(metered, config), 1<<16)
-	return &Client{osquery.NewExtensionClientFactory(transport, thrift.NewTBinaryProtocolFactoryConf(config)), metered}, nil
+	protocol := newProtocol(transport, config, limit)
+	return &Client{osquery.NewExtensionClient(thrift.NewTStandardClient(protocol, protocol)), metered}, nil
 }
 
-// meteredConn counts what is read, and reads no more and no faster than it may.
+// meteredConn counts what is read, and reads no faster than it may.
 type meteredConn struct {
 	net.Conn
-	read, limit int
-	perSecond   int // bytes; 0 for any number
+	read      int
+	perSecond int // bytes; 0 for any number
 }
-
-// errTooLarge has the words of Thrift in C++ for a message over 100 MiB.
-var errTooLarge = errors.New("MaxMessageSize reached")
 
 func (c *meteredConn) Read(p []byte) (int, error) {
 	if c.perSecond > 0 {
@@ -57,7 +55,7 @@ func (c *meteredConn) Read(p []byte) (int, error) {
 		p = p[:min(len(p), max(1, c.perSecond*int(pause)/int(time.Second)))]
 	}
 	n, err := c.Conn.Read(p)
-	if c.read += n; c.read > c.limit {
+	if c.read += n; c.read > maxAnswer {
 		return 0, errTooLarge
 	}
 	return n, err

@@ -7,9 +7,6 @@ import (
 	"time"
 )
 
-// MaxMessage is the size in bytes of the largest answer that osquery reads.
-const MaxMessage = 100 << 20
-
 // faults are what is wrong with a manager.
 type faults struct {
 	mu         sync.Mutex
@@ -72,8 +69,8 @@ func (m *Manager) ReadSlowly(bytesPerSecond int) (lift func()) {
 	return f.set(func() { f.perSecond = bytesPerSecond }, func() { f.perSecond = 0 })
 }
 
-// LimitMessages makes a message over this number of bytes too large, in place
-// of [MaxMessage], until lift is called: a small answer meets osquery's limit.
+// LimitMessages puts a limit of this many bytes in the place of [MaxMessage],
+// until lift is called: a small answer is too large.
 func (m *Manager) LimitMessages(bytes int) (lift func()) {
 	f := &m.faults
 	return f.set(func() { f.maxMessage = bytes }, func() { f.maxMessage = 0 })

@@ -38,6 +38,9 @@ func (p *plugin) Ping() osquery.ExtensionStatus           { return osquery.Exten
 func (p *plugin) Shutdown()                               {}
 
 func (p *plugin) Call(ctx context.Context, request osquery.ExtensionPluginRequest) osquery.ExtensionResponse {
+	if request["action"] == "columns" {
+		return osquery.ExtensionResponse{Status: &osquery.ExtensionStatus{Message: "OK"}, Response: p.routes}
+	}
 	p.mu.Lock()
 	p.requests = append(p.requests, request["context"])
 	if request["action"] != "generate" {
