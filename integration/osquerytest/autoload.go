@@ -99,6 +99,9 @@ type AutoloadOptions struct {
 	// Every is how often the watcher looks whether the extension still runs; 0
 	// means 3 seconds.
 	Every time.Duration
+	// StopTimeout is how long SIGTERM has effect before SIGKILL; 0 means 11
+	// seconds.
+	StopTimeout time.Duration
 	// Args and Env are for the extension, beside what osqueryd gives.
 	Args, Env []string
 }
@@ -130,6 +133,9 @@ func (m *Manager) Autoload(path string, options AutoloadOptions) (*Autoloaded, e
 	a := &Autoloaded{m: m, path: path, options: options, done: make(chan struct{}), stopping: make(chan struct{})}
 	if a.options.Every == 0 {
 		a.options.Every = 3 * time.Second
+	}
+	if a.options.StopTimeout == 0 {
+		a.options.StopTimeout = 11 * time.Second
 	}
 	if err := a.check(); err != nil {
 		return nil, err
@@ -264,7 +270,7 @@ func (a *Autoloaded) Signal(signal os.Signal) error {
 }
 
 // Stop ends the extension as osqueryd does at its end: SIGTERM, and SIGKILL for
-// one that has not ended 11 seconds later.
+// one that has not ended after the timeout.
 func (a *Autoloaded) Stop() {
 	a.mu.Lock()
 	select {
@@ -276,7 +282,7 @@ func (a *Autoloaded) Stop() {
 	a.Signal(syscall.SIGTERM)
 	select {
 	case <-a.done:
-	case <-time.After(11 * time.Second):
+	case <-time.After(a.options.StopTimeout):
 		a.Signal(os.Kill)
 		<-a.done
 	}

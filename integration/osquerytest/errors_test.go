@@ -170,3 +170,13 @@ func TestQueryIsCancelled(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func listen(t *testing.T, path string) net.Listener {
+	t.Helper()
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	return listener
+}

@@ -60,6 +60,7 @@ type Manager struct {
 	extensions map[UUID]*extension
 	routes     map[string]UUID // tables to extensions
 	tainted    map[string]bool // tables whose registration failed half-way
+	pending    map[string]bool // tables that are being registered
 	last       UUID
 	listener   *net.UnixListener
 	conns      map[net.Conn]struct{}
@@ -395,6 +396,17 @@ func (m *Manager) register(info osquery.InternalExtensionInfo, registry osquery.
 			return 0, errors.New("Failed adding registry: Unknown registry: " + name)
 		}
 	}
+	m.mu.Lock()
+	m.pending = make(map[string]bool)
+	for table := range registry["table"] {
+		m.pending[table] = true
+	}
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.pending = nil
+	}()
 	for _, table := range sortedKeys(registry["table"]) {
 		if err := db.attach(table, registry["table"][table]); err != nil {
 			db.detach(sortedKeys(registry["table"])...)
@@ -407,6 +419,9 @@ func (m *Manager) register(info osquery.InternalExtensionInfo, registry osquery.
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.listener == nil {
+		return 0, errors.New("the manager has ended")
+	}
 	m.last++
 	m.extensions[m.last] = &extension{info, registry}
 	for table := range registry["table"] {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -16,20 +17,14 @@ import (
 // opens another for a statement that starts while the first one is busy: an
 // extension may ask osquery while osquery asks it.
 type database struct {
-	m    *Manager
-	mu   sync.Mutex
-	conn *sqlite3.Conn
-	// tables that are attached, with the registration of each.
-	tables map[string]attached
-	gone   map[string]bool // tables that were attached
+	m      *Manager
+	mu     sync.Mutex
+	conn   *sqlite3.Conn
+	tables map[string]*virtualTable // that are attached
+	gone   map[string]bool          // tables that were attached
 
 	ctx context.Context // of the statement that runs
 	err error           // of the table that failed in it
-}
-
-type attached struct {
-	*virtualTable
-	uuid UUID
 }
 
 func openDatabase(m *Manager) (*database, error) {
@@ -37,7 +32,7 @@ func openDatabase(m *Manager) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &database{m: m, conn: conn, tables: make(map[string]attached), gone: make(map[string]bool), ctx: context.Background()}
+	d := &database{m: m, conn: conn, tables: make(map[string]*virtualTable), gone: make(map[string]bool), ctx: context.Background()}
 	// A library of SQLite with its defaults takes "x" for a text where there is
 	// no such column.
 	for _, option := range []sqlite3.DBConfig{sqlite3.DBCONFIG_DQS_DML, sqlite3.DBCONFIG_DQS_DDL} {
@@ -105,9 +100,7 @@ func createModule[T sqlite3.VTab](d *database, name string, routes osquery.Exten
 			return t, err
 		}
 		v := newVirtualTable(d, name, routes, core)
-		d.m.mu.Lock()
-		defer d.m.mu.Unlock()
-		d.tables[name] = attached{v, d.m.routes[name]}
+		d.tables[name] = v
 		return as(v), nil
 	}
 	create := func(conn *sqlite3.Conn, _, _, _ string, _ ...string) (T, error) { return declare(conn, routes) }
@@ -165,22 +158,18 @@ func (d *database) drop(name string) {
 // extension is gone; d.mu is held.
 func (d *database) refresh(ctx context.Context, primary bool) {
 	d.m.mu.Lock()
-	routes := make(map[string]osquery.ExtensionPluginResponse)
-	uuids := make(map[string]UUID)
+	routes, pending := make(map[string]osquery.ExtensionPluginResponse), maps.Clone(d.m.pending)
 	for name, uuid := range d.m.routes {
-		routes[name], uuids[name] = d.m.extensions[uuid].registry["table"][name], uuid
+		routes[name] = d.m.extensions[uuid].registry["table"][name]
 	}
 	d.m.mu.Unlock()
 	for name, t := range d.tables {
-		// One that is being registered has no UUID yet.
-		if t.core == nil && t.uuid != 0 && t.uuid != uuids[name] {
+		if t.core == nil && routes[name] == nil && !pending[name] {
 			d.drop(name)
 		}
 	}
 	for _, name := range sortedKeys(routes) {
-		if t, ok := d.tables[name]; ok {
-			t.uuid = uuids[name]
-			d.tables[name] = t
+		if d.tables[name] != nil {
 			continue
 		}
 		asked := routes[name]
