@@ -10,7 +10,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -23,6 +22,15 @@ const waitTimeout = 30 * time.Second
 // UUID identifies a registration. An extension listens on the manager's socket
 // path with a dot and this number behind it.
 type UUID = osquery.ExtensionRouteUUID
+
+// T is what the package needs of a [*testing.T], a [*testing.B] or whatever runs
+// the tests. Functions that take it are for the test's own goroutine.
+type T interface {
+	Helper()
+	Cleanup(func())
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
 
 // Osquery is what a test needs of osquery to register an extension and to run
 // statements. [Manager] and [Real] implement it.
@@ -42,7 +50,7 @@ type Osquery interface {
 // registrations, and plans and runs statements over the registered tables. It
 // is safe for concurrent use.
 type Manager struct {
-	t            testing.TB
+	t            T
 	socket       string
 	defaultIndex bool
 	stopped      bool // at first
@@ -105,7 +113,7 @@ func WatchEvery(interval time.Duration) Option {
 func Flag(name, value string) Option { return func(m *Manager) { m.flags[name] = value } }
 
 // New starts a manager that ends with the test.
-func New(t testing.TB, options ...Option) *Manager {
+func New(t T, options ...Option) *Manager {
 	t.Helper()
 	// The path of a socket has at most 107 bytes; t.TempDir may be longer.
 	dir, err := os.MkdirTemp("", "osq")

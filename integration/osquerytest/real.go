@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"testing"
 	"time"
 
 	"github.com/osquery/osquery-go/gen/osquery"
@@ -16,7 +15,7 @@ import (
 
 // Real is an osqueryi that runs for a test: the judge of the manager.
 type Real struct {
-	t      testing.TB
+	t      T
 	socket string
 	log    bytes.Buffer
 	ended  chan struct{}
@@ -28,7 +27,7 @@ const nullMark = "\x01NULL\x01"
 // StartReal starts the osqueryi at this path, with more flags if need be, until
 // the end of the test. Tests find the path in the environment variable OSQUERYI
 // by convention.
-func StartReal(t testing.TB, osqueryi string, flags ...string) *Real {
+func StartReal(t T, osqueryi string, flags ...string) *Real {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "osq")
 	if err != nil {

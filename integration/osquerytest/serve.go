@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -30,7 +29,7 @@ var served atomic.Int64
 // Serve registers the plugins as one extension, through the server of osquery-go
 // and Thrift, and returns when osquery can call them. The extension ends with
 // the test.
-func Serve(t testing.TB, o Osquery, plugins ...osquerygo.OsqueryPlugin) *Served {
+func Serve(t T, o Osquery, plugins ...osquerygo.OsqueryPlugin) *Served {
 	t.Helper()
 	s := &Served{Name: fmt.Sprint("served_", served.Add(1)), ended: make(chan error, 1)}
 	var err error
