@@ -10,7 +10,7 @@ import (
 	"github.com/osquery/osquery-go"
 
 	sockets "github.com/osquery-sockets/osquery-sockets/integration/osquery"
-	"github.com/osquery-sockets/osquery-sockets/integration/osquery/managertest"
+	"github.com/osquery-sockets/osquery-sockets/integration/osquerytest"
 	"github.com/osquery-sockets/osquery-sockets/tables"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
 )
@@ -29,8 +29,8 @@ func Example() {
 
 // The example does what it says, with the server of osquery-go.
 func TestExample(t *testing.T) {
-	m := managertest.New(t)
-	server, err := osquery.NewExtensionManagerServer("mine", m.Path, osquery.ServerTimeout(5*time.Second))
+	m := osquerytest.New(t)
+	server, err := osquery.NewExtensionManagerServer("mine", m.Socket(), osquery.ServerTimeout(5*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestExample(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- server.Start() }()
-	m.WaitFor(t, "mine")
+	m.WaitFor("mine")
 	rows, err := m.Generate(t.Context(), "well_known_services", `{"colsUsed":["name"]}`)
 	if err != nil || !slices.ContainsFunc(rows, func(r map[string]string) bool { return r["name"] == "https" }) {
 		t.Errorf("%v, %v", rows, err)

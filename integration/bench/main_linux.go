@@ -27,7 +27,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/netnstest"
-	"github.com/osquery-sockets/osquery-sockets/integration/osquery/managertest"
+	"github.com/osquery-sockets/osquery-sockets/integration/osquerytest"
 )
 
 // roleEnv makes this program one of its own helpers.
@@ -307,19 +307,27 @@ type wireAnswer struct {
 	Error string `json:"error,omitempty"`
 }
 
+// untested is where the test kit runs outside of a test. What would fail a test
+// panics.
+type untested struct{ cleanups []func() }
+
+func (t *untested) Helper()                           {}
+func (t *untested) Cleanup(f func())                  { t.cleanups = append(t.cleanups, f) }
+func (t *untested) Fatal(args ...any)                 { panic(fmt.Sprint(args...)) }
+func (t *untested) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+
+func (t *untested) end() {
+	for _, f := range slices.Backward(t.cleanups) {
+		f()
+	}
+}
+
 // wire asks sockets.ext as osquery does.
 func (b *benchmark) wire() (answers []wireAnswer, err error) {
-	dir, err := os.MkdirTemp("", "bench")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	manager := managertest.At(filepath.Join(dir, "osquery.em"))
-	if err := manager.Start(); err != nil {
-		return nil, err
-	}
-	defer manager.Stop()
-	cmd := exec.CommandContext(b.ctx, b.ours, "--socket", manager.Path)
+	t := &untested{}
+	defer t.end()
+	manager := osquerytest.New(t)
+	cmd := exec.CommandContext(b.ctx, b.ours, "--socket", manager.Socket())
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	if err := cmd.Start(); err != nil {
@@ -329,14 +337,7 @@ func (b *benchmark) wire() (answers []wireAnswer, err error) {
 		cmd.Process.Signal(syscall.SIGTERM)
 		err = errors.Join(err, cmd.Wait())
 	}()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		if _, ok := manager.Find("sockets"); ok {
-			break
-		}
-		if time.Now().After(deadline) {
-			return nil, errors.New("sockets.ext does not register")
-		}
-	}
+	manager.WaitFor("sockets")
 	numeric, visible := columns(manager)
 	for _, request := range []struct {
 		name    string
@@ -370,7 +371,7 @@ func (b *benchmark) wire() (answers []wireAnswer, err error) {
 
 // columns returns the visible columns that sockets.ext registered for
 // tcp_sockets.
-func columns(m *managertest.Manager) (numeric, visible []string) {
+func columns(m *osquerytest.Manager) (numeric, visible []string) {
 	const hidden = 16
 	for _, route := range m.Routes("tcp_sockets") {
 		if options, err := strconv.Atoi(route["op"]); err != nil || options&hidden != 0 {

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/osquery-sockets/osquery-sockets/integration/osquery/managertest"
+	"github.com/osquery-sockets/osquery-sockets/integration/osquerytest"
 )
 
 // The fixtures of the tables, as a host to read.
@@ -35,10 +35,10 @@ type extension struct {
 
 // startExtension starts the program with the arguments that osquery gives and
 // more; it is killed at the latest with the test.
-func startExtension(t *testing.T, m *managertest.Manager, args ...string) *extension {
+func startExtension(t *testing.T, m *osquerytest.Manager, args ...string) *extension {
 	t.Helper()
 	e := &extension{ended: make(chan struct{})}
-	args = append([]string{"--socket", m.Path, "--timeout", "2", "--interval", "1"}, args...)
+	args = append([]string{"--socket", m.Socket(), "--timeout", "2", "--interval", "1"}, args...)
 	e.Cmd = exec.Command(program, args...)
 	e.Stderr = &e.stderr
 	if err := e.Start(); err != nil {
@@ -69,7 +69,7 @@ func (e *extension) exit(t *testing.T) int {
 
 // generate asks for rows and returns them with sorted keys, and their
 // identities.
-func generate(t *testing.T, m *managertest.Manager, table, queryContext string) (rows []string, ids []string) {
+func generate(t *testing.T, m *osquerytest.Manager, table, queryContext string) (rows []string, ids []string) {
 	t.Helper()
 	answer, err := m.Generate(t.Context(), table, queryContext)
 	if err != nil {
@@ -132,9 +132,9 @@ func cut(rows []map[string]string, names ...string) (cut []string) {
 
 // The requests have the shape of those recorded from a real osqueryi.
 func TestExtensionAnswersOsquery(t *testing.T) {
-	m := managertest.New(t)
+	m := osquerytest.New(t)
 	e := startExtension(t, m, "--proc", fixtureProc, "--services", fixtureServices, "--protocols", fixtureProtocols)
-	m.WaitFor(t, "sockets")
+	m.WaitFor("sockets")
 
 	request := func(used string, constraints ...string) string {
 		lists := map[string][]string{"family": nil, "local_port": nil, "proto": nil, "state": nil}
@@ -216,30 +216,30 @@ func TestExtensionAnswersOsquery(t *testing.T) {
 
 func TestExtensionEnds(t *testing.T) {
 	for name, c := range map[string]struct {
-		end    func(*testing.T, *managertest.Manager, *extension)
+		end    func(*testing.T, *osquerytest.Manager, *extension)
 		code   int
 		stderr string
 	}{
-		"SIGTERM": {func(_ *testing.T, _ *managertest.Manager, e *extension) { e.Process.Signal(syscall.SIGTERM) }, 0, ""},
-		"SIGINT":  {func(_ *testing.T, _ *managertest.Manager, e *extension) { e.Process.Signal(syscall.SIGINT) }, 0, ""},
-		"shutdown": {func(t *testing.T, m *managertest.Manager, _ *extension) {
+		"SIGTERM": {func(_ *testing.T, _ *osquerytest.Manager, e *extension) { e.Process.Signal(syscall.SIGTERM) }, 0, ""},
+		"SIGINT":  {func(_ *testing.T, _ *osquerytest.Manager, e *extension) { e.Process.Signal(syscall.SIGINT) }, 0, ""},
+		"shutdown": {func(t *testing.T, m *osquerytest.Manager, _ *extension) {
 			uuid, _ := m.Find("sockets")
-			client, close, err := m.Dial(t.Context(), uuid)
+			client, err := m.Dial(t.Context(), uuid)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer close()
+			defer client.Close()
 			if err := client.Shutdown(t.Context()); err != nil {
 				t.Error(err)
 			}
 		}, 0, ""},
-		"manager gone": {func(_ *testing.T, m *managertest.Manager, _ *extension) { m.Stop() }, 1, "osquery has gone away"},
+		"manager gone": {func(_ *testing.T, m *osquerytest.Manager, _ *extension) { m.Kill() }, 1, "osquery has gone away"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := managertest.New(t)
+			m := osquerytest.New(t)
 			e := startExtension(t, m, "--on-loss", "exit")
-			uuid := m.WaitFor(t, "sockets")
+			uuid := m.WaitFor("sockets")
 			c.end(t, m, e)
 			if code := e.exit(t); code != c.code {
 				t.Errorf("exit code %d, want %d", code, c.code)
@@ -250,7 +250,7 @@ func TestExtensionEnds(t *testing.T) {
 			if _, found := m.Find("sockets"); found && c.code == 0 {
 				t.Error("it is still registered")
 			}
-			if _, err := os.Stat(m.ExtensionPath(uuid)); !errors.Is(err, fs.ErrNotExist) {
+			if _, err := os.Stat(m.ExtensionSocket(uuid)); !errors.Is(err, fs.ErrNotExist) {
 				t.Error("its socket file is still there")
 			}
 		})
@@ -258,8 +258,8 @@ func TestExtensionEnds(t *testing.T) {
 }
 
 func TestExtensionIsRefused(t *testing.T) {
-	m := managertest.New(t)
-	m.Refuse("Duplicate registry item exists: tcp_sockets")
+	m := osquerytest.New(t)
+	m.RefuseRegistration("Failed adding registry: Registry item tcp_sockets conflicts with another item of the same name.")
 	e := startExtension(t, m)
 	if code := e.exit(t); code != 1 || !strings.Contains(e.stderr.String(), "tcp_sockets") {
 		t.Errorf("exit code %d, it wrote %s", code, e.stderr.String())
@@ -267,12 +267,12 @@ func TestExtensionIsRefused(t *testing.T) {
 }
 
 func TestExtensionRegistersAgain(t *testing.T) {
-	m := managertest.New(t)
+	m := osquerytest.New(t)
 	startExtension(t, m)
-	uuid := m.WaitFor(t, "sockets")
+	uuid := m.WaitFor("sockets")
 	m.Forget(uuid)
 	start := time.Now()
-	m.Wait(t, "it registers again", func() bool { _, found := m.Find("sockets"); return found })
+	m.WaitFor("sockets")
 	report(faultRow{fault: "osquery drops the registration and says nothing", times: 1, sees: "no tables meanwhile", recovery: fmt.Sprintf("%d ms, with --interval 1", time.Since(start).Milliseconds())})
 	if rows, err := m.Generate(context.Background(), "tcp_sockets", `{"colsUsed":[]}`); err != nil {
 		t.Errorf("%d rows, %v", len(rows), err)

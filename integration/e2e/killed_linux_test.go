@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/osquery-sockets/osquery-sockets/integration/osquery/managertest"
+	"github.com/osquery-sockets/osquery-sockets/integration/osquerytest"
 )
 
 // killRounds is how often each side is killed.
@@ -17,7 +17,7 @@ const killRounds = 100
 
 // settled does what osquery's core and its watcher do until the extension is there:
 // it drops a registration that does not answer, and starts the extension that ended.
-func settled(t *testing.T, m *managertest.Manager, e *extension, start func() *extension) *extension {
+func settled(t *testing.T, m *osquerytest.Manager, e *extension, start func() *extension) *extension {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		uuid, found := m.Find("sockets")
@@ -32,7 +32,7 @@ func settled(t *testing.T, m *managertest.Manager, e *extension, start func() *e
 		if !found {
 			continue
 		}
-		if conn, err := net.Dial("unix", m.ExtensionPath(uuid)); err == nil {
+		if conn, err := net.Dial("unix", m.ExtensionSocket(uuid)); err == nil {
 			conn.Close()
 			return e
 		}
@@ -52,7 +52,7 @@ func TestKilled(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 8))
 	want := cut(fixtureRows(t, "tcp_sockets", func(map[string]string) bool { return true }), "state", "local_port")
 	slices.Sort(want)
-	m := managertest.New(t)
+	m := osquerytest.New(t)
 	start := func() *extension {
 		return startExtension(t, m, "--proc", fixtureProc, "--services", fixtureServices)
 	}
@@ -72,7 +72,7 @@ func TestKilled(t *testing.T) {
 			}
 			e = start()
 		} else {
-			m.Stop()
+			m.Kill()
 			time.Sleep(wait)
 			if err := m.Start(); err != nil {
 				t.Fatal(err)
@@ -89,7 +89,7 @@ func TestKilled(t *testing.T) {
 		}
 		slowest[round%2] = max(slowest[round%2], time.Since(killed))
 	}
-	left, err := filepath.Glob(m.Path + ".*")
+	left, err := filepath.Glob(m.Socket() + ".*")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/osquery/osquery-go/gen/osquery"
 
 	sockets "github.com/osquery-sockets/osquery-sockets/integration/osquery"
-	"github.com/osquery-sockets/osquery-sockets/integration/osquery/managertest"
+	"github.com/osquery-sockets/osquery-sockets/integration/osquerytest"
 )
 
 // plugin is a table whose rows a function makes.
@@ -53,11 +53,11 @@ type served struct {
 	err chan error
 }
 
-func serve(t testing.TB, m *managertest.Manager, plugins ...sockets.Plugin) *served {
+func serve(t testing.TB, m *osquerytest.Manager, plugins ...sockets.Plugin) *served {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &served{cancel, make(chan error, 1)}
-	o := sockets.Options{Socket: m.Path, Name: "test", Version: "1", Timeout: time.Second, Interval: 10 * time.Millisecond}
+	o := sockets.Options{Socket: m.Socket(), Name: "test", Version: "1", Timeout: time.Second, Interval: 10 * time.Millisecond}
 	go func() { s.err <- sockets.Serve(ctx, o, plugins...) }()
 	t.Cleanup(func() {
 		cancel()
@@ -85,9 +85,9 @@ func missing(path string) bool {
 }
 
 func TestServesAndEnds(t *testing.T) {
-	m := managertest.New(t)
+	m := osquerytest.New(t)
 	s := serve(t, m, constant("a"), constant("b"))
-	uuid := m.WaitFor(t, "test")
+	uuid := m.WaitFor("test")
 	for _, table := range []string{"a", "b"} {
 		rows, err := m.Generate(t.Context(), table, "{}")
 		if err != nil || fmt.Sprint(rows) != "[map[x:1]]" {
@@ -98,20 +98,20 @@ func TestServesAndEnds(t *testing.T) {
 	if err := s.wait(t); err != nil {
 		t.Errorf("Serve returned %v", err)
 	}
-	if _, found := m.Find("test"); found || !missing(m.ExtensionPath(uuid)) {
-		t.Errorf("after the end: registered %v, socket file gone %v", found, missing(m.ExtensionPath(uuid)))
+	if _, found := m.Find("test"); found || !missing(m.ExtensionSocket(uuid)) {
+		t.Errorf("after the end: registered %v, socket file gone %v", found, missing(m.ExtensionSocket(uuid)))
 	}
 }
 
 func TestWaitsForTheSocket(t *testing.T) {
-	m := managertest.New(t)
-	m.Stop()
+	m := osquerytest.New(t)
+	m.Kill()
 	s := serve(t, m, constant("a"))
 	time.Sleep(50 * time.Millisecond) // it has begun to wait
 	if err := m.Start(); err != nil {
 		t.Fatal(err)
 	}
-	m.WaitFor(t, "test")
+	m.WaitFor("test")
 	s.end()
 	if err := s.wait(t); err != nil {
 		t.Errorf("Serve returned %v", err)
@@ -136,93 +136,94 @@ func TestGivesUpWithoutASocket(t *testing.T) {
 }
 
 func TestShutdownCall(t *testing.T) {
-	m := managertest.New(t)
+	m := osquerytest.New(t)
 	s := serve(t, m, constant("a"))
-	uuid := m.WaitFor(t, "test")
-	client, close, err := m.Dial(t.Context(), uuid)
+	uuid := m.WaitFor("test")
+	client, err := m.Dial(t.Context(), uuid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer close()
+	defer client.Close()
 	if err := client.Shutdown(t.Context()); err != nil {
 		t.Errorf("the call was not answered: %v", err)
 	}
 	if err := s.wait(t); err != nil {
 		t.Errorf("Serve returned %v", err)
 	}
-	if _, found := m.Find("test"); found || !missing(m.ExtensionPath(uuid)) {
-		t.Errorf("after the end: registered %v, socket file gone %v", found, missing(m.ExtensionPath(uuid)))
+	if _, found := m.Find("test"); found || !missing(m.ExtensionSocket(uuid)) {
+		t.Errorf("after the end: registered %v, socket file gone %v", found, missing(m.ExtensionSocket(uuid)))
 	}
 }
 
 func TestRefusedRegistration(t *testing.T) {
-	m := managertest.New(t)
-	m.Refuse("Duplicate registry item exists: a")
+	m := osquerytest.New(t)
+	m.RefuseRegistration("Failed adding registry: Registry item a conflicts with another item of the same name.")
 	s := serve(t, m, constant("a"))
-	if err := s.wait(t); err == nil || !strings.Contains(err.Error(), "refuses") || !strings.Contains(err.Error(), "item exists: a") {
+	if err := s.wait(t); err == nil || !strings.Contains(err.Error(), "refuses") || !strings.Contains(err.Error(), "item a conflicts") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestRegistersAgainWhenForgotten(t *testing.T) {
-	m := managertest.New(t)
+	m := osquerytest.New(t)
 	serve(t, m, constant("a"))
 	for range 3 {
-		uuid := m.WaitFor(t, "test")
+		uuid := m.WaitFor("test")
 		m.Forget(uuid)
-		m.Wait(t, "it registers again", func() bool { u, found := m.Find("test"); return found && u != uuid })
+		m.Wait("it registers again", func() bool { u, found := m.Find("test"); return found && u != uuid })
+		m.WaitFor("test") // and listens
 		if rows, err := m.Generate(t.Context(), "a", "{}"); err != nil || len(rows) != 1 {
 			t.Errorf("%v, %v", rows, err)
 		}
-		if !missing(m.ExtensionPath(uuid)) {
+		if !missing(m.ExtensionSocket(uuid)) {
 			t.Error("the old socket file is still there")
 		}
 	}
 }
 
 func TestManagerRestarts(t *testing.T) {
-	m := managertest.New(t)
+	m := osquerytest.New(t)
 	serve(t, m, constant("a"))
-	m.WaitFor(t, "test")
-	m.Stop()
+	m.WaitFor("test")
+	m.Kill()
 	if err := m.Start(); err != nil {
 		t.Fatal(err)
 	}
-	m.WaitFor(t, "test")
+	m.WaitFor("test")
 	if rows, err := m.Generate(t.Context(), "a", "{}"); err != nil || len(rows) != 1 {
 		t.Errorf("%v, %v", rows, err)
 	}
 }
 
 func TestManagerGone(t *testing.T) {
-	m := managertest.New(t)
+	m := osquerytest.New(t)
 	s := serve(t, m, constant("a"))
-	uuid := m.WaitFor(t, "test")
-	m.Stop()
+	uuid := m.WaitFor("test")
+	m.Kill()
 	if err := s.wait(t); err == nil || !strings.Contains(err.Error(), "osquery has gone away") {
 		t.Errorf("got %v", err)
 	}
-	if !missing(m.ExtensionPath(uuid)) {
+	if !missing(m.ExtensionSocket(uuid)) {
 		t.Error("the socket file is still there")
 	}
 }
 
 func TestPanicsAndStrangers(t *testing.T) {
-	m := managertest.New(t)
+	m := osquerytest.New(t)
 	serve(t, m, &plugin{"a", func(context.Context) osquery.ExtensionResponse { panic("oh") }},
 		&plugin{"b", func(context.Context) osquery.ExtensionResponse { return osquery.ExtensionResponse{} }})
-	uuid := m.WaitFor(t, "test")
+	uuid := m.WaitFor("test")
 	if _, err := m.Generate(t.Context(), "a", "{}"); err == nil || !strings.Contains(err.Error(), "table a: panic: oh") {
 		t.Errorf("a panic gave %v", err)
 	}
 	if _, err := m.Generate(t.Context(), "b", "{}"); err == nil || !strings.Contains(err.Error(), "no status") {
 		t.Errorf("no status gave %v", err)
 	}
-	client, close, err := m.Dial(t.Context(), uuid)
+	client, err := m.Dial(t.Context(), uuid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer close()
+	defer client.Close()
 	r, err := client.Call(t.Context(), "table", "nosuch", nil)
 	if err != nil || r.Status.Code == 0 || !strings.Contains(r.Status.Message, `"nosuch"`) {
 		t.Errorf("%+v, %v", r, err)
@@ -235,7 +236,7 @@ func TestPanicsAndStrangers(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 	// Garbage ends its connection and nothing else.
-	c, err := net.Dial("unix", m.ExtensionPath(uuid))
+	c, err := net.Dial("unix", m.ExtensionSocket(uuid))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,19 +256,19 @@ func TestPanicsAndStrangers(t *testing.T) {
 // A query that is under way at the end is answered; a client that says nothing
 // is not waited for.
 func TestEndWaitsForAnswers(t *testing.T) {
-	m := managertest.New(t)
+	m := osquerytest.New(t)
 	started, release := make(chan struct{}), make(chan struct{})
 	s := serve(t, m, &plugin{"a", func(context.Context) osquery.ExtensionResponse {
 		close(started)
 		<-release
 		return ok(map[string]string{"x": "late"})
 	}})
-	uuid := m.WaitFor(t, "test")
-	_, closeSilent, err := m.Dial(t.Context(), uuid)
+	uuid := m.WaitFor("test")
+	silent, err := m.Dial(t.Context(), uuid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer closeSilent()
+	defer silent.Close()
 	answer := make(chan string, 1)
 	go func() {
 		rows, err := m.Generate(context.Background(), "a", "{}")
@@ -275,7 +276,7 @@ func TestEndWaitsForAnswers(t *testing.T) {
 	}()
 	<-started
 	s.end()
-	m.Wait(t, "it deregisters", func() bool { _, found := m.Find("test"); return !found })
+	m.Wait("it deregisters", func() bool { _, found := m.Find("test"); return !found })
 	close(release)
 	if got := <-answer; got != "[map[x:late]] <nil>" {
 		t.Errorf("the query got %s", got)
@@ -287,7 +288,7 @@ func TestEndWaitsForAnswers(t *testing.T) {
 
 // A plugin that never returns must not keep the extension alive.
 func TestEndLeavesAStuckCallBehind(t *testing.T) {
-	m := managertest.New(t)
+	m := osquerytest.New(t)
 	started, release := make(chan struct{}), make(chan struct{})
 	defer close(release)
 	s := serve(t, m, &plugin{"a", func(context.Context) osquery.ExtensionResponse {
@@ -295,7 +296,7 @@ func TestEndLeavesAStuckCallBehind(t *testing.T) {
 		<-release
 		return ok()
 	}})
-	m.WaitFor(t, "test")
+	m.WaitFor("test")
 	go m.Generate(context.Background(), "a", "{}")
 	<-started
 	s.end()
@@ -306,15 +307,15 @@ func TestEndLeavesAStuckCallBehind(t *testing.T) {
 
 // An osquery that hangs must not keep the extension from ending.
 func TestEndWhileOsqueryHangs(t *testing.T) {
-	m := managertest.New(t)
+	m := osquerytest.New(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- sockets.Serve(ctx, sockets.Options{Socket: m.Path, Name: "test", Timeout: time.Hour, Interval: 10 * time.Millisecond}, constant("a"))
+		ended <- sockets.Serve(ctx, sockets.Options{Socket: m.Socket(), Name: "test", Timeout: time.Hour, Interval: 10 * time.Millisecond}, constant("a"))
 	}()
-	m.WaitFor(t, "test")
-	hung := m.Hang()
+	m.WaitFor("test")
+	hung, _ := m.HangPings()
 	<-hung // a ping is in it
 	cancel()
 	select {
@@ -329,7 +330,7 @@ func TestEndWhileOsqueryHangs(t *testing.T) {
 
 // A client that goes away cancels its query.
 func TestClientGoesAway(t *testing.T) {
-	m := managertest.New(t)
+	m := osquerytest.New(t)
 	started, cancelled := make(chan struct{}), make(chan struct{})
 	serve(t, m, &plugin{"a", func(ctx context.Context) osquery.ExtensionResponse {
 		close(started)
@@ -337,14 +338,14 @@ func TestClientGoesAway(t *testing.T) {
 		close(cancelled)
 		return ok()
 	}})
-	uuid := m.WaitFor(t, "test")
-	client, closeClient, err := m.Dial(t.Context(), uuid)
+	uuid := m.WaitFor("test")
+	client, err := m.Dial(t.Context(), uuid)
 	if err != nil {
 		t.Fatal(err)
 	}
 	go client.Call(context.Background(), "table", "a", nil)
 	<-started
-	closeClient()
+	client.Close()
 	select {
 	case <-cancelled:
 	case <-time.After(10 * time.Second):
@@ -355,8 +356,8 @@ func TestClientGoesAway(t *testing.T) {
 // An extension that was killed leaves a socket file behind; one that lives
 // must not lose its own.
 func TestAbandonedSocketFile(t *testing.T) {
-	m := managertest.New(t)
-	next := m.ExtensionPath(4001)
+	m := osquerytest.New(t)
+	next := m.ExtensionSocket(4001)
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: next, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
@@ -365,7 +366,7 @@ func TestAbandonedSocketFile(t *testing.T) {
 	if err := s.wait(t); err == nil || !strings.Contains(err.Error(), next) {
 		t.Errorf("with a live owner: %v", err)
 	}
-	next = m.ExtensionPath(4002)
+	next = m.ExtensionSocket(4002)
 	abandoned, err := net.ListenUnix("unix", &net.UnixAddr{Name: next, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
@@ -374,7 +375,7 @@ func TestAbandonedSocketFile(t *testing.T) {
 	abandoned.Close()
 	l.Close()
 	serve(t, m, constant("a"))
-	m.WaitFor(t, "test")
+	m.WaitFor("test")
 	if rows, err := m.Generate(t.Context(), "a", "{}"); err != nil || len(rows) != 1 {
 		t.Errorf("%v, %v", rows, err)
 	}
@@ -382,9 +383,9 @@ func TestAbandonedSocketFile(t *testing.T) {
 
 func TestManyClients(t *testing.T) {
 	before := runtime.NumGoroutine()
-	m := managertest.New(t)
+	m := osquerytest.New(t)
 	s := serve(t, m, constant("a"))
-	m.WaitFor(t, "test")
+	m.WaitFor("test")
 	var all sync.WaitGroup
 	for range 50 {
 		all.Go(func() {
@@ -398,7 +399,7 @@ func TestManyClients(t *testing.T) {
 	all.Wait()
 	s.end()
 	s.wait(t)
-	m.Stop()
+	m.Kill()
 	for range 100 {
 		if runtime.NumGoroutine() <= before+2 {
 			return

@@ -16,7 +16,7 @@ import (
 	"github.com/osquery/osquery-go/gen/osquery"
 
 	sockets "github.com/osquery-sockets/osquery-sockets/integration/osquery"
-	"github.com/osquery-sockets/osquery-sockets/integration/osquery/managertest"
+	"github.com/osquery-sockets/osquery-sockets/integration/osquerytest"
 )
 
 // A refusal says what stands in the way: another copy of the extension, or
@@ -24,7 +24,7 @@ import (
 func TestRefusalsAreExplained(t *testing.T) {
 	const prefix, copies = "--table-prefix", "another copy of this extension already serves this osquery"
 	// refused serves the table a as the extension "test", which m refuses.
-	refused := func(t *testing.T, m *managertest.Manager) string {
+	refused := func(t *testing.T, m *osquerytest.Manager) string {
 		t.Helper()
 		err := serve(t, m, constant("a")).wait(t)
 		if err == nil || !strings.Contains(err.Error(), "refuses the registration") {
@@ -46,14 +46,14 @@ func TestRefusalsAreExplained(t *testing.T) {
 		}
 	}
 	t.Run("another copy", func(t *testing.T) {
-		m := managertest.New(t)
+		m := osquerytest.New(t)
 		serve(t, m, constant("a"))
-		uuid := m.WaitFor(t, "test")
+		uuid := m.WaitFor("test")
 		expect(t, refused(t, m), []string{copies, fmt.Sprintf("UUID %d", uuid), "version 1"}, prefix)
 	})
 	t.Run("a copy that has ended", func(t *testing.T) {
-		m := managertest.New(t)
-		conn, err := net.Dial("unix", m.Path)
+		m := osquerytest.New(t)
+		conn, err := net.Dial("unix", m.Socket())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,13 +67,13 @@ func TestRefusalsAreExplained(t *testing.T) {
 		expect(t, refused(t, m), []string{fmt.Sprintf("UUID %d", status.UUID), "nothing answers there"}, prefix, copies)
 	})
 	t.Run("another extension's table", func(t *testing.T) {
-		m := managertest.New(t)
+		m := osquerytest.New(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() {
-			ended <- sockets.Serve(ctx, sockets.Options{Socket: m.Path, Name: "other"}, constant("a"))
+			ended <- sockets.Serve(ctx, sockets.Options{Socket: m.Socket(), Name: "other"}, constant("a"))
 		}()
-		m.WaitFor(t, "other")
+		m.WaitFor("other")
 		expect(t, refused(t, m), []string{"has a table a", prefix}, copies)
 		cancel()
 		<-ended
@@ -91,8 +91,8 @@ func TestRefusalsAreExplained(t *testing.T) {
 		{"a table that is not ours", "Registry item aa conflicts with another item of the same name.", nil, []string{prefix, copies}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m := managertest.New(t)
-			m.Refuse(c.message)
+			m := osquerytest.New(t)
+			m.RefuseRegistration(c.message)
 			expect(t, refused(t, m), append(c.wanted, c.message), c.unwanted...)
 		})
 	}
@@ -130,62 +130,62 @@ func receive[T any](t *testing.T, from <-chan T) (v T) {
 // the tables were gone.
 func TestLossIsOneWarning(t *testing.T) {
 	for name, c := range map[string]struct {
-		lose   func(*testing.T, *managertest.Manager, osquery.ExtensionRouteUUID)
-		end    func(*testing.T, *managertest.Manager)
+		lose   func(*testing.T, *osquerytest.Manager, osquery.ExtensionRouteUUID)
+		end    func(*testing.T, *osquerytest.Manager)
 		reason string
 	}{
 		"osquery goes away": {
-			func(_ *testing.T, m *managertest.Manager, _ osquery.ExtensionRouteUUID) { m.Stop() },
-			func(t *testing.T, m *managertest.Manager) {
-				m.Refuse("not yet") // several tries fail, in both ways
+			func(_ *testing.T, m *osquerytest.Manager, _ osquery.ExtensionRouteUUID) { m.Kill() },
+			func(t *testing.T, m *osquerytest.Manager) {
+				m.RefuseRegistration("not yet") // several tries fail, in both ways
 				time.Sleep(300 * time.Millisecond)
 				if err := m.Start(); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(300 * time.Millisecond)
-				m.Refuse("")
+				m.RefuseRegistration("")
 			},
 			"osquery has gone away",
 		},
 		"osquery drops it": {
-			func(_ *testing.T, m *managertest.Manager, uuid osquery.ExtensionRouteUUID) { m.Forget(uuid) },
-			func(*testing.T, *managertest.Manager) {},
+			func(_ *testing.T, m *osquerytest.Manager, uuid osquery.ExtensionRouteUUID) { m.Forget(uuid) },
+			func(*testing.T, *osquerytest.Manager) {},
 			"osquery no longer lists this extension",
 		},
 		"osquery drops it and refuses it": {
-			func(_ *testing.T, m *managertest.Manager, uuid osquery.ExtensionRouteUUID) {
-				m.Refuse("not yet")
+			func(_ *testing.T, m *osquerytest.Manager, uuid osquery.ExtensionRouteUUID) {
+				m.RefuseRegistration("not yet")
 				m.Forget(uuid)
 			},
-			func(_ *testing.T, m *managertest.Manager) {
+			func(_ *testing.T, m *osquerytest.Manager) {
 				time.Sleep(300 * time.Millisecond)
-				m.Refuse("")
+				m.RefuseRegistration("")
 			},
 			"osquery no longer lists this extension",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := managertest.New(t)
+			m := osquerytest.New(t)
 			var log lines
 			lost, registered := make(chan time.Time, 10), make(chan time.Time, 10)
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
 			go func() {
 				ended <- sockets.Serve(ctx, sockets.Options{
-					Socket: m.Path, Name: "test", Timeout: 50 * time.Millisecond, Interval: 10 * time.Millisecond, Reconnect: true,
+					Socket: m.Socket(), Name: "test", Timeout: 50 * time.Millisecond, Interval: 10 * time.Millisecond, Reconnect: true,
 					Registered: func() { registered <- time.Now() },
 					Lost:       func(last time.Time) { lost <- last },
 					Log:        hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Warn}),
 				}, constant("a"))
 			}()
-			uuid := m.WaitFor(t, "test")
+			uuid := m.WaitFor("test")
 			first := receive(t, registered)
 			c.lose(t, m, uuid)
 			after := time.Now()
 			last := receive(t, lost)
 			c.end(t, m)
 			receive(t, registered)
-			m.WaitFor(t, "test")
+			m.WaitFor("test")
 			cancel()
 			if err := <-ended; err != nil {
 				t.Errorf("Serve returned %v", err)
@@ -208,17 +208,17 @@ func TestLossIsOneWarning(t *testing.T) {
 // at once.
 func TestShutdownWhileOsqueryIsLost(t *testing.T) {
 	for range 8 { // a select chose one of two ways, of which one failed
-		m := managertest.New(t)
+		m := osquerytest.New(t)
 		ended := make(chan error, 1)
 		var registered atomic.Int32
 		go func() {
 			ended <- sockets.Serve(t.Context(), sockets.Options{
-				Socket: m.Path, Name: "test", Timeout: 50 * time.Millisecond, Interval: time.Millisecond, Reconnect: true,
+				Socket: m.Socket(), Name: "test", Timeout: 50 * time.Millisecond, Interval: time.Millisecond, Reconnect: true,
 				Registered: func() { registered.Add(1) },
 			}, constant("a"))
 		}()
-		uuid := m.WaitFor(t, "test")
-		conn, err := net.Dial("unix", m.ExtensionPath(uuid))
+		uuid := m.WaitFor("test")
+		conn, err := net.Dial("unix", m.ExtensionSocket(uuid))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,8 +231,8 @@ func TestShutdownWhileOsqueryIsLost(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Millisecond)
-		m.Stop()
-		for deadline := time.Now().Add(20 * time.Second); !missing(m.ExtensionPath(uuid)); time.Sleep(time.Millisecond) {
+		m.Kill()
+		for deadline := time.Now().Add(20 * time.Second); !missing(m.ExtensionSocket(uuid)); time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("it does not notice the loss")
 			}

@@ -14,44 +14,45 @@ import (
 	"github.com/osquery/osquery-go/gen/osquery"
 
 	sockets "github.com/osquery-sockets/osquery-sockets/integration/osquery"
-	"github.com/osquery-sockets/osquery-sockets/integration/osquery/managertest"
+	"github.com/osquery-sockets/osquery-sockets/integration/osquerytest"
 )
 
 // With Reconnect the end of osquery is waited through, however long it takes.
 func TestReconnects(t *testing.T) {
-	m := managertest.New(t)
+	m := osquerytest.New(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var registered atomic.Int32
 	ended := make(chan error, 1)
 	go func() {
 		ended <- sockets.Serve(ctx, sockets.Options{
-			Socket: m.Path, Name: "test", Timeout: 50 * time.Millisecond, Interval: 10 * time.Millisecond, Reconnect: true,
+			Socket: m.Socket(), Name: "test", Timeout: 50 * time.Millisecond, Interval: 10 * time.Millisecond, Reconnect: true,
 			Registered: func() { registered.Add(1) },
 		}, constant("a"))
 	}()
+	lift := func() {}
 	for round := range 3 {
-		m.WaitFor(t, "test")
+		m.WaitFor("test")
 		if n := registered.Load(); n != int32(round)+1 {
 			t.Errorf("registered %d times, want %d", n, round+1)
 		}
 		uuid, _ := m.Find("test")
-		m.Stop()
+		m.Kill()
 		time.Sleep(200 * time.Millisecond) // longer than its timeout
-		if !missing(m.ExtensionPath(uuid)) {
+		if !missing(m.ExtensionSocket(uuid)) {
 			t.Error("the socket of the lost registration is still there")
 		}
 		if round == 1 {
-			m.Refuse("not yet")
+			lift = m.RefuseRegistration("not yet")
 		}
 		if err := m.Start(); err != nil {
 			t.Fatal(err)
 		}
 		if round == 1 {
 			time.Sleep(100 * time.Millisecond)
-			m.Refuse("")
+			lift()
 		}
 	}
-	m.WaitFor(t, "test")
+	m.WaitFor("test")
 	cancel()
 	select {
 	case err := <-ended:
@@ -65,14 +66,14 @@ func TestReconnects(t *testing.T) {
 
 // Being asked to end while osquery is lost ends.
 func TestEndsWhileOsqueryIsLost(t *testing.T) {
-	m := managertest.New(t)
+	m := osquerytest.New(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- sockets.Serve(ctx, sockets.Options{Socket: m.Path, Name: "test", Timeout: 20 * time.Millisecond, Interval: 10 * time.Millisecond, Reconnect: true}, constant("a"))
+		ended <- sockets.Serve(ctx, sockets.Options{Socket: m.Socket(), Name: "test", Timeout: 20 * time.Millisecond, Interval: 10 * time.Millisecond, Reconnect: true}, constant("a"))
 	}()
-	m.WaitFor(t, "test")
-	m.Stop()
+	m.WaitFor("test")
+	m.Kill()
 	time.Sleep(100 * time.Millisecond)
 	cancel()
 	select {
@@ -86,8 +87,8 @@ func TestEndsWhileOsqueryIsLost(t *testing.T) {
 }
 
 func TestEndsWithItsParent(t *testing.T) {
-	m := managertest.New(t)
-	err := sockets.Serve(t.Context(), sockets.Options{Socket: m.Path, Name: "test", Interval: 10 * time.Millisecond, Parent: os.Getppid() + 1}, constant("a"))
+	m := osquerytest.New(t)
+	err := sockets.Serve(t.Context(), sockets.Options{Socket: m.Socket(), Name: "test", Interval: 10 * time.Millisecond, Parent: os.Getppid() + 1}, constant("a"))
 	if err == nil || !strings.Contains(err.Error(), "has ended") {
 		t.Errorf("got %v", err)
 	}
@@ -98,10 +99,10 @@ func TestEndsWithItsParent(t *testing.T) {
 
 // What may not be osquery's socket is told nothing.
 func TestTrustsOnlyItsOwn(t *testing.T) {
-	m := managertest.New(t)
+	m := osquerytest.New(t)
 	dir := t.TempDir()
 	link, file, foreign := filepath.Join(dir, "link"), filepath.Join(dir, "file"), filepath.Join(dir, "foreign")
-	if err := os.Symlink(m.Path, link); err != nil {
+	if err := os.Symlink(m.Socket(), link); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -130,7 +131,7 @@ func TestTrustsOnlyItsOwn(t *testing.T) {
 // No more calls are answered at a time than is allowed; the others have their
 // turn later.
 func TestMaxCalls(t *testing.T) {
-	m := managertest.New(t)
+	m := osquerytest.New(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var now, most atomic.Int32
@@ -148,9 +149,9 @@ func TestMaxCalls(t *testing.T) {
 	}}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- sockets.Serve(ctx, sockets.Options{Socket: m.Path, Name: "test", MaxCalls: 2}, slow)
+		ended <- sockets.Serve(ctx, sockets.Options{Socket: m.Socket(), Name: "test", MaxCalls: 2}, slow)
 	}()
-	m.WaitFor(t, "test")
+	m.WaitFor("test")
 	var clients sync.WaitGroup
 	for range 12 {
 		clients.Go(func() {

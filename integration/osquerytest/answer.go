@@ -54,3 +54,8 @@ func (a *Answer) Lines() []string {
 func (a *Answer) String() string {
 	return strings.Join(append([]string{strings.Join(a.Columns, "|")}, a.Lines()...), "\n")
 }
+
+// said is an error in osquery's own words.
+type said string
+
+func (e said) Error() string { return string(e) }

@@ -2,7 +2,6 @@ package osquerytest
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strconv"
 
@@ -131,7 +130,7 @@ func (t *Table) call(ctx context.Context, request osquery.ExtensionPluginRequest
 		}
 		return t.Generate(ctx, c)
 	case "":
-		return nil, errors.New("Table plugins must include a request action")
+		return nil, said("Table plugins must include a request action")
 	}
-	return nil, errors.New("Unknown table plugin action: " + request["action"])
+	return nil, said("Unknown table plugin action: " + request["action"])
 }

@@ -64,7 +64,7 @@ func (c *meteredConn) Read(p []byte) (int, error) {
 // ping returns nil if the extension answers in any way, and osquery's error if
 // its socket is not there.
 func (m *Manager) ping(ctx context.Context, uuid UUID) error {
-	unavailable := errors.New("Extension socket not available: " + m.ExtensionSocket(uuid))
+	unavailable := said("Extension socket not available: " + m.ExtensionSocket(uuid))
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second) // as osquery
 	defer cancel()
 	client, err := m.Dial(ctx, uuid)
@@ -88,13 +88,13 @@ func (m *Manager) callExtension(ctx context.Context, uuid UUID, registry, item s
 	}
 	client, err := m.Dial(ctx, uuid)
 	if err != nil {
-		return nil, 0, fmt.Errorf("Extension call failed: %w", err)
+		return nil, 0, said("Extension call failed: " + err.Error())
 	}
 	defer client.Close()
 	defer context.AfterFunc(ctx, func() { client.Close() })()
 	response, err := client.Call(ctx, registry, item, request)
 	if err != nil {
-		return nil, client.conn.read, fmt.Errorf("Extension call failed: %s", thriftWords(err))
+		return nil, client.conn.read, said("Extension call failed: " + thriftWords(err))
 	}
 	if response.Status == nil {
 		response.Status = &osquery.ExtensionStatus{}
@@ -129,7 +129,7 @@ func (m *Manager) call(ctx context.Context, registry, item string, request osque
 		return rows, err
 	}
 	if !slices.Contains(registries, registry) {
-		return nil, errors.New("Unknown registry requested: " + registry)
+		return nil, said("Unknown registry requested: " + registry)
 	}
 	m.mu.Lock()
 	var uuid UUID
@@ -140,7 +140,7 @@ func (m *Manager) call(ctx context.Context, registry, item string, request osque
 	}
 	m.mu.Unlock()
 	if uuid == 0 {
-		return nil, errors.New("Cannot call registry item: " + item)
+		return nil, said("Cannot call registry item: " + item)
 	}
 	response, _, err := m.callExtension(ctx, uuid, registry, item, request)
 	if err != nil {
@@ -159,7 +159,7 @@ func (m *Manager) Call(ctx context.Context, table string, request osquery.Extens
 	uuid := m.routes[table]
 	m.mu.Unlock()
 	if uuid == 0 {
-		return nil, errors.New("Cannot call registry item: " + table)
+		return nil, said("Cannot call registry item: " + table)
 	}
 	response, _, err := m.callExtension(ctx, uuid, "table", table, request)
 	return response, err

@@ -31,7 +31,7 @@ func (f *faults) set(change, back func()) (lift func()) {
 }
 
 // RefuseRegistration makes the manager refuse every registration with this
-// message, until lift is called.
+// message, until lift is called. An empty message refuses none.
 func (m *Manager) RefuseRegistration(message string) (lift func()) {
 	f := &m.faults
 	return f.set(func() { f.refuse = message }, func() { f.refuse = "" })

@@ -378,10 +378,10 @@ func (m *Manager) register(info osquery.InternalExtensionInfo, registry osquery.
 	m.registering.Lock()
 	defer m.registering.Unlock()
 	if _, found := m.Find(info.Name); found {
-		return 0, errors.New("Duplicate extension registered")
+		return 0, said("Duplicate extension registered")
 	}
 	if !modernSDK(info.SdkVersion) {
-		return 0, errors.New("Incompatible extension SDK version")
+		return 0, said("Incompatible extension SDK version")
 	}
 	m.mu.Lock()
 	if m.listener == nil {
@@ -397,11 +397,11 @@ func (m *Manager) register(info osquery.InternalExtensionInfo, registry osquery.
 	db := m.db
 	m.mu.Unlock()
 	if len(taken) > 0 {
-		return 0, fmt.Errorf("Failed adding registry: Registry item %s conflicts with another item of the same name.", slices.Min(taken))
+		return 0, said("Failed adding registry: Registry item " + slices.Min(taken) + " conflicts with another item of the same name.")
 	}
 	for name := range registry {
 		if !slices.Contains(registries, name) {
-			return 0, errors.New("Failed adding registry: Unknown registry: " + name)
+			return 0, said("Failed adding registry: Unknown registry: " + name)
 		}
 	}
 	m.mu.Lock()
@@ -422,7 +422,7 @@ func (m *Manager) register(info osquery.InternalExtensionInfo, registry osquery.
 			// osquery keeps the route of the table that failed.
 			m.tainted[table] = true
 			m.mu.Unlock()
-			return 0, fmt.Errorf("Failed adding registry: %w", err)
+			return 0, said("Failed adding registry: " + err.Error())
 		}
 	}
 	m.mu.Lock()

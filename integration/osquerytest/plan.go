@@ -119,18 +119,20 @@ func createModule[T sqlite3.VTab](d *database, name string, routes osquery.Exten
 
 // returnCode is an error of SQLite as osquery reports it.
 func returnCode(err error) error {
+	names := strings.Fields("OK ERROR INTERNAL PERM ABORT BUSY LOCKED NOMEM READONLY INTERRUPT IOERR CORRUPT NOTFOUND FULL " +
+		"CANTOPEN PROTOCOL EMPTY SCHEMA TOOBIG CONSTRAINT MISMATCH MISUSE NOLFS AUTH FORMAT RANGE NOTADB NOTICE WARNING")
 	var code sqlite3.ErrorCode
-	if errors.As(err, &code) && code != sqlite3.ERROR {
-		return fmt.Errorf("SQLITE error %d", code)
+	if errors.As(err, &code) && int(code) < len(names) {
+		return said("SQLITE_" + names[code])
 	}
-	return errors.New("SQLITE_ERROR")
+	return said("SQLITE_ERROR")
 }
 
 // attach adds the table of an extension that registers. It waits for the
 // statement that runs.
 func (d *database) attach(name string, routes osquery.ExtensionPluginResponse) error {
 	if len(routes) == 0 {
-		return errors.New("Invalid route info")
+		return said("Invalid route info")
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

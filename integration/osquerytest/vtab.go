@@ -245,7 +245,7 @@ func (c *cursor) Filter(idxNum int, _ string, args ...sqlite3.Value) error {
 		needed = needed && options[k.Column]&Required == 0
 	}
 	if needed {
-		v.d.err = errors.New("Table " + v.name + " was queried without a required column in the WHERE clause")
+		v.d.err = said("Table " + v.name + " was queried without a required column in the WHERE clause")
 		return sqlite3.CONSTRAINT
 	}
 	call := r.call(v.name)
@@ -270,7 +270,7 @@ func (v *virtualTable) generate(call Call) (rows []map[string]string, bytes int,
 	uuid := m.routes[v.name]
 	m.mu.Unlock()
 	if uuid == 0 {
-		return nil, 0, errors.New("Cannot call registry item: " + v.name)
+		return nil, 0, said("Cannot call registry item: " + v.name)
 	}
 	response, bytes, err := m.callExtension(ctx, uuid, "table", v.name,
 		osquery.ExtensionPluginRequest{"action": "generate", "context": call.Context})
