@@ -91,6 +91,12 @@ func (d *database) create(name string, routes osquery.ExtensionPluginResponse, c
 	if err := d.conn.Exec("CREATE VIRTUAL TABLE temp." + name + " USING " + name); err != nil {
 		return returnCode(err)
 	}
+	// The table's own aliases are views, which outlive it.
+	for _, route := range routes {
+		if alias := route["alias"]; route["id"] == "alias" && alias != "" {
+			d.conn.Exec("CREATE TEMP VIEW " + alias + " AS SELECT * FROM " + name)
+		}
+	}
 	return nil
 }
 
@@ -297,9 +303,11 @@ func (d *database) words(err error) error {
 		text = strings.TrimPrefix(text, full.ExtendedCode().Error()+": ")
 	}
 	text = strings.TrimPrefix(text, "sqlite3: ")
-	if name, ok := strings.CutPrefix(text, "no such table: "); ok && d.gone[name] {
+	if name, ok := strings.CutPrefix(text, "no such table: "); ok {
 		// osquery's module outlives its table, and SQLite asks it for one.
-		text = "vtable constructor failed: " + name
+		if name = strings.TrimPrefix(name, "temp."); d.gone[name] {
+			text = "vtable constructor failed: " + name
+		}
 	}
 	return errors.New(text)
 }

@@ -139,7 +139,7 @@ func recordedTables() []*plugin {
 		{name: "need", routes: osquery.ExtensionPluginResponse{column("k", "TEXT", 2), column("v", "BIGINT", 0)},
 			generate: always(row{"k": "a", "v": "1"}, row{"k": "b", "v": "2"})},
 		{name: "wide", routes: wide, generate: always(wideRow)},
-		{name: "aliased", routes: osquery.ExtensionPluginResponse{column("real", "TEXT", 0), column("n", "BIGINT", 8), alias("old", "real"), alias("older", "n")},
+		{name: "aliased", routes: osquery.ExtensionPluginResponse{column("real", "TEXT", 0), column("n", "BIGINT", 8), alias("old", "real"), alias("older", "n"), {"id": "alias", "alias": "view_of_aliased"}},
 			generate: always(row{"real": "r", "n": "7"})},
 		{name: "casts", routes: castColumns, generate: always(casts)},
 		{name: "positions", routes: osquery.ExtensionPluginResponse{column("id", "BIGINT", 0), column("state", "TEXT", 0)}, generate: filtered(false)},
