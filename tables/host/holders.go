@@ -1,13 +1,11 @@
 package host
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,7 +19,8 @@ import (
 
 	"github.com/prometheus/procfs"
 
-	"github.com/osquery-sockets/osquery-sockets/parser"
+	"github.com/osquery-sockets/osquery-sockets/parser/proc"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -340,21 +339,6 @@ func gone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)
 }
 
-// socketLink takes the inode out of a link such as socket:[4242].
-func socketLink(link []byte) (inode uint64, ok bool) {
-	digits, ok := bytes.CutPrefix(link, []byte("socket:["))
-	if digits, ok2 := bytes.CutSuffix(digits, []byte("]")); ok && ok2 && len(digits) > 0 {
-		for _, c := range digits {
-			if c < '0' || c > '9' || inode > (1<<63)/10 {
-				return 0, false
-			}
-			inode = inode*10 + uint64(c-'0')
-		}
-		return inode, true
-	}
-	return 0, false
-}
-
 // Process is what is known of a process. What cannot be read is empty.
 type Process struct {
 	// Program is what netstat calls program name: argv[0], of an absolute path
@@ -442,34 +426,13 @@ func (p *Processes) Err() error { return p.err }
 func (p *Processes) User(pid int32) (uid uint32, ok bool) {
 	known, seen := p.users[pid]
 	if !seen {
-		file, err := open(filepath.Join(p.host.processDir(pid), "status"))
+		file, err := regular.Open(filepath.Join(p.host.processDir(pid), "status"))
 		if err == nil {
-			known.uid, known.ok, err = effectiveUser(file)
+			known.uid, known.ok, err = proc.EffectiveUser(file)
 			file.Close()
 		}
 		p.note(pid, err)
 		p.users[pid] = known
 	}
 	return known.uid, known.ok
-}
-
-// maxStatusLine bounds a line of /proc/PID/status that is looked at; that of the
-// groups may be longer.
-const maxStatusLine = 4 << 10
-
-// effectiveUser takes the second number out of the line of /proc/PID/status that
-// has the real, effective, saved and filesystem user (proc_pid_status(5)):
-//
-//	Uid:	1000	0	0	0
-func effectiveUser(status io.Reader) (uid uint32, ok bool, err error) {
-	for line, err := range parser.Lines(status, maxStatusLine) {
-		if err != nil {
-			return 0, false, err
-		}
-		if fields := strings.Fields(string(line.Text)); len(fields) > 2 && fields[0] == "Uid:" {
-			number, err := strconv.ParseUint(fields[2], 10, 32)
-			return uint32(number), err == nil, nil
-		}
-	}
-	return 0, false, nil
 }

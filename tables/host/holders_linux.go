@@ -5,6 +5,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/proc"
 )
 
 // Layout of struct linux_dirent64, getdents64(2).
@@ -71,7 +73,7 @@ func (r *fdReader) sockets(path string, found func(inode uint64, fd int32)) (fil
 			if errno != 0 {
 				continue // it was closed meanwhile
 			}
-			if inode, ok := socketLink(r.link[:length]); ok {
+			if inode, ok := proc.SocketInode(r.link[:length]); ok {
 				found(inode, int32(fd))
 			}
 		}

@@ -262,37 +262,6 @@ func TestHoldersOfSome(t *testing.T) {
 	}
 }
 
-func TestSocketLink(t *testing.T) {
-	for link, want := range map[string]uint64{
-		"socket:[4242]": 4242, "socket:[4294967295]": 4294967295, "socket:[]": 0, "socket:[x]": 0, "socket:[12": 0, "pipe:[12]": 0, "": 0, "/dev/null": 0, "socket:[99999999999999999999]": 0,
-	} {
-		if inode, ok := socketLink([]byte(link)); inode != want && ok || ok != (want != 0) {
-			t.Errorf("%q is socket %d, %v", link, inode, ok)
-		}
-	}
-}
-
-func TestEffectiveUser(t *testing.T) {
-	for status, want := range map[string]int64{
-		"Name:\tUid:\nUid:\t1000\t0\t1\t2\nGid:\t3\t4\t5\t6\n": 0, "Uid:\t1\t4294967294\t3\t4": 4294967294,
-		"Groups:\t" + strings.Repeat("1 ", maxStatusLine) + "\nUid:\t1\t2\t3\t4\n": 2,
-		"": -1, "Uid:\n": -1, "Uid:\t1\n": -1, "Uid:\t1\t4294967296\t3\t4\n": -1, "Uid:\t1\tx\t3\t4\n": -1, "Gid:\t1\t2\t3\t4\n": -1,
-	} {
-		if uid, ok, err := effectiveUser(strings.NewReader(status)); err != nil || ok != (want >= 0) || ok && int64(uid) != want {
-			t.Errorf("%.40q has the user %d, %v, want %d", status, uid, ok, want)
-		}
-	}
-}
-
-func FuzzSocketLink(f *testing.F) {
-	f.Add([]byte("socket:[4242]"))
-	f.Fuzz(func(t *testing.T, link []byte) {
-		if inode, ok := socketLink(link); ok && !strings.HasPrefix(string(link), "socket:[") {
-			t.Errorf("%q is socket %d", link, inode)
-		}
-	})
-}
-
 // The BPF program goes with its query.
 func TestNothingStaysInTheKernel(t *testing.T) {
 	programs := func() map[ebpf.ProgramID]bool {

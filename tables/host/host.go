@@ -93,24 +93,6 @@ func New(o Options) *Host {
 	return h
 }
 
-// open opens a regular file.
-func open(path string) (*os.File, error) {
-	if err := regular(path); err != nil {
-		return nil, err
-	}
-	return os.Open(path)
-}
-
-// regular fails unless the file is one that ends: a pipe or a device could keep
-// a query for ever.
-func regular(path string) error {
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file", path)
-	}
-	return err
-}
-
 // netDir returns the directory of the network lists. In this host's own /proc
 // it is that of the calling thread's namespace; elsewhere "self" would name
 // the reader, not the read, and process 1 stands for the host.

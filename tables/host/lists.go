@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -271,7 +272,7 @@ func (h *Host) inProcess(p *place, f func(dir string) error) (err error) {
 // openList opens a list of a directory, whose own absence is another error than
 // that of the list.
 func openList(dir, name string) (*os.File, error) {
-	file, err := open(filepath.Join(dir, name))
+	file, err := regular.Open(filepath.Join(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, missing := os.Stat(dir); missing != nil {
 			return nil, fmt.Errorf("no lists of sockets: %v", missing)

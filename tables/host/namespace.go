@@ -14,6 +14,7 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/proc"
 	"github.com/osquery-sockets/osquery-sockets/parser/text"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
 )
 
 // NetNamespace is a network namespace, network_namespaces(7).
@@ -153,7 +154,7 @@ func (h *Host) namespaceMounts() (mounts []proc.NamespaceMount, err error) {
 	if h.proc == DefaultProc {
 		process = "thread-self"
 	}
-	file, err := open(filepath.Join(h.proc, process, "mountinfo"))
+	file, err := regular.Open(filepath.Join(h.proc, process, "mountinfo"))
 	if err != nil {
 		return nil, err
 	}

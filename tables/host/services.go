@@ -13,6 +13,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser"
 	"github.com/osquery-sockets/osquery-sockets/parser/services"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
 )
 
 // Services streams the entries of the services file in its order. Malformed
@@ -31,7 +32,7 @@ func (h *Host) Protocols(ctx context.Context) iter.Seq2[services.Protocol, error
 func entries[T any](ctx context.Context, h *Host, what, path string, decode func(io.Reader, func(*parser.LineError)) iter.Seq2[T, error]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		file, err := open(path)
+		file, err := regular.Open(path)
 		if err != nil {
 			yield(none, fmt.Errorf("the list of %s cannot be read: %w", what, err))
 			return

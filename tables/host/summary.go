@@ -14,6 +14,7 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/proc"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
 )
 
 // SocketSummary is what the kernel counts of the sockets of one protocol: a line
@@ -74,7 +75,7 @@ func (h *Host) SocketSummaries(ctx context.Context, namespaces Namespaces) iter.
 func (h *Host) summaries(p *place) (all []SocketSummary, err error) {
 	var four, six *procfs.NetSockstat
 	err = h.inProcess(p, func(dir string) error {
-		if err := regular(filepath.Join(dir, "net", "sockstat")); err != nil {
+		if err := regular.Check(filepath.Join(dir, "net", "sockstat")); err != nil {
 			return err
 		}
 		files, err := procfs.NewFS(dir)
@@ -84,7 +85,7 @@ func (h *Host) summaries(p *place) (all []SocketSummary, err error) {
 		if four, err = files.NetSockstat(); err != nil {
 			return err
 		}
-		if err := regular(filepath.Join(dir, "net", "sockstat6")); errors.Is(err, fs.ErrNotExist) {
+		if err := regular.Check(filepath.Join(dir, "net", "sockstat6")); errors.Is(err, fs.ErrNotExist) {
 			return nil // this kernel has no IPv6
 		} else if err != nil {
 			return err
@@ -135,7 +136,7 @@ func (h *Host) summary(s procfs.NetSockstatProtocol, family sock.Family, p *plac
 // namespace shows them: elsewhere they are nil.
 func (h *Host) memoryLimits(name string) (*proc.MemoryLimits, error) {
 	path := filepath.Join(h.proc, "sys", "net", "ipv4", name)
-	if err := regular(path); errors.Is(err, fs.ErrNotExist) {
+	if err := regular.Check(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
