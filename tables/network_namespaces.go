@@ -10,19 +10,20 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/cgroup"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
 type namespaceRow struct {
 	host.NetNamespace
 	host      *host.Host
-	processes *host.Processes
+	processes *process.Cache
 }
 
 // process returns what is known of the process that stands for the namespace.
-func (r *namespaceRow) process() host.Process {
+func (r *namespaceRow) process() process.Info {
 	if r.PID == 0 {
-		return host.Process{}
+		return process.Info{}
 	}
 	return r.processes.Get(r.PID)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/cgroup"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
@@ -36,7 +37,7 @@ type names struct {
 	users      *host.Usernames
 	interfaces *host.InterfaceNames
 	holders    []host.Holder // sorted by inode and process; one of each socket unless all are needed
-	processes  *host.Processes
+	processes  *process.Cache
 }
 
 // first returns the position of a socket's first holder.
@@ -58,11 +59,11 @@ func (n *names) holder(inode uint64) (h host.Holder, ok bool) {
 }
 
 // process returns what is known of the socket's holder.
-func (n *names) process(inode uint64) host.Process {
+func (n *names) process(inode uint64) process.Info {
 	if h, ok := n.holder(inode); ok {
 		return n.processes.Get(h.PID)
 	}
-	return host.Process{}
+	return process.Info{}
 }
 
 // all returns the processes that have a socket open, as PID/program.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
@@ -17,7 +18,7 @@ const needKinds schema.Need = 1 << 32
 
 type holderRow struct {
 	host.Holder
-	processes *host.Processes
+	processes *process.Cache
 	kinds     map[uint64]socketKind
 }
 
@@ -32,7 +33,7 @@ func SocketProcesses(h *host.Host) schema.Any {
 		func(r *holderRow) (int64, bool) { return int64(r.Inode), r.Inode <= math.MaxInt64 }, schema.Synonym("socket"), schema.Pushed)
 	pid := schema.Col("pid", "Process that has the socket open.",
 		func(r *holderRow) int32 { return r.PID }, schema.Pushed)
-	process := func(r *holderRow) host.Process { return r.processes.Get(r.PID) }
+	info := func(r *holderRow) process.Info { return r.processes.Get(r.PID) }
 	return schema.Bind(schema.Table[holderRow]{
 		Name: "socket_processes",
 		Doc:  "Who has sockets open, of every kind: one row for each file descriptor. Without root only this user's processes are seen.",
@@ -45,11 +46,11 @@ func SocketProcesses(h *host.Host) schema.Any {
 			schema.Col("fd", "File descriptor by which it has the socket.",
 				func(r *holderRow) int32 { return r.FD }),
 			schema.Col("program", "Its name as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name of it.",
-				func(r *holderRow) string { return process(r).Program }),
+				func(r *holderRow) string { return info(r).Program }),
 			schema.Col("exe", "Path of its executable file. Empty if it cannot be told.",
-				func(r *holderRow) string { return process(r).Exe }),
+				func(r *holderRow) string { return info(r).Exe }),
 			schema.Col("cmdline", "Its command line, the arguments separated by blanks. Empty if it cannot be told.",
-				func(r *holderRow) string { return strings.Join(process(r).Args, " ") }),
+				func(r *holderRow) string { return strings.Join(info(r).Args, " ") }),
 			schema.Opt("family", "Address family of the socket as a number: 1 for unix, 2 for IPv4, 10 for IPv6. NULL if it is no unix, TCP or UDP socket of this network namespace.",
 				func(r *holderRow) (uint8, bool) { k, ok := r.kinds[r.Inode]; return uint8(k.family), ok }, schema.Needs(needKinds)),
 			schema.Opt("protocol", "IP protocol of the socket as a number: 6 for TCP, 17 for UDP, 136 for UDP-Lite. NULL of unix sockets, and as for family.",

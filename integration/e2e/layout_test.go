@@ -21,6 +21,7 @@ func TestImportDirections(t *testing.T) {
 		"integration":         {"integration/", "tables", "parser/"},
 		"tables":              {"tables/", "parser/"},
 		"tables/host":         {"parser", "tables/host/"},
+		"tables/host/process": {"parser/proc", "tables/host/regular"},
 		"tables/host/regular": {},
 		"tables/host/usage":   {},
 		"tables/schema":       {"parser/sock", "parser/text"},

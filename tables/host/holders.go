@@ -14,13 +14,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
-	"github.com/prometheus/procfs"
-
-	"github.com/osquery-sockets/osquery-sockets/parser/proc"
-	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -221,26 +217,6 @@ func openFiles() int {
 	return n
 }
 
-// processes returns the processes that a proc filesystem shows.
-func processes(proc string) ([]int32, error) {
-	dir, err := os.Open(proc)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil, err
-	}
-	var pids []int32
-	for _, name := range names {
-		if pid, err := strconv.ParseInt(name, 10, 32); err == nil && pid > 0 {
-			pids = append(pids, int32(pid))
-		}
-	}
-	return pids, nil
-}
-
 // walk reads the files of processes, in several goroutines that take them in
 // ascending order.
 type walk struct {
@@ -317,7 +293,7 @@ func (w *walk) process(reader *fdReader, pid int32, found []Holder) ([]Holder, e
 		found = append(found, Holder{inode, pid, fd})
 	}
 	reader.ended = w.ctx.Done()
-	dir := filepath.Join(w.host.proc, strconv.Itoa(int(pid)))
+	dir := process.Dir(w.host.proc, pid)
 	files, err := reader.sockets(filepath.Join(dir, "fd"), add)
 	if files == 0 && (err == nil || !errors.Is(err, fs.ErrPermission)) {
 		threads, failed := os.ReadDir(filepath.Join(dir, "task"))
@@ -328,111 +304,8 @@ func (w *walk) process(reader *fdReader, pid int32, found []Holder) ([]Holder, e
 			files, err = reader.sockets(filepath.Join(dir, "task", threads[i].Name(), "fd"), add)
 		}
 	}
-	if gone(err) {
+	if process.Ended(err) {
 		return found, nil
 	}
 	return found, err
-}
-
-// gone reports whether an error is that of a process which has ended.
-func gone(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)
-}
-
-// Process is what is known of a process. What cannot be read is empty.
-type Process struct {
-	// Program is what netstat calls program name: argv[0], of an absolute path
-	// its last part, else the name that the kernel keeps (comm).
-	Program string
-	Exe     string   // path of the executable file
-	Args    []string // command line
-	// Cgroup is the path of its control group: in systemd's hierarchy, else in
-	// that of version 2.
-	Cgroup string
-}
-
-// Processes looks up processes, each once. It is for one query in one
-// goroutine.
-type Processes struct {
-	host  *Host
-	fs    procfs.FS
-	err   error
-	seen  map[int32]Process
-	users map[int32]processUser
-}
-
-// processUser is the user that a process runs as, if that can be told.
-type processUser struct {
-	uid uint32
-	ok  bool
-}
-
-// Processes returns an empty memory of processes.
-func (h *Host) Processes() *Processes {
-	p := &Processes{host: h, seen: make(map[int32]Process), users: make(map[int32]processUser)}
-	p.fs, p.err = procfs.NewFS(h.proc)
-	return p
-}
-
-// Get returns what is known of a process; nothing if it has ended.
-func (p *Processes) Get(pid int32) Process {
-	known, ok := p.seen[pid]
-	if ok || p.err != nil {
-		return known
-	}
-	process, err := p.fs.Proc(int(pid))
-	p.note(pid, err)
-	if err == nil {
-		known.Args, err = process.CmdLine()
-		p.note(pid, err)
-		known.Exe, err = process.Executable()
-		p.note(pid, err)
-		if len(known.Args) > 0 && known.Args[0] != "" {
-			known.Program = known.Args[0]
-			if strings.HasPrefix(known.Program, "/") {
-				known.Program = filepath.Base(known.Program)
-			}
-		} else {
-			name, err := os.ReadFile(filepath.Join(p.host.processDir(pid), "comm"))
-			p.note(pid, err)
-			known.Program = strings.TrimSuffix(string(name), "\n") // blanks at its ends are its own
-		}
-		groups, err := process.Cgroups()
-		p.note(pid, err)
-		for _, group := range groups {
-			if group.HierarchyID == 0 && known.Cgroup == "" || slices.Contains(group.Controllers, "name=systemd") {
-				known.Cgroup = group.Path
-			}
-		}
-	}
-	p.seen[pid] = known
-	return known
-}
-
-// note keeps the first error that is not that of a process which has ended or may
-// not be looked at.
-func (p *Processes) note(pid int32, err error) {
-	if p.err == nil && err != nil && !gone(err) && !errors.Is(err, fs.ErrPermission) {
-		p.err = fmt.Errorf("process %d: %w", pid, err)
-	}
-}
-
-// Err returns why something of a process could not be read, where that is there.
-// What Get returned is not to be relied on then.
-func (p *Processes) Err() error { return p.err }
-
-// User returns the number of the user that a process runs as, the effective one.
-// It is not ok if the process has ended or its status cannot be read.
-func (p *Processes) User(pid int32) (uid uint32, ok bool) {
-	known, seen := p.users[pid]
-	if !seen {
-		file, err := regular.Open(filepath.Join(p.host.processDir(pid), "status"))
-		if err == nil {
-			known.uid, known.ok, err = proc.EffectiveUser(file)
-			file.Close()
-		}
-		p.note(pid, err)
-		p.users[pid] = known
-	}
-	return known.uid, known.ok
 }

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/proc"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 )
 
 // Layout of struct linux_dirent64, getdents64(2).
@@ -67,7 +68,7 @@ func (r *fdReader) sockets(path string, found func(inode uint64, fd int32)) (fil
 			}
 			files++
 			length, errno := r.readLink(dir, name)
-			if errno != 0 && !gone(errno) {
+			if errno != 0 && !process.Ended(errno) {
 				return files, errno
 			}
 			if errno != 0 {

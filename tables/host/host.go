@@ -15,12 +15,13 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // The places where a Linux host keeps what the tables show.
 const (
-	DefaultProc      = "/proc"
+	DefaultProc      = process.DefaultProc
 	DefaultServices  = "/etc/services"
 	DefaultProtocols = "/etc/protocols"
 )
@@ -71,7 +72,7 @@ type Host struct {
 
 // New returns the host that the options describe. It reads nothing yet.
 func New(o Options) *Host {
-	h := &Host{proc: o.Proc, services: o.Services, protocols: o.Protocols, allNamespaces: o.AllNamespaces, log: o.Log, exchange: converse, wouldLoad: wouldLoad, taskFiles: taskFiles, openFiles: openFiles, processes: processes,
+	h := &Host{proc: o.Proc, services: o.Services, protocols: o.Protocols, allNamespaces: o.AllNamespaces, log: o.Log, exchange: converse, wouldLoad: wouldLoad, taskFiles: taskFiles, openFiles: openFiles, processes: process.List,
 		refused: make(map[uint32]string)}
 	if h.proc == "" {
 		h.proc = DefaultProc
@@ -92,6 +93,9 @@ func New(o Options) *Host {
 	h.uses = usage.NewLog(h.log)
 	return h
 }
+
+// Processes returns an empty cache of the processes that this host shows.
+func (h *Host) Processes() *process.Cache { return process.NewCache(h.proc) }
 
 // netDir returns the directory of the network lists. In this host's own /proc
 // it is that of the calling thread's namespace; elsewhere "self" would name

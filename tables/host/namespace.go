@@ -14,6 +14,7 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/proc"
 	"github.com/osquery-sockets/osquery-sockets/parser/text"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
 )
 
@@ -104,8 +105,6 @@ func (h *Host) NetNamespaces(ctx context.Context) ([]NetNamespace, error) {
 	return all, nil
 }
 
-func (h *Host) processDir(pid int32) string { return filepath.Join(h.proc, strconv.Itoa(int(pid))) }
-
 // namespaceOf returns the network namespace of a process by its directory; 0 if
 // it has ended or may not be looked at, which takes ptrace access to it.
 func namespaceOf(process string) uint32 {
@@ -117,7 +116,7 @@ func namespaceOf(process string) uint32 {
 // shows it: where its first thread has ended, that of another. The inode is 0 as
 // for namespaceOf.
 func (h *Host) shownBy(pid int32) (dir string, inode uint32, err error) {
-	dir = h.processDir(pid)
+	dir = process.Dir(h.proc, pid)
 	inode, err = readNamespace(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		threads, _ := os.ReadDir(filepath.Join(dir, "task"))

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 )
 
 const tcpHeader = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -20,9 +22,9 @@ func listener(port int) string {
 	return fmt.Sprintf("   0: 0100007F:%04X 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4242 1 0000000000000000 100 0 0 10 0\n", port)
 }
 
-// process makes the directory of a process in a namespace of a saved /proc, in
+// addProcess makes the directory of a process in a namespace of a saved /proc, in
 // which one socket listens.
-func process(t testing.TB, proc string, pid int, namespace uint32, port int) (dir string) {
+func addProcess(t testing.TB, proc string, pid int, namespace uint32, port int) (dir string) {
 	t.Helper()
 	dir = filepath.Join(proc, strconv.Itoa(pid))
 	for _, sub := range []string{"ns", "net"} {
@@ -66,14 +68,14 @@ func TestOneWalkForAllNamespaces(t *testing.T) {
 	want := make(map[uint16]uint32)
 	for i := range n {
 		inode := first + uint32(i)
-		process(t, proc, i+1, inode, 1000+i)
-		process(t, proc, i+10_000, inode, 1000+i)
+		addProcess(t, proc, i+1, inode, 1000+i)
+		addProcess(t, proc, i+10_000, inode, 1000+i)
 		all = append(all, fmt.Sprint(inode))
 		want[uint16(1000+i)] = inode
 	}
 	newHost := func() (*Host, *int) {
 		h, walks := New(Options{Proc: proc}), new(int)
-		h.processes = func(proc string) ([]int32, error) { *walks++; return processes(proc) }
+		h.processes = func(proc string) ([]int32, error) { *walks++; return process.List(proc) }
 		return h, walks
 	}
 
@@ -111,7 +113,7 @@ func TestOneWalkForAllNamespaces(t *testing.T) {
 	}
 
 	// One that is new is found by another walk; its number may be given twice.
-	process(t, proc, 5000, first+n, 2000)
+	addProcess(t, proc, 5000, first+n, 2000)
 	if got := portsOf(t, h, all[0], fmt.Sprint(first+n), "0"+fmt.Sprint(first+n)); len(got) != 2 || got[2000] != first+n || *walks != 2 {
 		t.Errorf("new: %d walks, got %v", *walks, got)
 	}
@@ -126,10 +128,10 @@ func TestOneWalkForAllNamespaces(t *testing.T) {
 func TestProcessLeaves(t *testing.T) {
 	const one, two = "4026532001", "4026532002"
 	proc := t.TempDir()
-	process(t, proc, 1, 4026532000, 1000)
-	a := process(t, proc, 11, 4026532001, 1001)
-	process(t, proc, 12, 4026532001, 1001)
-	b := process(t, proc, 20, 4026532002, 1002)
+	addProcess(t, proc, 1, 4026532000, 1000)
+	a := addProcess(t, proc, 11, 4026532001, 1001)
+	addProcess(t, proc, 12, 4026532001, 1001)
+	b := addProcess(t, proc, 20, 4026532002, 1002)
 	h := New(Options{Proc: proc})
 	if got := portsOf(t, h, one, two); len(got) != 2 {
 		t.Fatalf("got %v", got)
@@ -179,7 +181,7 @@ func TestProcessLeaves(t *testing.T) {
 	if got := refused(); !slices.Equal(got, []uint32{4026532002}) {
 		t.Errorf("told are %v", got)
 	}
-	process(t, proc, 20, 4026532002, 1002)
+	addProcess(t, proc, 20, 4026532002, 1002)
 	if got := portsOf(t, h, two); len(got) != 1 || refused() != nil {
 		t.Errorf("got %v, told are %v", got, refused())
 	}
@@ -189,11 +191,11 @@ func TestProcessLeaves(t *testing.T) {
 // another process is read all the same, one that has ended is no fault.
 func TestProcessesEndWhileTheHostIsRead(t *testing.T) {
 	proc := t.TempDir()
-	process(t, proc, 1, 4026532000, 1000)
-	first := process(t, proc, 11, 4026532001, 1001)
-	process(t, proc, 12, 4026532001, 1001)
-	last := process(t, proc, 20, 4026532002, 1002)
-	process(t, proc, 30, 4026532003, 1003)
+	addProcess(t, proc, 1, 4026532000, 1000)
+	first := addProcess(t, proc, 11, 4026532001, 1001)
+	addProcess(t, proc, 12, 4026532001, 1001)
+	last := addProcess(t, proc, 20, 4026532002, 1002)
+	addProcess(t, proc, 30, 4026532003, 1003)
 	h := New(Options{Proc: proc})
 	got := make(map[uint16]uint32)
 	for s, err := range h.TCP(t.Context(), InetFilter{Namespaces: Namespaces{All: true}}) {
@@ -218,8 +220,8 @@ func TestProcessesEndWhileTheHostIsRead(t *testing.T) {
 // Where the own namespace is not known the others may repeat it.
 func TestOwnNamespaceUnknown(t *testing.T) {
 	proc := t.TempDir()
-	own := process(t, proc, 1, 4026532000, 1000)
-	process(t, proc, 20, 4026532000, 1000)
+	own := addProcess(t, proc, 1, 4026532000, 1000)
+	addProcess(t, proc, 20, 4026532000, 1000)
 	if err := os.Remove(filepath.Join(own, "ns", "net")); err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +240,7 @@ func TestOwnNamespaceUnknown(t *testing.T) {
 // Of many that cannot be read the memory is bounded, and the last are told.
 func TestManyRefused(t *testing.T) {
 	proc := t.TempDir()
-	process(t, proc, 1, 4026532000, 1000)
+	addProcess(t, proc, 1, 4026532000, 1000)
 	h := New(Options{Proc: proc})
 	var never []string
 	for i := range 3 * maxRefused {
@@ -255,7 +257,7 @@ func TestManyRefused(t *testing.T) {
 
 func TestNamespaceMounts(t *testing.T) {
 	proc := t.TempDir()
-	process(t, proc, 1, 4026532000, 1000)
+	addProcess(t, proc, 1, 4026532000, 1000)
 	h := New(Options{Proc: proc})
 	if all, err := h.NetNamespaces(t.Context()); err != nil || len(all) != 1 {
 		t.Errorf("a copy without mountinfo: %v, %v", all, err)

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/proc"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -94,8 +95,8 @@ func (h *Host) lacks(list *list) bool {
 // whyNotKernel returns why the kernel must be asked by nothing but /proc, or
 // nothing: netlink and BPF tell of this host only.
 func (h *Host) whyNotKernel() string {
-	if h.proc != DefaultProc {
-		return h.proc + " is read in place of this host's " + DefaultProc
+	if err := process.CheckLocal(h.proc); err != nil {
+		return err.Error()
 	}
 	return ""
 }

@@ -1,0 +1,176 @@
+// Package process knows what a process is: which ones a proc filesystem shows,
+// and the program, command line, control group and user of each.
+//
+//	pids, err := process.List("/proc")
+//	cache := process.NewCache("/proc")
+//	for _, pid := range pids {
+//		fmt.Println(pid, cache.Get(pid).Program)
+//	}
+//	err = cache.Err()
+//
+// A process may end at any moment, and without root most processes of other
+// users may not be looked at. Neither is an error: what cannot be read is empty.
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/prometheus/procfs"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/proc"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
+)
+
+// DefaultProc is the proc filesystem of this host.
+const DefaultProc = "/proc"
+
+// CheckLocal fails unless proc is [DefaultProc]. Netlink and BPF describe this
+// host only, so they cannot stand in for another host's proc filesystem or a
+// saved copy of one.
+func CheckLocal(proc string) error {
+	if proc != DefaultProc {
+		return fmt.Errorf("%s is read in place of this host's %s", proc, DefaultProc)
+	}
+	return nil
+}
+
+// Dir returns the directory of a process.
+func Dir(proc string, pid int32) string { return filepath.Join(proc, strconv.Itoa(int(pid))) }
+
+// List returns the processes that a proc filesystem shows, in no order. Threads
+// are not among them.
+func List(proc string) ([]int32, error) {
+	dir, err := os.Open(proc)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var pids []int32
+	for _, name := range names {
+		if pid, err := strconv.ParseInt(name, 10, 32); err == nil && pid > 0 {
+			pids = append(pids, int32(pid))
+		}
+	}
+	return pids, nil
+}
+
+// Ended reports whether an error is that of reading from a process which has
+// ended.
+func Ended(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)
+}
+
+// Info describes a process. What cannot be read is empty.
+type Info struct {
+	// Program is netstat's program name: argv[0], of an absolute path its last
+	// part, else the kernel's name of the process (comm).
+	Program string
+	Exe     string   // path of the executable file
+	Args    []string // command line
+	// Cgroup is the path of its control group: in systemd's hierarchy, else in
+	// that of version 2.
+	Cgroup string
+}
+
+// Cache reads each process once. It is for one query in one goroutine.
+type Cache struct {
+	proc  string
+	fs    procfs.FS
+	err   error
+	infos map[int32]Info
+	users map[int32]user
+}
+
+// user is the effective user of a process, if it is known.
+type user struct {
+	uid uint32
+	ok  bool
+}
+
+// NewCache returns an empty cache of the processes that a proc filesystem shows.
+func NewCache(proc string) *Cache {
+	c := &Cache{proc: proc, infos: make(map[int32]Info), users: make(map[int32]user)}
+	c.fs, c.err = procfs.NewFS(proc)
+	return c
+}
+
+// Get describes a process. The zero Info is that of one which has ended.
+func (c *Cache) Get(pid int32) Info {
+	info, ok := c.infos[pid]
+	if !ok && c.err == nil {
+		info = c.read(pid)
+		c.infos[pid] = info
+	}
+	return info
+}
+
+func (c *Cache) read(pid int32) (info Info) {
+	process, err := c.fs.Proc(int(pid))
+	c.note(pid, err)
+	if err != nil {
+		return info
+	}
+	info.Args, err = process.CmdLine()
+	c.note(pid, err)
+	info.Exe, err = process.Executable()
+	c.note(pid, err)
+	if len(info.Args) > 0 && info.Args[0] != "" {
+		info.Program = info.Args[0]
+		if strings.HasPrefix(info.Program, "/") {
+			info.Program = filepath.Base(info.Program)
+		}
+	} else {
+		name, err := os.ReadFile(filepath.Join(Dir(c.proc, pid), "comm"))
+		c.note(pid, err)
+		info.Program = strings.TrimSuffix(string(name), "\n") // blanks at its ends are its own
+	}
+	groups, err := process.Cgroups()
+	c.note(pid, err)
+	for _, group := range groups {
+		if group.HierarchyID == 0 && info.Cgroup == "" || slices.Contains(group.Controllers, "name=systemd") {
+			info.Cgroup = group.Path
+		}
+	}
+	return info
+}
+
+// User returns the number of a process's effective user. It is not ok if the
+// process has ended or its status cannot be read.
+func (c *Cache) User(pid int32) (uid uint32, ok bool) {
+	known, seen := c.users[pid]
+	if !seen {
+		file, err := regular.Open(filepath.Join(Dir(c.proc, pid), "status"))
+		if err == nil {
+			known.uid, known.ok, err = proc.EffectiveUser(file)
+			file.Close()
+		}
+		c.note(pid, err)
+		c.users[pid] = known
+	}
+	return known.uid, known.ok
+}
+
+// note keeps the first error, unless the process has ended or may not be looked
+// at.
+func (c *Cache) note(pid int32, err error) {
+	if c.err == nil && err != nil && !Ended(err) && !errors.Is(err, fs.ErrPermission) {
+		c.err = fmt.Errorf("process %d: %w", pid, err)
+	}
+}
+
+// Err returns the first error of reading a file that is there and may be read.
+// Check it after [Cache.Get] and [Cache.User]: their last answers may be wrong
+// then. The answers are values of columns, which have no errors of their own.
+func (c *Cache) Err() error { return c.err }
