@@ -63,8 +63,8 @@ bench: build ## compare with netstat and ss on a host with SOCKETS (100000) TCP 
 benchmarks: ## run the Go benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
-generate: ## compile the BPF program tables/host/bpf/holders.bpf.c (needs clang and llvm-strip)
-	cd tables/host/bpf && for target in bpfel bpfeb; do \
+generate: ## compile the BPF program tables/host/holders/bpf/holders.bpf.c (needs clang and llvm-strip)
+	cd tables/host/holders/bpf && for target in bpfel bpfeb; do \
 		clang -target $$target -ffile-prefix-map=$$PWD=. -fdebug-compilation-dir=. -O2 -g -Wall -Werror -c holders.bpf.c -o holders_$$target.o && llvm-strip -g holders_$$target.o || exit 1; \
 	done
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/cgroup"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/holders"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
@@ -36,7 +37,7 @@ type names struct {
 	protocols  host.ProtocolNames
 	users      *host.Usernames
 	interfaces *host.InterfaceNames
-	holders    []host.Holder // sorted by inode and process; one of each socket unless all are needed
+	holders    []holders.Holder // sorted by inode and process; one of each socket unless all are needed
 	processes  *process.Cache
 }
 
@@ -45,12 +46,12 @@ func (n *names) first(inode uint64) (position int, ok bool) {
 	if inode == 0 {
 		return 0, false
 	}
-	return slices.BinarySearchFunc(n.holders, inode, func(h host.Holder, inode uint64) int { return cmp.Compare(h.Inode, inode) })
+	return slices.BinarySearchFunc(n.holders, inode, func(h holders.Holder, inode uint64) int { return cmp.Compare(h.Inode, inode) })
 }
 
 // holder returns who has a socket open: of several processes the one with the
 // lowest number.
-func (n *names) holder(inode uint64) (h host.Holder, ok bool) {
+func (n *names) holder(inode uint64) (h holders.Holder, ok bool) {
 	i, ok := n.first(inode)
 	if !ok {
 		return h, false
@@ -133,9 +134,9 @@ func withNamesOf[S, R any](ctx context.Context, h *host.Host, q schema.Query, pi
 		}
 		if waiting && pids != nil {
 			// Only what these have open can match, whoever is its lowest holder.
-			theirs, err := h.Holders(ctx, host.HolderFilter{PIDs: pids})
+			theirs, err := h.Holders(ctx, holders.Filter{PIDs: pids})
 			if err == nil {
-				f := host.HolderFilter{Lowest: lowest}
+				f := holders.Filter{Lowest: lowest}
 				if len(theirs) <= fewSockets {
 					f.Inodes = []uint64{}
 					for _, holder := range theirs {
@@ -150,8 +151,9 @@ func withNamesOf[S, R any](ctx context.Context, h *host.Host, q schema.Query, pi
 			}
 			waiting = false
 		}
-		// hand hands over a row, and sees whether its columns could be read.
-		hand := func(s S) bool {
+		// emit yields a row, and checks that the processes of its columns could be
+		// read.
+		emit := func(s S) bool {
 			if !yield(row(s, n), nil) {
 				return false
 			}
@@ -162,8 +164,8 @@ func withNamesOf[S, R any](ctx context.Context, h *host.Host, q schema.Query, pi
 			return true
 		}
 		var few []S
-		// look finds the holders and hands over who waited for them.
-		look := func(f host.HolderFilter) bool {
+		// resolve finds the holders and emits the buffered rows.
+		resolve := func(f holders.Filter) bool {
 			var err error
 			if n.holders, err = h.Holders(ctx, f); err != nil {
 				yield(none, err)
@@ -171,7 +173,7 @@ func withNamesOf[S, R any](ctx context.Context, h *host.Host, q schema.Query, pi
 			}
 			waiting = false
 			for _, s := range few {
-				if !hand(s) {
+				if !emit(s) {
 					return false
 				}
 			}
@@ -184,10 +186,10 @@ func withNamesOf[S, R any](ctx context.Context, h *host.Host, q schema.Query, pi
 				return
 			}
 			if waiting {
-				if few = append(few, s); len(few) == fewSockets && !look(host.HolderFilter{Lowest: lowest}) {
+				if few = append(few, s); len(few) == fewSockets && !resolve(holders.Filter{Lowest: lowest}) {
 					return
 				}
-			} else if !hand(s) {
+			} else if !emit(s) {
 				return
 			}
 		}
@@ -197,7 +199,7 @@ func withNamesOf[S, R any](ctx context.Context, h *host.Host, q schema.Query, pi
 				inodes = appendInodes(inodes, &few[i])
 			}
 			inodes = slices.DeleteFunc(inodes, func(inode uint64) bool { return inode == 0 })
-			look(host.HolderFilter{Inodes: inodes, Lowest: lowest})
+			resolve(holders.Filter{Inodes: inodes, Lowest: lowest})
 		}
 	}
 }

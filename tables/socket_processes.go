@@ -8,6 +8,7 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/holders"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
@@ -17,7 +18,7 @@ import (
 const needKinds schema.Need = 1 << 32
 
 type holderRow struct {
-	host.Holder
+	holders.Holder
 	processes *process.Cache
 	kinds     map[uint64]socketKind
 }
@@ -62,11 +63,11 @@ func SocketProcesses(h *host.Host) schema.Any {
 		RowID: func(r *holderRow) int64 { return int64(r.PID)<<32 | int64(r.FD) },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[holderRow, error] {
 			return func(yield func(holderRow, error) bool) {
-				f := host.HolderFilter{PIDs: pid.In(q)}
+				f := holders.Filter{PIDs: pid.In(q)}
 				for _, number := range inode.In(q) {
 					f.Inodes = append(f.Inodes, uint64(number))
 				}
-				holders, err := h.Holders(ctx, f)
+				all, err := h.Holders(ctx, f)
 				if err != nil {
 					yield(holderRow{}, err)
 					return
@@ -78,7 +79,7 @@ func SocketProcesses(h *host.Host) schema.Any {
 						return
 					}
 				}
-				for _, row.Holder = range holders {
+				for _, row.Holder = range all {
 					if !yield(row, nil) {
 						return
 					}

@@ -21,6 +21,7 @@ func TestImportDirections(t *testing.T) {
 		"integration":         {"integration/", "tables", "parser/"},
 		"tables":              {"tables/", "parser/"},
 		"tables/host":         {"parser", "tables/host/"},
+		"tables/host/holders": {"parser/proc", "tables/host/process", "tables/host/usage"},
 		"tables/host/process": {"parser/proc", "tables/host/regular"},
 		"tables/host/regular": {},
 		"tables/host/usage":   {},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"runtime"
@@ -29,6 +30,16 @@ func SkipOrFail(t testing.TB, reason string) {
 		t.Fatalf("%s=1 forbids to skip: %s", MustRunEnv, reason)
 	}
 	t.Skip(reason)
+}
+
+// SkipOrFailOn is [SkipOrFail] if err is for want of a privilege or of support. Any
+// other error fails the test.
+func SkipOrFailOn(t testing.TB, err error) {
+	t.Helper()
+	if !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrPermission) {
+		t.Fatal(err)
+	}
+	SkipOrFail(t, err.Error())
 }
 
 // NS is a network namespace that lives as long as its test. Its only interface

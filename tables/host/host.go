@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/osquery-sockets/osquery-sockets/tables/host/holders"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
@@ -50,15 +51,13 @@ type Host struct {
 	allNamespaces                     bool
 	log                               hclog.Logger
 	uses                              *usage.Log
+	holders                           *holders.Finder
 
 	// The kernel, in the place of which tests put another.
 	exchange  exchange
 	wouldLoad func(module string) bool
-	taskFiles func(context.Context, func(Holder)) error
-	openFiles func() int
 	processes func(proc string) ([]int32, error)
 
-	deniedOnce     sync.Once // for the log
 	unreadableOnce sync.Once // some processes' namespaces may not be read
 
 	mu            sync.Mutex
@@ -66,13 +65,11 @@ type Host struct {
 	protocolNames cached[ProtocolNames]
 	namespaces    []NetNamespace    // as last seen, sorted by inode
 	refused       map[uint32]string // namespaces that could not be read, and why
-	noIterator    string            // why taskFiles does not work
-	denied        bool              // some processes' files may not be read
 }
 
 // New returns the host that the options describe. It reads nothing yet.
 func New(o Options) *Host {
-	h := &Host{proc: o.Proc, services: o.Services, protocols: o.Protocols, allNamespaces: o.AllNamespaces, log: o.Log, exchange: converse, wouldLoad: wouldLoad, taskFiles: taskFiles, openFiles: openFiles, processes: process.List,
+	h := &Host{proc: o.Proc, services: o.Services, protocols: o.Protocols, allNamespaces: o.AllNamespaces, log: o.Log, exchange: converse, wouldLoad: wouldLoad, processes: process.List,
 		refused: make(map[uint32]string)}
 	if h.proc == "" {
 		h.proc = DefaultProc
@@ -91,7 +88,13 @@ func New(o Options) *Host {
 		h.log = hclog.NewNullLogger()
 	}
 	h.uses = usage.NewLog(h.log)
+	h.holders = holders.New(h.proc, h.uses, h.log)
 	return h
+}
+
+// Holders returns who has sockets open: see [holders.Finder.Find].
+func (h *Host) Holders(ctx context.Context, f holders.Filter) ([]holders.Holder, error) {
+	return h.holders.Find(ctx, f)
 }
 
 // Processes returns an empty cache of the processes that this host shows.

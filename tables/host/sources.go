@@ -11,12 +11,10 @@ import (
 	"slices"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/proc"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/holders"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
-
-// holdersList is the name of the list of those who have sockets open.
-const holdersList = "holders"
 
 // ListSource is a list of sockets, or of their holders, and where it comes from.
 type ListSource struct {
@@ -64,11 +62,7 @@ func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 		return nil, err
 	}
 	all = append(all, s)
-	s = ListSource{Proto: holdersList, Namespace: own.inode, Now: usage.Usage{Source: usage.BPF, Reason: h.whyNotBPF(&HolderFilter{})}}
-	if s.Now.Reason != "" {
-		s.Now.Source = usage.ProcFS
-	}
-	all = append(all, s)
+	all = append(all, ListSource{Proto: holders.List, Namespace: own.inode, Now: h.holders.Source()})
 	for i := range all {
 		if last, ok := h.uses.Last(all[i].Proto); ok {
 			all[i].Last = &last
@@ -97,26 +91,6 @@ func (h *Host) lacks(list *list) bool {
 func (h *Host) whyNotKernel() string {
 	if err := process.CheckLocal(h.proc); err != nil {
 		return err.Error()
-	}
-	return ""
-}
-
-// whyNotBPF returns why the holders are not asked of the BPF iterator, or
-// nothing.
-func (h *Host) whyNotBPF(f *HolderFilter) string {
-	h.mu.Lock()
-	failure, denied := h.noIterator, h.denied
-	h.mu.Unlock()
-	elsewhere := h.whyNotKernel()
-	switch {
-	case f.PIDs != nil && !denied:
-		return "only some processes are asked about"
-	case elsewhere != "":
-		return elsewhere
-	case failure != "":
-		return "the BPF iterator is refused: " + failure
-	case !denied && h.openFiles() < manyFiles:
-		return fmt.Sprintf("fewer than %d files are open on this host, so that a walk is faster", manyFiles)
 	}
 	return ""
 }

@@ -1,4 +1,4 @@
-package host
+package holders
 
 import (
 	"bytes"
@@ -31,10 +31,10 @@ const initialPIDNamespace = "pid:[4026531836]"
 // recordSize is that of struct record in bpf/holders.bpf.c.
 const recordSize = 16
 
-// taskFiles asks the kernel's BPF iterator over the files of all tasks for those
-// that are sockets. It needs Linux 5.8 with BTF and CAP_BPF and CAP_PERFMON, as
-// root has them, and leaves nothing behind in the kernel.
-func taskFiles(ctx context.Context, found func(Holder)) error {
+// taskFiles calls visit for each socket among the files of all tasks, which the
+// kernel's BPF iterator lists. It needs Linux 5.8 with BTF and CAP_BPF and
+// CAP_PERFMON, as root has them, and leaves nothing behind in the kernel.
+func taskFiles(ctx context.Context, visit func(Holder)) error {
 	if ns, err := os.Readlink("/proc/self/ns/pid"); err != nil || ns != initialPIDNamespace {
 		return fmt.Errorf("this process is in a PID namespace, and the iterator is not: %w", errors.ErrUnsupported)
 	}
@@ -75,7 +75,7 @@ func taskFiles(ctx context.Context, found func(Holder)) error {
 			return fmt.Errorf("a read of %d bytes is no number of records", n)
 		}
 		for b := buf[:n]; len(b) > 0; b = b[recordSize:] {
-			found(Holder{
+			visit(Holder{
 				Inode: binary.NativeEndian.Uint64(b),
 				PID:   int32(binary.NativeEndian.Uint32(b[8:])),
 				FD:    int32(binary.NativeEndian.Uint32(b[12:])),
@@ -96,7 +96,7 @@ func mayLoad() bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData // the second has the capabilities from 32 on
 	if unix.Capget(&header, &data[0]) != nil {
-		return true // the kernel will tell
+		return true // the kernel decides
 	}
 	has := func(capability uint) bool { return data[capability/32].Effective>>(capability%32)&1 != 0 }
 	return has(unix.CAP_SYS_ADMIN) || has(unix.CAP_BPF) && has(unix.CAP_PERFMON)

@@ -1,4 +1,4 @@
-package host
+package holders
 
 import (
 	"encoding/binary"
@@ -31,9 +31,9 @@ type fdReader struct {
 	link  [linkSize]byte
 }
 
-// sockets hands the sockets among the files of a directory such as
-// /proc/PID/fd to found. A process that has ended has none.
-func (r *fdReader) sockets(path string, found func(inode uint64, fd int32)) (files int, err error) {
+// sockets calls visit for each socket among the files of a directory such as
+// /proc/PID/fd, and counts the files. A process that has ended has none.
+func (r *fdReader) sockets(path string, visit func(inode uint64, fd int32)) (files int, err error) {
 	dir, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	for err == unix.EINTR {
 		dir, err = unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -75,7 +75,7 @@ func (r *fdReader) sockets(path string, found func(inode uint64, fd int32)) (fil
 				continue // it was closed meanwhile
 			}
 			if inode, ok := proc.SocketInode(r.link[:length]); ok {
-				found(inode, int32(fd))
+				visit(inode, int32(fd))
 			}
 		}
 	}

@@ -1,0 +1,395 @@
+package holders
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sys/unix"
+
+	"github.com/osquery-sockets/osquery-sockets/integration/netnstest"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
+)
+
+// listeners opens sockets on loopback until the test ends.
+func listeners(t testing.TB, n int) {
+	t.Helper()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+	}
+}
+
+// newFinder returns a finder of this host's holders and the log of its searches.
+func newFinder() (*Finder, *usage.Log) {
+	uses := usage.NewLog(hclog.NewNullLogger())
+	return New(process.DefaultProc, uses, hclog.NewNullLogger()), uses
+}
+
+// newFinderIn returns a finder of the holders in a saved proc filesystem.
+func newFinderIn(proc string) *Finder {
+	return New(proc, usage.NewLog(hclog.NewNullLogger()), hclog.NewNullLogger())
+}
+
+// skipOrFail skips a test for want of a privilege or of support. Any other error
+// fails it.
+func skipOrFail(t testing.TB, err error) {
+	t.Helper()
+	if errors.Is(err, ebpf.ErrNotSupported) {
+		err = fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
+	}
+	netnstest.SkipOrFailOn(t, err)
+}
+
+// The kernel's iterator and the walk of /proc see the same.
+func TestBothWays(t *testing.T) {
+	listeners(t, 100)
+	finder, _ := newFinder()
+	self := int32(os.Getpid())
+	for name, filter := range map[string]Filter{"all": {}, "lowest": {Lowest: true}, "of one process": {PIDs: []int32{self}}} {
+		t.Run(name, func(t *testing.T) {
+			walked, _, err := finder.walk(t.Context(), &filter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			iterated, err := finder.iterate(t.Context(), &filter)
+			if err != nil {
+				skipOrFail(t, err)
+			}
+			if filter.PIDs == nil { // other processes open and close files meanwhile
+				walked, iterated = of(self, walked), of(self, iterated)
+			}
+			if !slices.Equal(walked, iterated) || len(walked) < 100 {
+				t.Errorf("the walk found %d holders, the iterator %d", len(walked), len(iterated))
+			}
+		})
+	}
+}
+
+// of returns the holders that are files of a process.
+func of(pid int32, all []Holder) []Holder {
+	return slices.DeleteFunc(all, func(h Holder) bool { return h.PID != pid })
+}
+
+// A thread with files of its own is seen by neither way.
+func TestHoldersOfThreads(t *testing.T) {
+	finder, _ := newFinder()
+	ready, done := make(chan error), make(chan struct{})
+	var thread func()
+	thread = func() {
+		runtime.LockOSThread() // the thread ends with the goroutine
+		if unix.Gettid() == unix.Getpid() {
+			go thread() // not the first thread: /proc/PID/fd shows its files
+			<-done
+			runtime.UnlockOSThread()
+			return
+		}
+		if err := unix.Unshare(unix.CLONE_FILES); err != nil {
+			ready <- err
+			return
+		}
+		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+		ready <- err
+		<-done
+		syscall.Close(fd)
+	}
+	go thread()
+	if err := <-ready; err != nil {
+		skipOrFail(t, err)
+	}
+	defer close(done)
+	walked, _, err := finder.walk(t.Context(), &Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	iterated, err := finder.iterate(t.Context(), &Filter{})
+	if err != nil {
+		skipOrFail(t, err)
+	}
+	self := int32(os.Getpid())
+	if walked, iterated = of(self, walked), of(self, iterated); !slices.Equal(walked, iterated) {
+		t.Errorf("the walk found %v, the iterator %v", walked, iterated)
+	}
+}
+
+// With many files the iterator is asked; where it does not work /proc is walked,
+// and the iterator is not tried again.
+func TestFallBack(t *testing.T) {
+	listeners(t, 10)
+	fake := []Holder{{1, 2, 3}}
+	for _, c := range []struct {
+		name    string
+		refusal error
+		asked   int // how often, by two searches
+		source  usage.Source
+		reason  string
+	}{
+		{"it works", nil, 2, usage.BPF, ""},
+		{"not permitted", syscall.EPERM, 1, usage.ProcFS, "the BPF iterator is refused: it needs root, or CAP_BPF and CAP_PERFMON"},
+		{"not supported", errors.ErrUnsupported, 1, usage.ProcFS, "the BPF iterator is refused: unsupported operation"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			finder, uses := newFinder()
+			asked := 0
+			finder.taskFiles = func(_ context.Context, visit func(Holder)) error {
+				asked++
+				visit(fake[0])
+				return c.refusal
+			}
+			finder.openFiles = func() int { return manyFiles }
+			for range 2 {
+				holders, err := finder.Find(t.Context(), Filter{})
+				if iterated := slices.Equal(holders, fake); err != nil || iterated != (c.refusal == nil) || !iterated && len(holders) < 10 {
+					t.Errorf("got %v, %v", holders, err)
+				}
+				if use, _ := uses.Last(List); use.Source != c.source || use.Reason != c.reason || use.Sockets != int64(len(holders)) {
+					t.Errorf("noted is %+v", use)
+				}
+			}
+			if asked != c.asked {
+				t.Errorf("the iterator was asked %d times, not %d", asked, c.asked)
+			}
+		})
+	}
+}
+
+// A search of a cancelled query ends, and refuses the iterator for no later one.
+func TestCancelledIterator(t *testing.T) {
+	finder, uses := newFinder()
+	ctx, cancel := context.WithCancel(t.Context())
+	finder.taskFiles = func(ctx context.Context, _ func(Holder)) error { cancel(); return ctx.Err() }
+	finder.openFiles = func() int { return manyFiles }
+	if _, err := finder.Find(ctx, Filter{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if use, _ := uses.Last(List); use.Source != usage.BPF || finder.Source().Source != usage.BPF {
+		t.Errorf("noted is %+v, now %+v", use, finder.Source())
+	}
+}
+
+func TestAvailable(t *testing.T) {
+	pids := &Filter{PIDs: []int32{1}}
+	for _, c := range []struct {
+		name    string
+		proc    string
+		files   int
+		denied  bool
+		refused string
+		filter  *Filter
+		want    string // the reason; empty if it is available
+	}{
+		{"many files", "/proc", manyFiles, false, "", &Filter{}, ""},
+		{"few files", "/proc", manyFiles - 1, false, "", &Filter{}, "fewer than 10000 files are open on this host, so that a walk is faster"},
+		{"few files and denied", "/proc", 0, true, "", &Filter{}, ""},
+		{"some processes", "/proc", manyFiles, false, "", pids, "only some processes are asked about"},
+		{"some processes and denied", "/proc", manyFiles, true, "", pids, ""},
+		{"refused", "/proc", manyFiles, true, "no BTF", &Filter{}, "the BPF iterator is refused: no BTF"},
+		{"another host", "/host/proc", manyFiles, true, "no BTF", &Filter{}, "/host/proc is read in place of this host's /proc"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			finder, _ := newFinder()
+			finder.proc, finder.openFiles, finder.denied, finder.refused = c.proc, func() int { return c.files }, c.denied, c.refused
+			got := ""
+			if err := finder.available(c.filter); err != nil {
+				got = err.Error()
+			}
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// A walk that stops with the last socket found has found the lowest holder of
+// each. In the fixture one socket is held twice by a process and one by two.
+func TestLowestHolders(t *testing.T) {
+	finder := newFinderIn("../../testdata/proc")
+	want := []Holder{{13878, 250, 6}, {13894, 90000, 11}, {13951, 100, 4}, {14631, 100, 3}}
+	var inodes []uint64
+	for _, holder := range want {
+		inodes = append(inodes, holder.Inode)
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for i := range 20 {
+		runtime.GOMAXPROCS(1 + i%4) // as many walk together
+		got, err := finder.Find(t.Context(), Filter{Inodes: inodes, Lowest: true})
+		if err != nil || !slices.Equal(got, want) {
+			t.Fatalf("got %v, %v, want %v", got, err, want)
+		}
+	}
+	all, err := finder.Find(t.Context(), Filter{Inodes: []uint64{13951, 14631}})
+	if want := []Holder{{13951, 100, 4}, {13951, 100, 9}, {14631, 100, 3}, {14631, 90000, 3}}; err != nil || !slices.Equal(all, want) {
+		t.Errorf("got %v, %v, want %v", all, err, want)
+	}
+}
+
+// Whoever holds 100,000 sockets: they take 24 bytes each at most, whatever is
+// garbage meanwhile included, and what does not depend on their number.
+func TestMemoryOfHolders(t *testing.T) {
+	const n, fixed = 100_000, 512 << 10
+	random := rand.New(rand.NewPCG(7, 8))
+	var want []Holder
+	for i := range n {
+		want = append(want, Holder{uint64(random.Uint32())<<17>>17 | uint64(i)<<15, int32(10 + 10*(i*2/n)), int32(i % (n / 2))})
+	}
+	proc := t.TempDir()
+	for i, h := range want {
+		dir := filepath.Join(proc, strconv.Itoa(int(h.PID)), "fd")
+		if i%(n/2) == 0 {
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Symlink(fmt.Sprintf("socket:[%d]", h.Inode), filepath.Join(dir, strconv.Itoa(int(h.FD)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := newFinderIn(proc)
+	one, _ := newFinder()
+	one.openFiles = func() int { return manyFiles }
+	one.taskFiles = func(_ context.Context, visit func(Holder)) error {
+		for _, h := range want {
+			visit(h)
+		}
+		return nil
+	}
+	sorted := (&Filter{}).arrange(slices.Clone(want))
+	for name, finder := range map[string]*Finder{"walk": all, "iterator": one} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			got, err := finder.Find(t.Context(), Filter{})
+			runtime.ReadMemStats(&after)
+			if err != nil || !slices.Equal(got, sorted) {
+				t.Fatalf("%d holders, %v", len(got), err)
+			}
+			bytes := after.TotalAlloc - before.TotalAlloc
+			t.Logf("%.1f bytes a socket", float64(bytes)/n)
+			if bytes > 24*n+fixed {
+				t.Errorf("%d sockets take %d bytes, %.1f each", n, bytes, float64(bytes)/n)
+			}
+		})
+	}
+}
+
+func TestOpenFiles(t *testing.T) {
+	before := openFiles()
+	listeners(t, 500)
+	if n := openFiles(); before == 0 || n < 500 {
+		t.Errorf("%d files before, %d with 500 sockets more", before, n)
+	}
+}
+
+func TestHoldersOfSome(t *testing.T) {
+	listeners(t, 3)
+	finder, _ := newFinder()
+	self := int32(os.Getpid())
+	ours, err := finder.Find(t.Context(), Filter{PIDs: []int32{self, self, 1 << 30}})
+	if err != nil || len(ours) < 3 || slices.ContainsFunc(ours, func(h Holder) bool { return h.PID != self }) {
+		t.Fatalf("%v, %v", ours, err)
+	}
+	for _, lowest := range []bool{false, true} {
+		one, err := finder.Find(t.Context(), Filter{Inodes: []uint64{ours[0].Inode, 1 << 40}, Lowest: lowest})
+		if err != nil || !slices.Contains(one, ours[0]) || lowest && len(one) != 1 {
+			t.Errorf("lowest %v: %v, %v; want %v", lowest, one, err, ours[0])
+		}
+	}
+	// A thread is no process, although it has a directory.
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil || len(threads) < 2 {
+		t.Fatal(threads, err)
+	}
+	for _, thread := range threads {
+		tid, err := strconv.Atoi(thread.Name())
+		if err != nil || int32(tid) == self {
+			continue
+		}
+		if theirs, err := finder.Find(t.Context(), Filter{PIDs: []int32{int32(tid)}}); err != nil || len(theirs) > 0 {
+			t.Errorf("thread %d holds %v, %v", tid, theirs, err)
+		}
+	}
+	if none, err := finder.Find(t.Context(), Filter{Inodes: []uint64{}}); err != nil || len(none) > 0 {
+		t.Errorf("of no socket: %v, %v", none, err)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := finder.Find(cancelled, Filter{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The BPF program goes with its query.
+func TestNothingStaysInTheKernel(t *testing.T) {
+	programs := func() map[ebpf.ProgramID]bool {
+		all := map[ebpf.ProgramID]bool{}
+		for id := ebpf.ProgramID(0); ; {
+			next, err := ebpf.ProgramGetNextID(id)
+			if errors.Is(err, fs.ErrNotExist) {
+				return all
+			}
+			if err != nil {
+				skipOrFail(t, err)
+			}
+			id = next
+			all[id] = true
+		}
+	}
+	before := programs()
+	for range 3 {
+		if err := taskFiles(t.Context(), func(Holder) {}); err != nil {
+			skipOrFail(t, err)
+		}
+	}
+	var left int
+	for range 100 { // the kernel frees them a moment later
+		left = 0
+		for id := range programs() {
+			if p, err := ebpf.NewProgramFromID(id); !before[id] && err == nil {
+				if info, err := p.Info(); err == nil && info.Name == "holders" {
+					left++
+				}
+				p.Close()
+			}
+		}
+		if left == 0 {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Errorf("%d programs are left", left)
+}
+
+func BenchmarkFind(b *testing.B) {
+	listeners(b, 500)
+	finder, _ := newFinder()
+	for name, find := range map[string]func() error{
+		"walk":    func() error { _, _, err := finder.walk(b.Context(), &Filter{}); return err },
+		"iterate": func() error { _, err := finder.iterate(b.Context(), &Filter{}); return err },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := find(); err != nil {
+					skipOrFail(b, err)
+				}
+			}
+		})
+	}
+}
