@@ -43,11 +43,15 @@ type Line struct {
 	Cut    bool   // the file ends without a newline after this line
 }
 
+// firstBuffer holds what one read of a list in /proc gives, a page, and more. A
+// line that does not fit makes the buffer grow.
+const firstBuffer = 16 << 10
+
 // Lines streams the lines of r, of less than max bytes each, through one buffer. The
 // last pair carries the reader's error, if it failed.
 func Lines(r io.Reader, max int) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
-		buf := make([]byte, min(max, 64<<10))
+		buf := make([]byte, min(max, firstBuffer))
 		var start, end, number int
 		skipping := false
 		for {

@@ -11,9 +11,6 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 )
 
-// maxLine is more than any line of the file takes.
-const maxLine = 4096
-
 // Proc streams the connections of /proc/net/nf_conntrack, which ct_seq_show
 // prints (net/netfilter/nf_conntrack_standalone.c):
 //
@@ -22,31 +19,12 @@ const maxLine = 4096
 //
 // each in one line. Errors are of type [*parser.LineError], or the reader's own.
 func Proc(r io.Reader) iter.Seq2[Connection, error] {
-	return func(yield func(Connection, error) bool) {
-		for line, err := range parser.Lines(r, maxLine) {
-			var c Connection
-			if err != nil {
-				yield(c, err)
-				return
-			}
-			var reason string
-			switch {
-			case line.Cut:
-				reason = "the file ends in the middle of a line"
-			case line.Long:
-				reason = "the line is too long for a connection"
-			default:
-				reason = c.parse(string(line.Text))
-			}
-			if reason != "" {
-				yield(Connection{}, parser.NewLineError(line.Number, line.Text, reason))
-				return
-			}
-			if !yield(c, nil) {
-				return
-			}
+	return parser.List[Connection]{Line: func(line parser.Line) (c Connection, ok bool, err error) {
+		if reason := c.parse(string(line.Text)); reason != "" {
+			return c, false, line.Error(reason)
 		}
-	}
+		return c, true, nil
+	}}.Decode(r)
 }
 
 // parse fills in a connection. It returns what was expected of a malformed line,

@@ -32,10 +32,6 @@ type NamespaceMount struct {
 	File  string // its path: bytes, which need not be UTF-8
 }
 
-// maxMountLine is the length in bytes from which the end of a mount's line is
-// ignored: the options of an overlay may be longer.
-const maxMountLine = 64 << 10
-
 // NamespaceMounts streams the mounts of network namespaces in
 // /proc/PID/mountinfo (proc_pid_mountinfo(5), show_mountinfo of
 // fs/proc_namespace.c):
@@ -44,22 +40,14 @@ const maxMountLine = 64 << 10
 //
 // Other mounts are skipped. The only error is the reader's own.
 func NamespaceMounts(r io.Reader) iter.Seq2[NamespaceMount, error] {
-	return func(yield func(NamespaceMount, error) bool) {
-		for line, err := range parser.Lines(r, maxMountLine) {
-			if err != nil {
-				yield(NamespaceMount{}, err)
-				return
-			}
-			fields := strings.SplitN(string(line.Text), " ", 6) // any other blank is a path's
-			if len(fields) < 5 {
-				continue
-			}
-			inode := NamespaceNumber(fields[3])
-			if inode != 0 && !yield(NamespaceMount{inode, unescape(fields[4])}, nil) {
-				return
-			}
+	return parser.List[NamespaceMount]{Parts: true, Line: func(line parser.Line) (m NamespaceMount, ok bool, err error) {
+		fields := strings.SplitN(string(line.Text), " ", 6) // any other blank is a path's
+		if len(fields) < 5 {
+			return m, false, nil
 		}
-	}
+		m = NamespaceMount{NamespaceNumber(fields[3]), unescape(fields[4])}
+		return m, m.Inode != 0, nil
+	}}.Decode(r)
 }
 
 // unescape undoes the octal escapes of blanks and backslashes in mountinfo,

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/osquery-sockets/osquery-sockets/parser"
 )
 
 func TestNamespaceNumber(t *testing.T) {
@@ -60,7 +62,7 @@ func TestNamespaceMounts(t *testing.T) {
 		{"another blank", "38 22 0:4 net:[4026532177] /a\r\u3000b rw\n", []NamespaceMount{{4026532177, "/a\r\u3000b"}}},
 		{"another namespace", "39 22 0:4 mnt:[4026532178] /run/snapd/ns/x.mnt rw - nsfs nsfs rw\n", nil},
 		{"a filesystem", "22 1 0:20 / / rw - overlay overlay rw\n", nil},
-		{"a long line", "22 1 0:20 / / rw - overlay overlay rw,lowerdir=" + strings.Repeat("/x:", maxMountLine) + "\n40 22 0:4 net:[7] /n rw\n", []NamespaceMount{{7, "/n"}}},
+		{"a long line", "22 1 0:20 / / rw - overlay overlay rw,lowerdir=" + strings.Repeat("/x:", parser.MaxLine) + "\n40 22 0:4 net:[7] /n rw\n", []NamespaceMount{{7, "/n"}}},
 		{"a short line", "1 2 3\n40 22 0:4 net:[7] /n rw\n", []NamespaceMount{{7, "/n"}}},
 		{"nothing", "", nil},
 	} {

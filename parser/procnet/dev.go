@@ -17,9 +17,6 @@ var devCounters = [...]int{
 	network.TxBytes, network.TxPackets, network.TxErrors, network.TxDropped, network.TxFIFOErrors, network.Collisions, network.TxCarrier, network.TxCompressed,
 }
 
-// devHeaders are the lines above those of the interfaces.
-const devHeaders = 2
-
 // Links streams the interfaces of /proc/net/dev, with their names and counters
 // (dev_seq_show, net/core/net-procfs.c):
 //
@@ -30,42 +27,36 @@ const devHeaders = 2
 // The kernel prints the list in pieces, so that an interface may be in it twice
 // when others came meanwhile; Links yields it once. Errors are as of [TCP].
 func Links(r io.Reader) iter.Seq2[network.Link, error] {
-	return func(yield func(network.Link, error) bool) {
-		seen := make(map[string]struct{})
-		lines := 0
-		for line, err := range parser.Lines(r, maxLine) {
-			if err != nil {
-				yield(network.Link{}, err)
-				return
-			}
-			lines++
-			reason := incomplete(line)
-			l := network.Link{FromProc: true}
-			if reason == "" && lines > devHeaders {
-				colon := bytes.LastIndexByte(line.Text, ':')
-				l.Name = string(bytes.TrimSpace(line.Text[:max(colon, 0)]))
-				f := fields{rest: line.Text[colon+1:]}
-				for _, counter := range devCounters {
-					l.Counters.Set(counter, f.dec("counter", 64))
+	seen := make(map[string]struct{})
+	columns := false // the second header
+	return parser.List[network.Link]{
+		Header: parser.Words("Inter-| Receive | Transmit"),
+		Line: func(line parser.Line) (l network.Link, ok bool, err error) {
+			if !columns {
+				if columns = bytes.Contains(line.Text, []byte("|")); !columns {
+					err = line.Error("expected the second header of /proc/net/dev")
 				}
-				if reason = f.reason; l.Name == "" || reason != "" {
-					reason = fmt.Sprintf("expected the name of an interface, a colon and %d numbers", len(devCounters))
-				}
+				return l, false, err
 			}
-			if reason != "" {
-				yield(network.Link{}, parser.NewLineError(line.Number, line.Text, reason))
-				return
+			l.FromProc = true
+			colon := bytes.LastIndexByte(line.Text, ':')
+			l.Name = string(bytes.TrimSpace(line.Text[:max(colon, 0)]))
+			f := fields{rest: line.Text[colon+1:]}
+			for _, counter := range devCounters {
+				l.Counters.Set(counter, f.dec("counter", 64))
 			}
-			if _, twice := seen[l.Name]; twice || lines <= devHeaders {
-				continue
+			if l.Name == "" || f.reason != "" {
+				return l, false, line.Error(fmt.Sprintf("expected the name of an interface, a colon and %d numbers", len(devCounters)))
 			}
+			_, twice := seen[l.Name]
 			seen[l.Name] = struct{}{}
-			if !yield(l, nil) {
-				return
+			return l, !twice, nil
+		},
+		End: func() (l network.Link, ok bool, err error) {
+			if !columns {
+				err = parser.NewLineError(2, nil, "the second header is missing")
 			}
-		}
-		if lines < devHeaders {
-			yield(network.Link{}, parser.NewLineError(lines+1, nil, "the file lacks its headers"))
-		}
-	}
+			return l, false, err
+		},
+	}.Decode(r)
 }

@@ -37,8 +37,8 @@ func TestLinks(t *testing.T) {
 
 func TestLinksDamage(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
-		{"empty", "", "line 1: the file lacks its headers"},
-		{"one header", "x\n", "line 2: the file lacks its headers"},
+		{"empty", "", "line 1: the file is empty"},
+		{"one header", "Inter-|   Receive  |  Transmit\n", "line 2: the second header is missing"},
 		{"no colon", devHeader + "eth0 1 2 3\n", "line 3: expected the name of an interface"},
 		{"no name", devHeader + " : 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n", "line 3: expected the name of an interface"},
 		{"few numbers", devHeader + "eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15\n", "line 3: expected the name of an interface"},
@@ -64,7 +64,7 @@ func FuzzLinks(f *testing.F) {
 			}
 			seen[l.Name] = true
 		}
-		if lines := bytes.Count(data, []byte("\n")); err == nil && (len(got) > lines-devHeaders || lines > devHeaders && len(got) == 0) {
+		if lines := bytes.Count(data, []byte("\n")); err == nil && (len(got) > lines-2 || lines > 2 && len(got) == 0) {
 			t.Errorf("%d interfaces of %d lines without an error", len(got), lines)
 		}
 	})

@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"io"
 	"iter"
+	"strings"
 
+	"github.com/osquery-sockets/osquery-sockets/parser"
 	"github.com/osquery-sockets/osquery-sockets/parser/network"
 )
 
@@ -28,22 +30,22 @@ func Groups(r io.Reader, name string, order binary.ByteOrder) iter.Seq2[network.
 		return igmp(r, order)
 	case IGMP6:
 		// Index, interface, address, users, flags and timer.
-		return records(r, order, "", func(f *fields, yield func(network.Group) bool) bool {
+		return list(r, order, nil, func(f *fields) network.Group {
 			g := network.Group{Proto: name, Index: uint32(f.dec("index", 32)), Interface: string(f.next())}
 			a := f.addr6("address").As16()
 			g.Address, g.Users = a[:], uint32(f.dec("users", 32))
-			return yield(g)
+			return g
 		})
 	}
 	// Index, interface, users, how often it was asked for by the user, address.
-	return records(r, order, "", func(f *fields, yield func(network.Group) bool) bool {
+	return list(r, order, nil, func(f *fields) network.Group {
 		g := network.Group{Proto: name, Index: uint32(f.dec("index", 32)), Interface: string(f.next()), Users: uint32(f.dec("users", 32))}
 		f.dec("global use", 32)
 		var err error
 		if g.Address, err = hex.DecodeString(string(f.next())); err != nil || len(g.Address) == 0 {
 			f.fail("address: expected an even number of hexadecimal digits")
 		}
-		return yield(g)
+		return g
 	})
 }
 
@@ -54,32 +56,25 @@ func Groups(r io.Reader, name string, order binary.ByteOrder) iter.Seq2[network.
 //	2 eth0 : 1 V3
 //	         010000E0 1 0:00000000 0
 func igmp(r io.Reader, order binary.ByteOrder) iter.Seq2[network.Group, error] {
-	return func(yield func(network.Group, error) bool) {
-		var of network.Group // with the interface of the last such line
-		all := records(r, order, "Idx Device : Count Querier Group Users Timer Reporter", func(f *fields, yield func(network.Group) bool) bool {
-			if !bytes.HasPrefix(f.rest, []byte(" ")) {
-				of = network.Group{Proto: IGMP, Index: uint32(f.dec("Idx", 32))}
-				device, rest, ok := bytes.Cut(f.rest, []byte(":"))
-				if !ok {
-					f.fail("Device: expected a name and a colon")
-				}
-				f.rest, of.Interface = rest, string(bytes.Trim(device, " "))
-				f.dec("Count", 32)
-				of.Querier = string(f.next())
-				return true
+	var of network.Group // with the interface of the last such line
+	return list(r, order, parser.Words("Idx Device : Count Querier Group Users Timer Reporter"), func(f *fields) network.Group {
+		if f.skip = len(f.rest) == 0 || strings.IndexByte(blanks, f.rest[0]) < 0; f.skip {
+			of = network.Group{Proto: IGMP, Index: uint32(f.dec("Idx", 32))}
+			device, rest, ok := bytes.Cut(f.rest, []byte(":"))
+			if !ok {
+				f.fail("Device: expected a name and a colon")
 			}
-			if of.Interface == "" {
-				f.fail("expected the line of an interface over those of its groups")
-			}
-			g := of
-			a := f.addr(f.next(), 1, "Group").As4()
-			g.Address, g.Users = a[:], uint32(f.dec("Users", 32))
-			return yield(g)
-		})
-		for g, err := range all {
-			if !yield(g, err) {
-				return
-			}
+			f.rest, of.Interface = rest, string(bytes.Trim(device, blanks))
+			f.dec("Count", 32)
+			of.Querier = string(f.next())
+			return of
 		}
-	}
+		if of.Interface == "" {
+			f.fail("expected the line of an interface over those of its groups")
+		}
+		g := of
+		a := f.addr(f.next(), 1, "Group").As4()
+		g.Address, g.Users = a[:], uint32(f.dec("Users", 32))
+		return g
+	})
 }

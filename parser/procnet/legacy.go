@@ -5,8 +5,8 @@ import (
 	"io"
 	"iter"
 	"strconv"
-	"strings"
 
+	"github.com/osquery-sockets/osquery-sockets/parser"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 )
 
@@ -64,27 +64,30 @@ func bluetoothAddresses(proto string) legacyFormat {
 // netrom, rose, x25, ipx, atalk, l2cap, rfcomm or sco. Errors are of type
 // [*parser.LineError], or the reader's own.
 func Legacy(r io.Reader, proto string) iter.Seq2[sock.Legacy, error] {
-	line := 0
-	return rows(r, func(header []byte) func(*fields) sock.Legacy {
-		words := strings.Join(strings.Fields(string(header)), " ")
-		for i := range legacyFormats {
-			format := &legacyFormats[i]
-			if format.proto == proto && (header == nil) == (format.header == "") && strings.HasPrefix(words+" ", format.header+" ") {
-				if header != nil {
-					line = 1
-				}
-				return func(f *fields) sock.Legacy {
-					line++
-					return format.decode(f, line)
-				}
-			}
-		}
-		return nil
-	})
+	var format *legacyFormat
+	header := func(line []byte) bool {
+		format = formatOf(proto, line)
+		return format != nil
+	}
+	if format = formatOf(proto, nil); format != nil {
+		header = nil
+	}
+	return list(r, nil, header, func(f *fields) sock.Legacy { return format.decode(f) })
 }
 
-func (l *legacyFormat) decode(f *fields, line int) sock.Legacy {
-	s := sock.Legacy{Proto: l.proto, Line: line}
+// formatOf returns the format of a list with that header, nil if it has none.
+func formatOf(proto string, header []byte) *legacyFormat {
+	for i := range legacyFormats {
+		format := &legacyFormats[i]
+		if format.proto == proto && (header == nil) == (format.header == "") && (header == nil || parser.Words(format.header)(header)) {
+			return format
+		}
+	}
+	return nil
+}
+
+func (l *legacyFormat) decode(f *fields) sock.Legacy {
+	s := sock.Legacy{Proto: l.proto, Line: f.line}
 	words := bytes.Fields(f.rest)
 	if len(words) < l.words {
 		f.fail("expected " + strconv.Itoa(l.words) + " words")

@@ -4,6 +4,7 @@ import (
 	"io"
 	"iter"
 
+	"github.com/osquery-sockets/osquery-sockets/parser"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 )
 
@@ -13,7 +14,7 @@ import (
 //
 //	sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode
 func Netlink(r io.Reader) iter.Seq2[sock.Netlink, error] {
-	return rows(r, under("sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode", func(f *fields) (s sock.Netlink) {
+	return list(r, nil, parser.Words("sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode"), func(f *fields) (s sock.Netlink) {
 		f.next() // address of struct sock, hidden or hashed
 		s.Protocol = sock.NetlinkProtocol(f.dec("protocol", 8))
 		s.PortID = uint32(f.dec("port", 32))
@@ -28,5 +29,5 @@ func Netlink(r io.Reader) iter.Seq2[sock.Netlink, error] {
 		s.Inode = f.dec("inode", 64)
 		s.Known = sock.KnowsNetlinkQueues | sock.KnowsNetlinkDrops | sock.KnowsNetlinkDump | sock.KnowsNetlinkRefCount
 		return s
-	}))
+	})
 }

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"io"
 	"iter"
-	"strings"
 
+	"github.com/osquery-sockets/osquery-sockets/parser"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 )
 
@@ -14,12 +14,12 @@ import (
 //
 //	sk RefCnt Type Proto Iface R Rmem User Inode
 func Packet(r io.Reader) iter.Seq2[sock.Packet, error] {
-	return rows(r, under("sk RefCnt Type Proto Iface R Rmem User Inode", func(f *fields) (s sock.Packet) {
+	return list(r, nil, parser.Words("sk RefCnt Type Proto Iface R Rmem User Inode"), func(f *fields) (s sock.Packet) {
 		f.next() // address of struct sock, hidden or hashed
 		f.next() // reference count
 		s.Type = sock.Type(f.dec("type", 8))
 		s.Protocol = sock.EtherType(f.hex(f.next(), 16, "protocol"))
-		if rest := bytes.TrimLeft(f.rest, " "); bytes.HasPrefix(rest, []byte("-1 ")) {
+		if rest := bytes.TrimLeft(f.rest, blanks); bytes.HasPrefix(rest, []byte("-1 ")) {
 			s.Interface = sock.NoInterface
 			f.next()
 		} else {
@@ -30,15 +30,5 @@ func Packet(r io.Reader) iter.Seq2[sock.Packet, error] {
 		s.UID = uint32(f.dec("user", 32))
 		s.Inode = f.dec("inode", 64)
 		return s
-	}))
-}
-
-// under decodes the rows under a header that begins with these columns.
-func under[T any](columns string, decode func(*fields) T) func(header []byte) func(*fields) T {
-	return func(header []byte) func(*fields) T {
-		if found := strings.Join(strings.Fields(string(header)), " ") + " "; strings.HasPrefix(found, columns+" ") {
-			return decode
-		}
-		return nil
-	}
+	})
 }

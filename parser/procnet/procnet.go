@@ -19,9 +19,6 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 )
 
-// maxLine is more than any line of these files takes.
-const maxLine = 4096
-
 // msPerTick is a USER_HZ tick, the unit of tm->when, in milliseconds. USER_HZ
 // is 100 wherever osquery runs.
 const msPerTick = 10
@@ -30,7 +27,7 @@ const msPerTick = 10
 // /proc/net/tcp6. The addresses in it are printed as words of the host's byte
 // order. Errors are of type [*parser.LineError], or the reader's own.
 func TCP(r io.Reader, family sock.Family, order binary.ByteOrder) iter.Seq2[sock.TCP, error] {
-	return list(r, order, false, func(f *fields) (s sock.TCP) {
+	return list(r, order, inetHeader(false), func(f *fields) (s sock.TCP) {
 		s.Inet = f.inet(family, sock.ProtoTCP, &s.Timer, &s.TimerExpires, &s.Retransmits, &s.Probes)
 		// A closed connection in FIN_WAIT2 is told by its timer only.
 		if s.Timer == sock.TimerTimeWait || s.State == sock.SynRecv || s.State == sock.NewSynRecv {
@@ -46,7 +43,7 @@ func TCP(r io.Reader, family sock.Family, order binary.ByteOrder) iter.Seq2[sock
 // UDP streams the sockets of /proc/net/udp, udplite and their IPv6 siblings.
 // See [TCP] for byte order and errors.
 func UDP(r io.Reader, family sock.Family, protocol sock.Protocol, order binary.ByteOrder) iter.Seq2[sock.UDP, error] {
-	return list(r, order, true, func(f *fields) (s sock.UDP) {
+	return list(r, order, inetHeader(true), func(f *fields) (s sock.UDP) {
 		var timer sock.Timer
 		var skip uint32
 		s.Inet = f.inet(family, protocol, &timer, &skip, &skip, &skip)
@@ -57,55 +54,34 @@ func UDP(r io.Reader, family sock.Family, protocol sock.Protocol, order binary.B
 	})
 }
 
-// list decodes a file whose header names a column of drops, or not: that is how
-// the lists of UDP differ from those of TCP.
-func list[T any](r io.Reader, order binary.ByteOrder, drops bool, decode func(*fields) T) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var none T
-		fail := func(l parser.Line, reason string) {
-			yield(none, parser.NewLineError(l.Number, l.Text, reason))
-		}
-		header := false
-		f := fields{big: order.Uint16([]byte{0, 1}) == 1}
-		for line, err := range parser.Lines(r, maxLine) {
-			switch {
-			case err != nil:
-				yield(none, err)
-				return
-			case line.Cut:
-				fail(line, "the file ends in the middle of a line")
-				return
-			case line.Long:
-				fail(line, "the line is too long for a socket")
-				return
-			case !header:
-				header = bytes.HasPrefix(bytes.TrimLeft(line.Text, " "), []byte("sl "))
-				if !header || bytes.Contains(line.Text, []byte(" drops")) != drops {
-					fail(line, "expected the header of another /proc/net list")
-					return
-				}
-				continue
-			}
-			f.rest = line.Text
-			v := decode(&f)
-			if f.reason != "" {
-				fail(line, f.reason)
-				return
-			}
-			if !yield(v, nil) {
-				return
-			}
-		}
-		if !header {
-			yield(none, parser.NewLineError(1, nil, "the file is empty, even its header is missing"))
-		}
+// inetHeader takes a header with a column of drops, or without: that is how the
+// lists of UDP differ from those of TCP.
+func inetHeader(drops bool) func(line []byte) bool {
+	return func(line []byte) bool {
+		return bytes.HasPrefix(bytes.TrimLeft(line, " "), []byte("sl ")) && bytes.Contains(line, []byte(" drops")) == drops
 	}
+}
+
+// list decodes a file of lines of fields beneath a header, if it has one. order
+// is that of the words of addresses; nil if there are none.
+func list[T any](r io.Reader, order binary.ByteOrder, header func(line []byte) bool, decode func(*fields) T) iter.Seq2[T, error] {
+	f := fields{big: order != nil && order.Uint16([]byte{0, 1}) == 1}
+	return parser.List[T]{Header: header, Line: func(line parser.Line) (v T, ok bool, err error) {
+		f.rest, f.line, f.skip = line.Text, line.Number, false
+		v = decode(&f)
+		if f.reason != "" {
+			return v, false, line.Error(f.reason)
+		}
+		return v, !f.skip, nil
+	}}.Decode(r)
 }
 
 // fields takes a line apart. The first thing that is wrong stays in reason.
 type fields struct {
 	rest   []byte
+	line   int  // its number
 	big    bool // the words of an address are big-endian
+	skip   bool // the line has no record
 	reason string
 }
 
@@ -115,15 +91,18 @@ func (f *fields) fail(reason string) {
 	}
 }
 
+// blanks separate fields.
+const blanks = " \t"
+
 // next returns the next blank-separated field; it is empty at the line's end.
 func (f *fields) next() []byte {
 	b := f.rest
 	i := 0
-	for i < len(b) && b[i] == ' ' {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\t') {
 		i++
 	}
 	start := i
-	for i < len(b) && b[i] != ' ' {
+	for i < len(b) && b[i] != ' ' && b[i] != '\t' {
 		i++
 	}
 	f.rest = b[i:]

@@ -128,7 +128,7 @@ func TestDamage(t *testing.T) {
 		"negative uid":   {header + strings.Replace(good, " 1000 ", " -1 ", 1), 2, "uid"},
 		"uid of 64 bits": {header + strings.Replace(good, " 1000 ", " 4294967296 ", 1), 2, "uid"},
 		"long inode":     {header + strings.Replace(good, "4242", "18446744073709551616", 1), 2, "inode"},
-		"long line":      {header + good + strings.Repeat("x", maxLine+1) + "\n", 3, "too long"},
+		"long line":      {header + good + strings.Repeat("x", parser.MaxLine+1) + "\n", 3, "too long"},
 	} {
 		_, err := collect(TCP(strings.NewReader(c.in), sock.INET, binary.LittleEndian))
 		var le *parser.LineError

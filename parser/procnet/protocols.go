@@ -1,9 +1,7 @@
 package procnet
 
 import (
-	"bytes"
 	"io"
-	"strconv"
 
 	"github.com/osquery-sockets/osquery-sockets/parser"
 )
@@ -17,28 +15,16 @@ import (
 //
 // Errors are as of [TCP]; lines beneath the protocol's are not read.
 func Protocol(r io.Reader, name string) (sockets int64, ok bool, err error) {
-	header := false
-	for line, err := range parser.Lines(r, maxLine) {
-		if err != nil {
-			return 0, false, err
+	protocols := list(r, nil, parser.Words("protocol size sockets"), func(f *fields) (n int64) {
+		found := string(f.next()) == name
+		f.next() // size
+		if f.skip = !found && len(f.next()) > 0; !f.skip {
+			n = int64(f.dec("sockets", 63))
 		}
-		fields := bytes.Fields(line.Text)
-		switch {
-		case line.Cut || line.Long || len(fields) < 3:
-			return 0, false, parser.NewLineError(line.Number, line.Text, "expected a whole line of protocol, size, sockets …")
-		case !header:
-			if header = string(fields[0]) == "protocol" && string(fields[2]) == "sockets"; !header {
-				return 0, false, parser.NewLineError(line.Number, line.Text, "expected the header of /proc/net/protocols")
-			}
-		case string(fields[0]) == name:
-			if sockets, err = strconv.ParseInt(string(fields[2]), 10, 64); err != nil {
-				return 0, false, parser.NewLineError(line.Number, line.Text, "sockets: expected a decimal number")
-			}
-			return sockets, true, nil
-		}
-	}
-	if !header {
-		return 0, false, parser.NewLineError(1, nil, "the file is empty, even its header is missing")
+		return n
+	})
+	for n, err := range protocols {
+		return n, err == nil, err
 	}
 	return 0, false, nil
 }

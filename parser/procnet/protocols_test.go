@@ -3,6 +3,8 @@ package procnet
 import (
 	"strings"
 	"testing"
+
+	"github.com/osquery-sockets/osquery-sockets/parser"
 )
 
 const protocolsHeader = "protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs se re bi br ha uh gp em\n"
@@ -22,11 +24,13 @@ func TestProtocol(t *testing.T) {
 		{"none of it", protocolsHeader + protocolLine("MPTCP", "0"), 0, true, ""},
 		{"not listed", protocolsHeader + protocolLine("MPTCPv6", "12"), 0, false, ""},
 		{"empty", "", 0, false, "line 1: the file is empty"},
-		{"another list", header, 0, false, "line 1: expected the header of /proc/net/protocols"},
-		{"short line", protocolsHeader + "MPTCP 1936\n", 0, false, "line 2: expected a whole line"},
-		{"cut off", protocolsHeader + strings.TrimSuffix(protocolLine("MPTCP", "4"), "\n"), 0, false, "line 2: expected a whole line"},
+		{"another list", header, 0, false, "line 1: expected the header of another list"},
+		{"short line", protocolsHeader + "MPTCP 1936\n", 0, false, "line 2: sockets: expected a decimal number"},
+		{"cut off", protocolsHeader + strings.TrimSuffix(protocolLine("MPTCP", "4"), "\n"), 0, false, "line 2: the file ends in the middle of a line"},
+		{"short line of another", protocolsHeader + "TCP 2304\n" + protocolLine("MPTCP", "4"), 0, false, "line 2: sockets: expected a decimal number"},
+		{"another without a number", protocolsHeader + "A B C\n" + protocolLine("MPTCP", "4"), 4, true, ""},
 		{"no number", protocolsHeader + protocolLine("MPTCP", "?"), 0, false, "line 2: sockets: expected a decimal number"},
-		{"long line", protocolsHeader + protocolLine("MPTCP", strings.Repeat("1", maxLine)), 0, false, "line 2: expected a whole line"},
+		{"long line", protocolsHeader + protocolLine("MPTCP", strings.Repeat("1", parser.MaxLine)), 0, false, "line 2: the line is too long"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, ok, err := Protocol(strings.NewReader(c.in), "MPTCP")

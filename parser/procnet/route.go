@@ -23,61 +23,9 @@ import (
 // errors.
 func Routes(r io.Reader, family sock.Family, order binary.ByteOrder) iter.Seq2[network.Route, error] {
 	if family == sock.INET6 {
-		return records(r, order, "", func(f *fields, yield func(network.Route) bool) bool { return yield(f.route6()) })
+		return list(r, order, nil, (*fields).route6)
 	}
-	return records(r, order, "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT", func(f *fields, yield func(network.Route) bool) bool {
-		return yield(f.route4())
-	})
-}
-
-// records decodes a file of lines beneath those words, or of lines only if there
-// are none. A line may hold any number of records; decode reports whether more
-// are wanted.
-func records[T any](r io.Reader, order binary.ByteOrder, words string, decode func(*fields, func(T) bool) bool) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var none T
-		fail := func(l parser.Line, reason string) {
-			yield(none, parser.NewLineError(l.Number, l.Text, reason))
-		}
-		f := fields{big: order.Uint16([]byte{0, 1}) == 1}
-		header := words == ""
-		for line, err := range parser.Lines(r, maxLine) {
-			switch {
-			case err != nil:
-				yield(none, err)
-				return
-			case line.Cut:
-				fail(line, "the file ends in the middle of a line")
-				return
-			case line.Long:
-				fail(line, "the line is too long for this list")
-				return
-			case !header:
-				if header = bytes.HasPrefix(bytes.Join(bytes.Fields(line.Text), []byte(" ")), []byte(words)); !header {
-					fail(line, "expected the header of another /proc/net list")
-					return
-				}
-				continue
-			}
-			for i, c := range line.Text {
-				if c == '\t' {
-					line.Text[i] = ' '
-				}
-			}
-			f.rest = line.Text
-			more := decode(&f, func(v T) bool { return f.reason == "" && yield(v, nil) })
-			if f.reason != "" {
-				fail(line, f.reason)
-				return
-			}
-			if !more {
-				return
-			}
-		}
-		if !header {
-			yield(none, parser.NewLineError(1, nil, "the file is empty, even its header is missing"))
-		}
-	}
+	return list(r, order, parser.Words("Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT"), (*fields).route4)
 }
 
 // route4 decodes a line of /proc/net/route:
@@ -191,7 +139,7 @@ func (f *fields) addr6(name string) netip.Addr {
 // sign.
 func (f *fields) wrapped(name string) uint32 {
 	negative := false
-	f.rest = bytes.TrimLeft(f.rest, " ")
+	f.rest = bytes.TrimLeft(f.rest, blanks)
 	if rest, ok := bytes.CutPrefix(f.rest, []byte("-")); ok {
 		f.rest, negative = rest, true
 	}

@@ -13,87 +13,76 @@ import (
 // SCTPEndpoints streams the endpoints of /proc/net/sctp/eps (sctp_eps_seq_show,
 // net/sctp/proc.c). Errors are of type [*parser.LineError], or the reader's own.
 func SCTPEndpoints(r io.Reader) iter.Seq2[sock.SCTP, error] {
-	return rows(r, func(header []byte) func(*fields) sock.SCTP {
-		if !bytes.HasPrefix(bytes.TrimLeft(header, " "), []byte("ENDPT ")) {
-			return nil
-		}
-		return func(f *fields) (s sock.SCTP) {
-			f.sctp(&s)
-			f.next() // hash bucket
-			port := uint16(f.dec("LPORT", 16))
-			s.UID, s.Inode = uint32(f.dec("UID", 32)), f.dec("INODE", 64)
-			s.LocalAddrs, s.Local = f.addrs(f.rest, port)
-			if s.Local.IsValid() {
-				s.Remote = netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
-				if s.Local.Addr().Is4() {
-					s.Remote = netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
-				}
+	return list(r, nil, parser.Words("ENDPT"), func(f *fields) (s sock.SCTP) {
+		f.sctp(&s)
+		f.next() // hash bucket
+		port := uint16(f.dec("LPORT", 16))
+		s.UID, s.Inode = uint32(f.dec("UID", 32)), f.dec("INODE", 64)
+		s.LocalAddrs, s.Local = f.addrs(f.rest, port)
+		if s.Local.IsValid() {
+			s.Remote = netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
+			if s.Local.Addr().Is4() {
+				s.Remote = netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
 			}
-			s.Family = familyOf(s.Local.Addr())
-			return s
 		}
+		s.Family = familyOf(s.Local.Addr())
+		return s
 	})
 }
 
 // SCTPAssociations streams the associations of /proc/net/sctp/assocs
 // (sctp_assocs_seq_show, net/sctp/proc.c); see [SCTPEndpoints].
 func SCTPAssociations(r io.Reader) iter.Seq2[sock.SCTP, error] {
-	return rows(r, func(header []byte) func(*fields) sock.SCTP {
-		if !bytes.HasPrefix(bytes.TrimLeft(header, " "), []byte("ASSOC ")) {
-			return nil
+	counters := false
+	header := func(line []byte) bool {
+		counters = bytes.Contains(line, []byte(" HBINT INS OUTS MAXRT T1X T2X RTXC"))
+		return parser.Words("ASSOC")(line)
+	}
+	return list(r, nil, header, func(f *fields) (s sock.SCTP) {
+		s.IsAssociation, s.Counters = true, counters
+		f.sctp(&s)
+		s.Association = sock.AssociationState(f.dec("ST", 8))
+		f.next() // hash bucket
+		s.Number = int32(f.dec("ASSOC-ID", 31))
+		s.SendQueue, s.RecvQueue = uint32(f.dec("TX_QUEUE", 32)), uint32(f.dec("RX_QUEUE", 32))
+		s.UID, s.Inode = uint32(f.dec("UID", 32)), f.dec("INODE", 64)
+		localPort, remotePort := uint16(f.dec("LPORT", 16)), uint16(f.dec("RPORT", 16))
+		addrs, rest, tab := bytes.Cut(f.rest, []byte("\t"))
+		local, remote, arrow := bytes.Cut(addrs, []byte("<->"))
+		if !arrow {
+			f.fail("expected <-> between the addresses of both ends")
 		}
-		counters := bytes.Contains(header, []byte(" HBINT INS OUTS MAXRT T1X T2X RTXC"))
-		return func(f *fields) (s sock.SCTP) {
-			s.IsAssociation, s.Counters = true, counters
-			f.sctp(&s)
-			s.Association = sock.AssociationState(f.dec("ST", 8))
-			f.next() // hash bucket
-			s.Number = int32(f.dec("ASSOC-ID", 31))
-			s.SendQueue, s.RecvQueue = uint32(f.dec("TX_QUEUE", 32)), uint32(f.dec("RX_QUEUE", 32))
-			s.UID, s.Inode = uint32(f.dec("UID", 32)), f.dec("INODE", 64)
-			localPort, remotePort := uint16(f.dec("LPORT", 16)), uint16(f.dec("RPORT", 16))
-			addrs, rest, tab := bytes.Cut(f.rest, []byte("\t"))
-			local, remote, arrow := bytes.Cut(addrs, []byte("<->"))
-			if !arrow {
-				f.fail("expected <-> between the addresses of both ends")
-			}
-			s.LocalAddrs, s.Local = f.addrs(local, localPort)
-			s.RemoteAddrs, s.Remote = f.addrs(remote, remotePort)
-			if s.Family = familyOf(s.Local.Addr()); s.Family == 0 {
-				s.Family = familyOf(s.Remote.Addr())
-			}
-			if !counters {
-				return s
-			}
-			if !tab {
-				f.fail("expected a tabulator and HBINT behind the addresses")
-			}
-			f.rest = rest
-			s.Heartbeat = f.dec("HBINT", 64)
-			s.InStreams, s.OutStreams = uint32(f.dec("INS", 32)), uint32(f.dec("OUTS", 32))
-			s.MaxRetransmits, s.InitRetransmits = uint32(f.dec("MAXRT", 32)), uint32(f.dec("T1X", 32))
-			s.ShutdownRetransmits, s.Retransmits = uint32(f.dec("T2X", 32)), uint32(f.dec("RTXC", 32))
+		s.LocalAddrs, s.Local = f.addrs(local, localPort)
+		s.RemoteAddrs, s.Remote = f.addrs(remote, remotePort)
+		if s.Family = familyOf(s.Local.Addr()); s.Family == 0 {
+			s.Family = familyOf(s.Remote.Addr())
+		}
+		if !counters {
 			return s
 		}
+		if !tab {
+			f.fail("expected a tabulator and HBINT behind the addresses")
+		}
+		f.rest = rest
+		s.Heartbeat = f.dec("HBINT", 64)
+		s.InStreams, s.OutStreams = uint32(f.dec("INS", 32)), uint32(f.dec("OUTS", 32))
+		s.MaxRetransmits, s.InitRetransmits = uint32(f.dec("MAXRT", 32)), uint32(f.dec("T1X", 32))
+		s.ShutdownRetransmits, s.Retransmits = uint32(f.dec("T2X", 32)), uint32(f.dec("RTXC", 32))
+		return s
 	})
 }
 
 // SCTPPaths streams the paths of all associations from /proc/net/sctp/remaddr
 // (sctp_remaddr_seq_show, net/sctp/proc.c); see [SCTPEndpoints].
 func SCTPPaths(r io.Reader) iter.Seq2[sock.SCTPPath, error] {
-	return rows(r, func(header []byte) func(*fields) sock.SCTPPath {
-		if !bytes.HasPrefix(header, []byte("ADDR ASSOC_ID HB_ACT RTO ")) {
-			return nil
+	return list(r, nil, parser.Words("ADDR ASSOC_ID HB_ACT RTO"), func(f *fields) (p sock.SCTPPath) {
+		_, end := f.addrs(f.next(), 0)
+		if p.Remote = end.Addr(); !p.Remote.IsValid() {
+			f.fail("expected an IP address")
 		}
-		return func(f *fields) (p sock.SCTPPath) {
-			_, end := f.addrs(f.next(), 0)
-			if p.Remote = end.Addr(); !p.Remote.IsValid() {
-				f.fail("expected an IP address")
-			}
-			p.Number = int32(f.dec("ASSOC_ID", 31))
-			p.HeartbeatActive, p.RTO = f.dec("HB_ACT", 1) == 1, f.dec("RTO", 64)
-			return p
-		}
+		p.Number = int32(f.dec("ASSOC_ID", 31))
+		p.HeartbeatActive, p.RTO = f.dec("HB_ACT", 1) == 1, f.dec("RTO", 64)
+		return p
 	})
 }
 
@@ -143,51 +132,4 @@ func familyOf(a netip.Addr) sock.Family {
 		return sock.INET6
 	}
 	return 0
-}
-
-// maxRow is more than an association with any number of addresses takes that a
-// machine is likely to have.
-const maxRow = 64 << 10
-
-// rows decodes a file in which each line is a row, but for its header. How, the
-// header tells: it has none if the decoder is there without one, and is another
-// list's if the decoder is not there with it.
-func rows[T any](r io.Reader, decoder func(header []byte) func(*fields) T) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var none T
-		decode := decoder(nil)
-		for line, err := range parser.Lines(r, maxRow) {
-			reason := ""
-			switch {
-			case err != nil:
-				yield(none, err)
-				return
-			case line.Cut:
-				reason = "the file ends in the middle of a line"
-			case line.Long:
-				reason = "the line is too long for a socket"
-			case decode == nil:
-				if decode = decoder(line.Text); decode != nil {
-					continue
-				}
-				reason = "expected the header of another /proc/net list"
-			}
-			var v T
-			if reason == "" {
-				f := fields{rest: line.Text}
-				v = decode(&f)
-				reason = f.reason
-			}
-			if reason != "" {
-				yield(none, parser.NewLineError(line.Number, line.Text, reason))
-				return
-			}
-			if !yield(v, nil) {
-				return
-			}
-		}
-		if decode == nil {
-			yield(none, parser.NewLineError(1, nil, "the file is empty, even its header is missing"))
-		}
-	}
 }

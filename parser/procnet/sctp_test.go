@@ -95,7 +95,7 @@ func TestSCTPMalformed(t *testing.T) {
 	full := assocsHeader + counters + "\n"
 	for _, c := range []struct{ eps, assocs, reason string }{
 		{eps: "", reason: "even its header is missing"},
-		{eps: full, reason: "another /proc/net list"},
+		{eps: full, reason: "another list"},
 		{eps: epsHeader + "0 0 2 10 22 8888 0 1 0.0.0.0", reason: "in the middle of a line"},
 		{eps: epsHeader + "0 0 2 10 22 65536 0 1 0.0.0.0\n", reason: "LPORT: the number is too large"},
 		{eps: epsHeader + "0 0 3 10 22 1 0 1 0.0.0.0\n", reason: "STY: expected 0, 1 or 2"},
@@ -103,12 +103,12 @@ func TestSCTPMalformed(t *testing.T) {
 		{eps: epsHeader + "0 0 2 10 22 1 0 1 0.0.0\n", reason: "expected an IP address"},
 		{eps: epsHeader + "0 0 2 10 22 1 0 1 fe80::1%lo\n", reason: "expected an IP address"},
 		{eps: epsHeader + "\n", reason: "STY: expected a decimal number"},
-		{assocs: epsHeader, reason: "another /proc/net list"},
+		{assocs: epsHeader, reason: "another list"},
 		{assocs: full + assoc + "\n", reason: "expected a tabulator"},
 		{assocs: full + assoc + "\t7500 1 2 3\n", reason: "T1X: expected a decimal number"},
 		{assocs: full + strings.Replace(assoc, "<->", "", 1) + tail + "\n", reason: "expected <->"},
 		{assocs: full + strings.Replace(assoc, " 2  ", " -2 ", 1) + tail + "\n", reason: "STY: expected a decimal number"},
-		{assocs: full + assoc + strings.Repeat("1 ", maxRow/2) + tail + "\n", reason: "too long"},
+		{assocs: full + assoc + strings.Repeat("1 ", parser.MaxLine/2) + tail + "\n", reason: "too long"},
 	} {
 		var err error
 		if c.assocs == "" {

@@ -118,7 +118,7 @@ func TestStatisticsErrors(t *testing.T) {
 		{PairedStatistics, ": A\n: 1\n", "a protocol and a colon", 1},
 		{PairedStatistics, "\n", "a protocol and a colon", 1},
 		{PairedStatistics, "Tcp: A\nTcp: 1", "middle of a line", 2},
-		{PairedStatistics, "Tcp: " + strings.Repeat("A ", maxStatisticsLine) + "\n", "too long", 1},
+		{PairedStatistics, "Tcp: " + strings.Repeat("A ", parser.MaxLine) + "\n", "too long", 1},
 		{NamedStatistics, "", "empty", 1},
 		{NamedStatistics, "Ip6InReceives\t1\nIp6InReceives\n", "InReceives: expected a decimal", 2},
 		{NamedStatistics, "Ip6\t1\n", "begins with a protocol", 1},
@@ -126,7 +126,7 @@ func TestStatisticsErrors(t *testing.T) {
 		{NamedStatistics, "IpInReceives 1\n", "begins with a protocol", 1},
 		{NamedStatistics, "\n", "begins with a protocol", 1},
 		{NamedStatistics, "Ip6InReceives\t1", "middle of a line", 1},
-		{NamedStatistics, "Ip6InReceives" + strings.Repeat(" ", maxLine) + "1\n", "too long", 1},
+		{NamedStatistics, "Ip6InReceives" + strings.Repeat(" ", parser.MaxLine) + "1\n", "too long", 1},
 	} {
 		_, err := collect(c.decode(strings.NewReader(c.in)))
 		var bad *parser.LineError

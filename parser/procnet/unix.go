@@ -36,48 +36,24 @@ const maxUnixPath = 108
 //
 // Errors are of type [*parser.LineError], or the reader's own.
 func Unix(r io.Reader, known map[uint64]string) iter.Seq2[sock.Unix, error] {
-	return func(yield func(sock.Unix, error) bool) {
-		d := unixDecoder{known: known, listeners: make(map[string][]string), seen: make(map[unixKey]unixIdentity)}
-		for _, path := range known {
-			first, _, _ := strings.Cut(path, "\n")
-			d.listeners[first] = append(d.listeners[first], path)
-		}
-		header := false
-		for line, err := range parser.Lines(r, maxLine) {
-			if err != nil {
-				yield(sock.Unix{}, err)
-				return
-			}
-			done, reason := false, ""
-			switch {
-			case line.Cut:
-				reason = "the file ends in the middle of a line"
-			case line.Long:
-				reason = "the line is too long for a socket"
-			case !header:
-				if header = bytes.HasPrefix(line.Text, []byte("Num ")) && bytes.HasSuffix(line.Text, []byte(" Path")); !header {
-					reason = "expected the header of another /proc/net list"
-				}
-			case d.goesOn(line.Text):
-				reason = d.more(line.Text)
-			default:
-				if done = !d.hand(yield); !done {
-					reason = d.begin(line)
-				}
-			}
-			if reason != "" {
-				yield(sock.Unix{}, parser.NewLineError(line.Number, line.Text, reason))
-			}
-			if done || reason != "" {
-				return
-			}
-		}
-		if !header {
-			yield(sock.Unix{}, parser.NewLineError(1, nil, "the file is empty, even its header is missing"))
-			return
-		}
-		d.hand(yield)
+	d := unixDecoder{known: known, listeners: make(map[string][]string), seen: make(map[unixKey]unixIdentity)}
+	for _, path := range known {
+		first, _, _ := strings.Cut(path, "\n")
+		d.listeners[first] = append(d.listeners[first], path)
 	}
+	return parser.List[sock.Unix]{
+		Header: parser.Words("Num RefCount Protocol Flags Type St Inode Path"),
+		Line: func(line parser.Line) (s sock.Unix, ok bool, err error) {
+			if d.goesOn(line.Text) {
+				return s, false, d.more(line)
+			}
+			if s, ok, err = d.last(); err != nil {
+				return s, false, err
+			}
+			return s, ok, d.begin(line)
+		},
+		End: d.last,
+	}.Decode(r)
 }
 
 // unixDecoder has the socket whose path may go on in the next line.
@@ -130,26 +106,26 @@ func (d *unixDecoder) goesOn(line []byte) bool {
 	return slices.ContainsFunc(d.paths(), func(path string) bool { return path == next || strings.HasPrefix(path, next+"\n") })
 }
 
-// more takes a line of the last socket's path, or says what is wrong.
-func (d *unixDecoder) more(line []byte) (reason string) {
-	if !d.named || len(d.path)+1+len(line) > maxUnixPath {
-		return "expected a socket, or more of a path with a newline"
+// more takes a line of the last socket's path.
+func (d *unixDecoder) more(line parser.Line) error {
+	if !d.named || len(d.path)+1+len(line.Text) > maxUnixPath {
+		return line.Error("expected a socket, or more of a path with a newline")
 	}
-	d.path = append(append(d.path, '\n'), line...)
-	d.imitated = d.imitated || isUnixLine(line)
-	return ""
+	d.path = append(append(d.path, '\n'), line.Text...)
+	d.imitated = d.imitated || isUnixLine(line.Text)
+	return nil
 }
 
-// hand hands the last socket over, and reports whether to go on.
-func (d *unixDecoder) hand(yield func(sock.Unix, error) bool) bool {
+// last returns the last socket. It is not ok if there is none, or if that was
+// returned before.
+func (d *unixDecoder) last() (s sock.Unix, ok bool, err error) {
 	if !d.ok {
-		return true
+		return s, false, nil
 	}
-	s := d.Unix
+	s = d.Unix
 	s.Path = string(d.path)
-	fail := func(reason string) bool {
-		yield(sock.Unix{}, parser.NewLineError(d.number, d.path, reason))
-		return false
+	fail := func(reason string) (sock.Unix, bool, error) {
+		return s, false, parser.NewLineError(d.number, d.path, reason)
 	}
 	if path, ok := d.known[s.Inode]; ok && path != s.Path || d.imitated && !slices.Contains(d.paths(), s.Path) {
 		return fail("the socket has another path than netlink told")
@@ -160,16 +136,16 @@ func (d *unixDecoder) hand(yield func(sock.Unix, error) bool) bool {
 	}
 	is := unixIdentity{s.Key, s.Type, s.State, s.Path}
 	if before, twice := d.seen[key]; twice && before == is {
-		return true
+		return s, false, nil
 	} else if twice {
 		return fail("another socket has the same inode: a path may imitate a line, or the socket changed meanwhile")
 	}
 	d.seen[key] = is
-	return yield(s, nil)
+	return s, true, nil
 }
 
-// begin takes the line of a socket, or says what is wrong.
-func (d *unixDecoder) begin(line parser.Line) (reason string) {
+// begin takes the line of a socket.
+func (d *unixDecoder) begin(line parser.Line) error {
 	f := fields{rest: line.Text}
 	d.decode(&f)
 	d.ok, d.number = true, line.Number
@@ -178,10 +154,13 @@ func (d *unixDecoder) begin(line parser.Line) (reason string) {
 		d.hidden++
 		d.Key = d.hidden
 	}
-	if f.reason == "" && len(d.path) > maxUnixPath {
-		return "the path is too long"
+	if len(d.path) > maxUnixPath {
+		f.fail("the path is too long")
 	}
-	return f.reason
+	if f.reason != "" {
+		return line.Error(f.reason)
+	}
+	return nil
 }
 
 // isUnixLine reports whether a line begins as that of a socket does: the address

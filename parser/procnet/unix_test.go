@@ -190,7 +190,7 @@ func TestUnixDamage(t *testing.T) {
 		"a wide type":               {unixHeader + strings.Replace(bare, " 0001 ", " 0101 ", 1), 2, "Type"},
 		"a state of our own":        {unixHeader + strings.Replace(bare, " 01 ", " 05 ", 1), 2, "St"},
 		"a long inode":              {unixHeader + strings.Replace(bare, "    8", "99999999999999999999", 1), 2, "Inode"},
-		"a long line":               {unixHeader + good + strings.Repeat("x", maxLine+1) + "\n", 3, "too long"},
+		"a long line":               {unixHeader + good + strings.Repeat("x", parser.MaxLine+1) + "\n", 3, "too long"},
 		"an imitated socket":        {unixHeader + good + strings.Replace(bare, "    8", "    7", 1), 3, "same inode"},
 		"an imitated state":         {unixHeader + bare + strings.Replace(bare, " 01 ", " 03 ", 1), 3, "same inode"},
 	} {

@@ -20,7 +20,6 @@
 package services
 
 import (
-	"fmt"
 	"io"
 	"iter"
 	"strconv"
@@ -40,9 +39,6 @@ type Entry struct {
 	Line     int    // counted from 1
 }
 
-// maxLine is the length in bytes from which a line is malformed.
-const maxLine = 1 << 20
-
 // Decode streams the entries in the file's order. Nothing is merged: the C
 // library's getservbyport and getservbyname return the first entry that fits,
 // and so should a caller who looks for one; see [Unique].
@@ -60,29 +56,19 @@ func Decode(r io.Reader, skipped func(*parser.LineError)) iter.Seq2[Entry, error
 // decodeLines streams what parse makes of the lines that are not blank. It
 // returns what was expected of a malformed line, or nothing.
 func decodeLines[T any](r io.Reader, skipped func(*parser.LineError), parse func(e *T, number int, line string) (reason string)) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for line, err := range parser.Lines(r, maxLine) {
-			var e T
-			if err != nil {
-				yield(e, fmt.Errorf("line %d: %w", line.Number, err))
-				return
-			}
-			reason := "the line is too long"
-			if blank(line.Text) {
-				continue
-			}
-			if !line.Long {
-				reason = parse(&e, line.Number, string(line.Text))
-			}
-			if reason == "" {
-				if !yield(e, nil) {
-					return
-				}
-			} else if skipped != nil {
-				skipped(parser.NewLineError(line.Number, line.Text, reason))
-			}
+	return parser.List[T]{Parts: true, Line: func(line parser.Line) (e T, ok bool, err error) {
+		if blank(line.Text) {
+			return e, false, nil
 		}
-	}
+		reason := "the line is too long"
+		if !line.Long {
+			reason = parse(&e, line.Number, string(line.Text))
+		}
+		if reason != "" && skipped != nil {
+			skipped(parser.NewLineError(line.Number, line.Text, reason))
+		}
+		return e, reason == "", nil
+	}}.Decode(r)
 }
 
 // Unique passes on the first entry of each name and protocol, the one that

@@ -147,8 +147,8 @@ func TestDecodeSkips(t *testing.T) {
 		{"domain 0b1/udp", "port from 0"},
 		{"domain 5_3/udp", "port from 0"},
 		{"domain 53-54/udp", "port from 0"},
-		{"domain 53/udp " + strings.Repeat("x", maxLine), "too long"},
-		{"x" + strings.Repeat(" y", 4*maxLine), "too long"},
+		{"domain 53/udp " + strings.Repeat("x", parser.MaxLine), "too long"},
+		{"x" + strings.Repeat(" y", 4*parser.MaxLine), "too long"},
 	} {
 		got, skipped := decode(t, strings.NewReader("\n"+c.line+"\nssh 22/tcp"))
 		if len(got) != 1 || got[0].Name != "ssh" || got[0].Line != 3 {
@@ -159,7 +159,7 @@ func TestDecodeSkips(t *testing.T) {
 		}
 	}
 	// A long comment is no malformed line, and nobody has to listen.
-	_, skipped := decode(t, strings.NewReader("#"+strings.Repeat("x", 2*maxLine)))
+	_, skipped := decode(t, strings.NewReader("#"+strings.Repeat("x", 2*parser.MaxLine)))
 	if len(skipped) > 0 {
 		t.Errorf("skipped %v", skipped)
 	}

@@ -23,11 +23,11 @@ func TestUnlisted(t *testing.T) {
 		"none":             {protocols + "MPTCPv6   2064      0" + rest + "MPTCP     1936      0" + rest, ""},
 		"some":             {protocols + "MPTCPv6   2064      0" + rest + "MPTCP     1936      3" + rest, "there are 3 mptcp sockets, which only sock_diag lists: "},
 		"some of IPv6":     {protocols + "MPTCPv6   2064     12" + rest + "MPTCP     1936      0" + rest, "there are 12 mptcp6 sockets"},
-		"cut off":          {protocols + "MPTCPv6   2064      0", "line 2: expected a whole line"},
-		"another file":     {header, "line 1: expected the header of /proc/net/protocols"},
+		"cut off":          {protocols + "MPTCPv6   2064      0", "line 2: the file ends in the middle of a line"},
+		"another file":     {header, "line 1: expected the header of another list"},
 		"no number":        {protocols + "MPTCP     1936      ?" + rest, "line 2: sockets: expected a decimal number"},
 		"empty":            {"", "even its header is missing"},
-		"short line":       {protocols + "MPTCP 1936\n", "line 2: expected a whole line"},
+		"short line":       {protocols + "MPTCP 1936\n", "line 2: sockets: expected a decimal number"},
 		"no such file (-)": {"-", "only sock_diag lists mptcp sockets"},
 	} {
 		files := map[string]string{"net/tcp": header, "net/protocols": c.protocols}
