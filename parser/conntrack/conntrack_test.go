@@ -147,13 +147,14 @@ func TestNAT(t *testing.T) {
 			t.Fatal(err)
 		}
 		var status uint32
-		err := netlink.Attributes(b[nfGenericSize:], binary.LittleEndian, func(kind uint16, value []byte) error {
-			if kind == attrStatus {
-				status = binary.BigEndian.Uint32(value)
+		a := netlink.NewAttributes(b[nfGenericSize:], binary.LittleEndian)
+		a.Numbers = binary.BigEndian
+		for a.Next() {
+			if a.Type() == attrStatus {
+				status = a.Uint32()
 			}
-			return nil
-		})
-		if err != nil {
+		}
+		if err := a.Err(); err != nil {
 			t.Fatal(err)
 		}
 		if source, destination := status&(1<<4) != 0, status&(1<<5) != 0; c.SourceNAT() != source || c.DestinationNAT() != destination {

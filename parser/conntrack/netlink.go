@@ -93,32 +93,32 @@ func Decode(b []byte, order binary.ByteOrder, c *Connection) error {
 	}
 	var protocols [2]uint8
 	var status uint32
-	err := netlink.Attributes(b[nfGenericSize:], order, func(kind uint16, value []byte) (err error) {
-		switch kind {
+	a := netlink.NewAttributes(b[nfGenericSize:], order)
+	a.Numbers = binary.BigEndian
+	for a.Next() {
+		switch a.Type() {
 		case attrTupleOriginal:
-			protocols[0], err = c.tuple(value, order, &c.Original)
+			protocols[0] = c.tuple(&a, &c.Original)
 		case attrTupleReply:
-			protocols[1], err = c.tuple(value, order, &c.Reply)
+			protocols[1] = c.tuple(&a, &c.Reply)
 		case attrStatus:
-			err = number(value, kind, &status)
+			status = a.Uint32()
 		case attrTimeout:
-			err = number(value, kind, &c.Timeout)
+			c.Timeout = a.Uint32()
 		case attrMark:
-			c.MarkKnown = true
-			err = number(value, kind, &c.Mark)
+			c.Mark, c.MarkKnown = a.Uint32(), true
 		case attrZone:
-			err = number(value, kind, &c.Original.Zone)
+			c.Original.Zone = a.Uint16()
 			c.Reply.Zone = c.Original.Zone
 		case attrCountersOriginal:
-			err = counters(value, order, &c.Original)
+			counters(&a, &c.Original)
 		case attrCountersReply:
-			err = counters(value, order, &c.Reply)
+			counters(&a, &c.Reply)
 		case attrProtocolInfo:
-			err = c.state(value, order)
+			c.state(&a)
 		}
-		return err
-	})
-	if err != nil {
+	}
+	if err := a.Err(); err != nil {
 		return fmt.Errorf("a connection: %w", err)
 	}
 	if !c.Original.Source.IsValid() || !c.Reply.Source.IsValid() || protocols[0] != protocols[1] {
@@ -131,87 +131,82 @@ func Decode(b []byte, order binary.ByteOrder, c *Connection) error {
 }
 
 // tuple decodes CTA_TUPLE_ORIG or CTA_TUPLE_REPLY.
-func (c *Connection) tuple(b []byte, order binary.ByteOrder, d *Direction) (protocol uint8, err error) {
-	err = netlink.Attributes(b, order, func(kind uint16, value []byte) error {
-		switch kind {
+func (c *Connection) tuple(a *netlink.Attributes, d *Direction) (protocol uint8) {
+	a.Nested(func() {
+		switch a.Type() {
 		case attrTupleIP:
-			return netlink.Attributes(value, order, func(kind uint16, value []byte) error {
-				to, size := &d.Source, 4
-				switch kind {
+			a.Nested(func() {
+				switch a.Type() {
 				case attrSource4:
+					d.Source = c.addr(a, sock.INET)
 				case attrDestination4:
-					to = &d.Destination
+					d.Destination = c.addr(a, sock.INET)
 				case attrSource6:
-					size = 16
+					d.Source = c.addr(a, sock.INET6)
 				case attrDestination6:
-					to, size = &d.Destination, 16
-				default:
-					return nil
+					d.Destination = c.addr(a, sock.INET6)
 				}
-				a, ok := netip.AddrFromSlice(value)
-				if !ok || len(value) != size || a.Is4() != (c.Family == sock.INET) {
-					return fmt.Errorf("an address of %d bytes in the family %d: %w", len(value), c.Family, netlink.ErrShort)
-				}
-				*to = a
-				return nil
 			})
 		case attrTupleProtocol:
-			return netlink.Attributes(value, order, func(kind uint16, value []byte) error {
-				switch kind {
+			a.Nested(func() {
+				switch a.Type() {
 				case attrProtocolNumber:
-					return number(value, kind, &protocol)
+					protocol = a.Uint8()
 				case attrSourcePort:
-					return number(value, kind, &d.SourcePort)
+					d.SourcePort = a.Uint16()
 				case attrDestinationPort:
-					return number(value, kind, &d.DestinationPort)
+					d.DestinationPort = a.Uint16()
 				case attrICMPID, attrICMPv6ID:
-					return number(value, kind, &d.ICMPID)
+					d.ICMPID = a.Uint16()
 				case attrICMPType, attrICMPv6Type:
-					return number(value, kind, &d.ICMPType)
+					d.ICMPType = a.Uint8()
 				case attrICMPCode, attrICMPv6Code:
-					return number(value, kind, &d.ICMPCode)
+					d.ICMPCode = a.Uint8()
 				}
-				return nil
 			})
 		case attrTupleZone:
-			return number(value, kind, &d.Zone)
+			d.Zone = a.Uint16()
 		}
-		return nil
 	})
-	if err == nil && (!d.Source.IsValid() || !d.Destination.IsValid()) {
-		err = fmt.Errorf("a direction without its addresses: %w", netlink.ErrShort)
+	if !d.Source.IsValid() || !d.Destination.IsValid() {
+		a.Fail(fmt.Errorf("a direction without its addresses: %w", netlink.ErrShort))
 	}
-	return protocol, err
+	return protocol
+}
+
+// addr decodes an address, which must be of the connection's family.
+func (c *Connection) addr(a *netlink.Attributes, family sock.Family) netip.Addr {
+	if family != c.Family {
+		a.Fail(fmt.Errorf("an address of the family %d in a connection of the family %d", family, c.Family))
+	}
+	if family == sock.INET6 {
+		return a.Addr(16)
+	}
+	return a.Addr(4)
 }
 
 // counters decodes CTA_COUNTERS_ORIG or CTA_COUNTERS_REPLY.
-func counters(b []byte, order binary.ByteOrder, d *Direction) error {
+func counters(a *netlink.Attributes, d *Direction) {
 	d.Counted = true
-	return netlink.Attributes(b, order, func(kind uint16, value []byte) error {
-		var narrow uint32
-		switch kind {
+	a.Nested(func() {
+		switch a.Type() {
 		case attrPackets:
-			return number(value, kind, &d.Packets)
+			d.Packets = a.Uint64()
 		case attrBytes:
-			return number(value, kind, &d.Bytes)
+			d.Bytes = a.Uint64()
 		case attrPackets32: // of kernels before 2.6.31
-			err := number(value, kind, &narrow)
-			d.Packets = uint64(narrow)
-			return err
+			d.Packets = uint64(a.Uint32())
 		case attrBytes32:
-			err := number(value, kind, &narrow)
-			d.Bytes = uint64(narrow)
-			return err
+			d.Bytes = uint64(a.Uint32())
 		}
-		return nil
 	})
 }
 
 // state decodes CTA_PROTOINFO.
-func (c *Connection) state(b []byte, order binary.ByteOrder) error {
-	return netlink.Attributes(b, order, func(info uint16, value []byte) error {
+func (c *Connection) state(a *netlink.Attributes) {
+	a.Nested(func() {
 		var names []string
-		switch info {
+		switch a.Type() {
 		case attrInfoTCP:
 			names = tcpStates
 		case attrInfoDCCP:
@@ -219,31 +214,12 @@ func (c *Connection) state(b []byte, order binary.ByteOrder) error {
 		case attrInfoSCTP:
 			names = sctpStates
 		default:
-			return nil
+			return
 		}
-		return netlink.Attributes(value, order, func(kind uint16, value []byte) error {
-			if kind != attrState {
-				return nil
+		a.Nested(func() {
+			if a.Type() == attrState {
+				c.State = stateName(names, a.Uint8())
 			}
-			var state uint8
-			err := number(value, kind, &state)
-			c.State = stateName(names, state)
-			return err
 		})
 	})
-}
-
-// number decodes an attribute that is a number in network byte order. It may be
-// longer than that; a kernel pads it.
-func number[T uint8 | uint16 | uint32 | uint64](value []byte, kind uint16, to *T) error {
-	size := binary.Size(*to)
-	if len(value) < size {
-		return fmt.Errorf("the attribute %d of %d bytes: %w", kind, len(value), netlink.ErrShort)
-	}
-	var n uint64
-	for _, b := range value[:size] {
-		n = n<<8 | uint64(b)
-	}
-	*to = T(n)
-	return nil
 }

@@ -115,23 +115,3 @@ func Messages(b []byte, order binary.ByteOrder) iter.Seq2[Message, error] {
 
 // Align rounds up to where the next message or attribute begins, NLMSG_ALIGNTO.
 func Align(n int) int { return (n + 3) &^ 3 }
-
-// Attributes hands out the attributes (struct nlattr) that fill b. It ends with
-// the first error, its own or that of take.
-func Attributes(b []byte, order binary.ByteOrder, take func(kind uint16, value []byte) error) error {
-	for len(b) >= AttributeHeaderSize {
-		size := int(order.Uint16(b))
-		if size < AttributeHeaderSize || size > len(b) {
-			return fmt.Errorf("an attribute of %d bytes in %d: %w", size, len(b), ErrShort)
-		}
-		// The upper two bits are flags, NLA_TYPE_MASK.
-		if err := take(order.Uint16(b[2:])&0x3fff, b[AttributeHeaderSize:size]); err != nil {
-			return err
-		}
-		b = b[min(Align(size), len(b)):]
-	}
-	if len(b) > 0 {
-		return fmt.Errorf("%d bytes left of an attribute: %w", len(b), ErrShort)
-	}
-	return nil
-}

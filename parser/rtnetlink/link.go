@@ -40,52 +40,47 @@ func Link(kind uint16, b []byte, order binary.ByteOrder, l *network.Link) (ok bo
 		return false, fmt.Errorf("struct ifinfomsg of %d bytes, want %d: %w", len(b), linkSize, netlink.ErrShort)
 	}
 	l.Type, l.Index, l.Flags = order.Uint16(b[2:]), order.Uint32(b[4:]), network.LinkFlags(order.Uint32(b[8:]))
-	v := value{order: order}
-	number := func(b []byte, what string) network.Number {
-		return network.Number{Value: v.uint32(b, what), Known: true}
-	}
-	err = netlink.Attributes(b[linkSize:], order, func(kind uint16, b []byte) error {
-		switch kind {
+	a := netlink.NewAttributes(b[linkSize:], order)
+	for a.Next() {
+		switch a.Type() {
 		case linkAddress:
-			l.Address = bytes.Clone(b)
+			l.Address = bytes.Clone(a.Bytes())
 		case linkName:
-			l.Name = v.text(b)
+			l.Name = a.Text()
 		case linkMTU:
-			l.MTU = v.uint32(b, "IFLA_MTU")
+			l.MTU = a.Uint32()
 		case linkQdisc:
-			l.Queueing = v.text(b)
+			l.Queueing = a.Text()
 		case linkMaster:
-			l.Master = v.uint32(b, "IFLA_MASTER")
+			l.Master = a.Uint32()
 		case linkQueueLength:
-			l.QueueLength = number(b, "IFLA_TXQLEN")
+			l.QueueLength = network.Number{Value: a.Uint32(), Known: true}
 		case linkState:
-			l.State = network.OperState(v.uint(b, 1, "IFLA_OPERSTATE"))
+			l.State = network.OperState(a.Uint8())
 		case linkInfo:
-			if err := netlink.Attributes(b, order, func(kind uint16, b []byte) error {
-				if kind == linkInfoKind {
-					l.Kind = v.text(b)
+			a.Nested(func() {
+				if a.Type() == linkInfoKind {
+					l.Kind = a.Text()
 				}
-				return nil
-			}); err != nil {
-				return fmt.Errorf("IFLA_LINKINFO: %w", err)
-			}
+			})
 		case linkStats64:
-			if len(b) < statsSize {
-				return fmt.Errorf("struct rtnl_link_stats64 of %d bytes, want %d: %w", len(b), statsSize, netlink.ErrShort)
+			if b, ok := a.Struct(statsSize); ok {
+				for i := 0; 8*i+8 <= len(b) && i <= network.RxOtherHostDropped; i++ {
+					l.Counters.Set(i, order.Uint64(b[8*i:]))
+				}
+				l.Counters.Sum()
 			}
-			for i := 0; 8*i+8 <= len(b) && i <= network.RxOtherHostDropped; i++ {
-				l.Counters.Set(i, order.Uint64(b[8*i:]))
-			}
-			l.Counters.Sum()
 		case linkPromiscuity:
-			l.Promiscuity = number(b, "IFLA_PROMISCUITY")
+			l.Promiscuity = network.Number{Value: a.Uint32(), Known: true}
 		case linkCarrierChanges:
-			l.CarrierChanges = number(b, "IFLA_CARRIER_CHANGES")
+			l.CarrierChanges = network.Number{Value: a.Uint32(), Known: true}
 		}
-		return v.err
-	})
-	if err == nil && l.Name == "" {
-		err = fmt.Errorf("interface %d has no IFLA_IFNAME", l.Index)
 	}
-	return err == nil, err
+	if err := a.Err(); err != nil {
+		return false, fmt.Errorf("an interface: %w", err)
+	}
+	if l.Name == "" {
+		return false, fmt.Errorf("interface %d has no IFLA_IFNAME", l.Index)
+	}
+	return true, nil
 }

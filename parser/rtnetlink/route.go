@@ -66,54 +66,49 @@ func Route(kind uint16, b []byte, order binary.ByteOrder, family sock.Family, r 
 	dst, src := zero, zero
 	// The lower byte of the flags is the only hop's.
 	only := network.NextHop{Flags: network.HopFlags(flags)}
-	v := value{order: order}
-	err = netlink.Attributes(b[routeSize:], order, func(kind uint16, b []byte) error {
-		switch kind {
+	a := netlink.NewAttributes(b[routeSize:], order)
+	for a.Next() {
+		switch a.Type() {
 		case routeDst:
-			dst = v.addr(b, family, "RTA_DST")
+			dst = a.Addr(addrSize(family))
 		case routeSrc:
-			src = v.addr(b, family, "RTA_SRC")
+			src = a.Addr(addrSize(family))
 		case routePriority:
-			r.Metric = v.uint32(b, "RTA_PRIORITY")
+			r.Metric = a.Uint32()
 		case routePrefSrc:
-			r.PreferredSource = v.addr(b, family, "RTA_PREFSRC")
+			r.PreferredSource = a.Addr(addrSize(family))
 		case routeMetrics:
-			if err := netlink.Attributes(b, order, func(kind uint16, b []byte) error {
-				switch {
+			a.Nested(func() {
+				switch kind := a.Type(); {
 				case kind == network.MetricCongestion:
-					r.Metrics.Congestion = v.text(b)
+					r.Metrics.Congestion = a.Text()
 				case kind <= network.MetricLast:
-					r.Metrics.Set(int(kind), v.uint32(b, "a metric"))
+					r.Metrics.Set(int(kind), a.Uint32())
 				}
-				return v.err
-			}); err != nil {
-				return fmt.Errorf("RTA_METRICS: %w", err)
-			}
+			})
 		case routeMultipath:
-			if err := v.hops(b, family, r); err != nil {
-				return fmt.Errorf("RTA_MULTIPATH: %w", err)
-			}
+			hops(&a, family, r)
 		case routeFlow:
-			r.Realm = v.uint32(b, "RTA_FLOW")
+			r.Realm = a.Uint32()
 		case routeCacheInfo:
-			if len(b) < cacheInfoSize {
-				return fmt.Errorf("RTA_CACHEINFO of %d bytes, want %d: %w", len(b), cacheInfoSize, netlink.ErrShort)
+			if b, ok := a.Struct(cacheInfoSize); ok {
+				ticks := int32(order.Uint32(b[8:]))
+				r.Expires, r.Expiring = ticks/ticksPerSecond, ticks != 0
 			}
-			ticks := int32(order.Uint32(b[8:]))
-			r.Expires, r.Expiring = ticks/ticksPerSecond, ticks != 0
 		case routeTable:
-			r.Table = v.uint32(b, "RTA_TABLE")
+			r.Table = a.Uint32()
 		case routePref:
-			r.Preference, r.HasPreference = uint8(v.uint(b, 1, "RTA_PREF")), true
+			r.Preference, r.HasPreference = a.Uint8(), true
 		case routeNextHopID:
-			r.NextHopID = v.uint32(b, "RTA_NH_ID")
+			r.NextHopID = a.Uint32()
+		case routeOIF:
+			only.Interface = a.Uint32()
 		default:
-			v.hop(kind, b, family, &only)
+			way(&a, family, &only)
 		}
-		return v.err
-	})
-	if err != nil {
-		return false, err
+	}
+	if err := a.Err(); err != nil {
+		return false, fmt.Errorf("a route: %w", err)
 	}
 	if r.Destination = netip.PrefixFrom(dst, dstBits); !r.Destination.IsValid() {
 		return false, fmt.Errorf("rtm_dst_len: %v has no prefix of %d bits", dst, dstBits)
@@ -127,44 +122,40 @@ func Route(kind uint16, b []byte, order binary.ByteOrder, family sock.Family, r 
 	return true, nil
 }
 
-// hop reads an attribute of a next hop.
-func (v *value) hop(kind uint16, b []byte, family sock.Family, hop *network.NextHop) {
-	switch kind {
-	case routeOIF:
-		hop.Interface = v.uint32(b, "RTA_OIF")
+// way decodes an attribute of a next hop but for its interface.
+func way(a *netlink.Attributes, family sock.Family, hop *network.NextHop) {
+	switch a.Type() {
 	case routeGateway:
-		hop.Gateway = v.addr(b, family, "RTA_GATEWAY")
+		hop.Gateway = a.Addr(addrSize(family))
 	case routeVia:
 		// struct rtvia: a family and an address of it.
-		if other := sock.Family(v.uint(b, 2, "RTA_VIA")); other == sock.INET || other == sock.INET6 {
-			hop.Gateway = v.addr(b[2:], other, "RTA_VIA")
+		if other := sock.Family(a.Uint16()); other == sock.INET || other == sock.INET6 {
+			addr, ok := netip.AddrFromSlice(a.Bytes()[2:])
+			if !ok || addr.BitLen() != 8*addrSize(other) {
+				a.Fail(fmt.Errorf("struct rtvia of %d bytes in the family %d: %w", len(a.Bytes()), other, netlink.ErrShort))
+			}
+			hop.Gateway = addr
 		}
 	case routeEncapType:
-		hop.Encap = network.Encap(v.uint(b, 2, "RTA_ENCAP_TYPE"))
+		hop.Encap = network.Encap(a.Uint16())
 	}
 }
 
-// hops reads several next hops: struct rtnexthop with attributes each.
-func (v *value) hops(b []byte, family sock.Family, r *network.Route) error {
-	for len(b) > 0 {
+// hops decodes several next hops: struct rtnexthop with attributes each.
+func hops(a *netlink.Attributes, family sock.Family, r *network.Route) {
+	for b := a.Bytes(); len(b) > 0 && a.Err() == nil; {
 		if len(b) < hopSize {
-			return fmt.Errorf("struct rtnexthop of %d bytes, want %d: %w", len(b), hopSize, netlink.ErrShort)
+			a.Fail(fmt.Errorf("struct rtnexthop of %d bytes, want %d: %w", len(b), hopSize, netlink.ErrShort))
+			return
 		}
-		size := int(v.order.Uint16(b))
+		size := int(a.Numbers.Uint16(b))
 		if size < hopSize || size > len(b) {
-			return fmt.Errorf("a next hop of %d bytes in %d: %w", size, len(b), netlink.ErrShort)
+			a.Fail(fmt.Errorf("a next hop of %d bytes in %d: %w", size, len(b), netlink.ErrShort))
+			return
 		}
-		hop := network.NextHop{Flags: network.HopFlags(b[2]), Weight: uint16(b[3]) + 1, Interface: v.order.Uint32(b[4:])}
-		if err := netlink.Attributes(b[hopSize:size], v.order, func(kind uint16, b []byte) error {
-			if kind != routeOIF {
-				v.hop(kind, b, family, &hop)
-			}
-			return v.err
-		}); err != nil {
-			return err
-		}
+		hop := network.NextHop{Flags: network.HopFlags(b[2]), Weight: uint16(b[3]) + 1, Interface: a.Numbers.Uint32(b[4:])}
+		a.Part(b[hopSize:size], func() { way(a, family, &hop) })
 		r.Hops = append(r.Hops, hop)
 		b = b[min(netlink.Align(size), len(b)):]
 	}
-	return nil
 }

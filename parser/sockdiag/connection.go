@@ -1,9 +1,7 @@
 package sockdiag
 
 import (
-	"bytes"
 	"encoding/binary"
-	"fmt"
 	"strconv"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
@@ -42,86 +40,83 @@ func Connection(b []byte, order binary.ByteOrder, s *sock.Connection) error {
 	if err := TCP(b, order, &s.TCP); err != nil {
 		return err
 	}
-	return netlink.Attributes(b[inetMessageSize:], order, func(kind uint16, value []byte) error {
-		words := func(n int) bool { return len(value) >= 4*n }
-		word := func(i int) uint32 { return order.Uint32(value[4*i:]) }
-		ok := true
-		switch kind {
+	a := netlink.NewAttributes(b[inetMessageSize:], order)
+	for a.Next() {
+		switch a.Type() {
 		case attrInfo:
-			s.Info.Set(value, order)
+			s.Info.Set(a.Bytes(), order)
 		case attrBBRInfo:
-			if ok = words(5); ok {
+			if w, ok := words(&a, 5); ok {
 				s.Control.BBR = &sock.BBR{
-					Bandwidth: uint64(word(1))<<32 | uint64(word(0)), MinRTT: word(2),
-					PacingGain: float64(word(3)) / 256, CwndGain: float64(word(4)) / 256,
+					Bandwidth: uint64(w[1])<<32 | uint64(w[0]), MinRTT: w[2],
+					PacingGain: float64(w[3]) / 256, CwndGain: float64(w[4]) / 256,
 				}
 			}
 		case attrDCTCPInfo:
-			if ok = words(4); ok {
+			if w, ok := words(&a, 4); ok {
+				value := a.Bytes()
 				s.Control.DCTCP = &sock.DCTCP{
 					Enabled: order.Uint16(value) != 0, CEState: order.Uint16(value[2:]) != 0,
-					Alpha: word(1), ECNBytes: word(2), TotalBytes: word(3),
+					Alpha: w[1], ECNBytes: w[2], TotalBytes: w[3],
 				}
 			}
 		case attrVegasInfo:
-			if ok = words(4); ok {
-				s.Control.Vegas = &sock.Vegas{Enabled: word(0) != 0, RTTCount: word(1), RTT: word(2), MinRTT: word(3)}
+			if w, ok := words(&a, 4); ok {
+				s.Control.Vegas = &sock.Vegas{Enabled: w[0] != 0, RTTCount: w[1], RTT: w[2], MinRTT: w[3]}
 			}
 		case attrULPInfo:
-			return ulp(value, order, &s.ULP)
+			ulp(&a, &s.ULP)
 		}
-		if !ok {
-			return fmt.Errorf("the attribute %d of %d bytes: %w", kind, len(value), netlink.ErrShort)
-		}
-		return nil
-	})
+	}
+	return a.Err()
 }
 
-func ulp(b []byte, order binary.ByteOrder, u *sock.ULP) error {
-	return netlink.Attributes(b, order, func(kind uint16, value []byte) error {
-		switch kind {
+// words returns the first n numbers of 32 bits of a structure, of at most 5.
+func words(a *netlink.Attributes, n int) (w [5]uint32, ok bool) {
+	b, ok := a.Struct(4 * n)
+	for i := 0; ok && i < n; i++ {
+		w[i] = a.Numbers.Uint32(b[4*i:])
+	}
+	return w, ok
+}
+
+func ulp(a *netlink.Attributes, u *sock.ULP) {
+	a.Nested(func() {
+		switch a.Type() {
 		case ulpName:
-			u.Name = text(value)
+			u.Name = a.Text()
 		case ulpTLS:
 			u.TLS = &sock.TLS{}
-			return netlink.Attributes(value, order, func(kind uint16, value []byte) error {
-				if len(value) < 2 {
-					return nil // flags
-				}
-				n := order.Uint16(value)
-				switch kind {
+			a.Nested(func() {
+				switch a.Type() {
 				case tlsVersion:
-					u.TLS.Version = name(n, map[uint16]string{0x0303: "1.2", 0x0304: "1.3"})
+					u.TLS.Version = name(a.Uint16(), map[uint16]string{0x0303: "1.2", 0x0304: "1.3"})
 				case tlsCipher:
-					u.TLS.Cipher = name(n, ciphers)
+					u.TLS.Cipher = name(a.Uint16(), ciphers)
 				case tlsSend:
-					u.TLS.Send = name(n, directions)
+					u.TLS.Send = name(a.Uint16(), directions)
 				case tlsReceive:
-					u.TLS.Receive = name(n, directions)
+					u.TLS.Receive = name(a.Uint16(), directions)
 				}
-				return nil
 			})
 		case ulpMPTCP:
 			f := &sock.Subflow{}
 			u.MPTCP = f
-			return netlink.Attributes(value, order, func(kind uint16, value []byte) error {
-				switch {
-				case kind == subflowRemoteID && len(value) >= 1:
-					f.RemoteID = value[0]
-				case kind == subflowLocalID && len(value) >= 1:
-					f.LocalID = value[0]
-				case len(value) < 4:
-				case kind == subflowRemoteToken:
-					f.RemoteToken = order.Uint32(value)
-				case kind == subflowLocalToken:
-					f.LocalToken = order.Uint32(value)
-				case kind == subflowFlags:
-					f.Flags = order.Uint32(value)
+			a.Nested(func() {
+				switch a.Type() {
+				case subflowRemoteID:
+					f.RemoteID = a.Uint8()
+				case subflowLocalID:
+					f.LocalID = a.Uint8()
+				case subflowRemoteToken:
+					f.RemoteToken = a.Uint32()
+				case subflowLocalToken:
+					f.LocalToken = a.Uint32()
+				case subflowFlags:
+					f.Flags = a.Uint32()
 				}
-				return nil
 			})
 		}
-		return nil
 	})
 }
 
@@ -141,6 +136,3 @@ func name(n uint16, names map[uint16]string) string {
 	}
 	return strconv.Itoa(int(n))
 }
-
-// text reads a text that NUL bytes end.
-func text(b []byte) string { return string(bytes.TrimRight(b, "\x00")) }

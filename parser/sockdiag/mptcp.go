@@ -2,7 +2,6 @@ package sockdiag
 
 import (
 	"encoding/binary"
-	"fmt"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
@@ -30,19 +29,20 @@ func MPTCP(b []byte, order binary.ByteOrder, s *sock.MPTCP) error {
 	if err := inet(b, order, sock.ProtoMPTCP, &s.Inet); err != nil {
 		return err
 	}
-	return netlink.Attributes(b[inetMessageSize:], order, func(kind uint16, value []byte) error {
-		if kind == attrInfo && s.State != sock.Listen {
-			return mptcpInfo(value, order, &s.Info)
+	a := netlink.NewAttributes(b[inetMessageSize:], order)
+	for a.Next() {
+		if a.Type() != attrInfo || s.State == sock.Listen {
+			detail(&a, a.Type(), &s.Details)
+		} else if value, ok := a.Struct(mptcpInfoSize); ok {
+			mptcpInfo(value, order, &s.Info)
 		}
-		return detail(kind, value, order, &s.Details)
-	})
+	}
+	return a.Err()
 }
 
-// mptcpInfo decodes struct mptcp_info, include/uapi/linux/mptcp.h.
-func mptcpInfo(b []byte, order binary.ByteOrder, i *sock.MPTCPInfo) error {
-	if len(b) < mptcpInfoSize {
-		return fmt.Errorf("struct mptcp_info of %d bytes: %w", len(b), netlink.ErrShort)
-	}
+// mptcpInfo decodes struct mptcp_info, include/uapi/linux/mptcp.h, of at least
+// mptcpInfoSize bytes.
+func mptcpInfo(b []byte, order binary.ByteOrder, i *sock.MPTCPInfo) {
 	i.Known = sock.KnowsMPTCP
 	i.Subflows, i.AddressesSignalled, i.AddressesAccepted = b[0], b[1], b[2]
 	i.MaxSubflows, i.MaxAddressesSignalled, i.MaxAddressesAccepted = b[3], b[4], b[5]
@@ -68,5 +68,4 @@ func mptcpInfo(b []byte, order binary.ByteOrder, i *sock.MPTCPInfo) error {
 		i.Known |= sock.KnowsMPTCPLast
 		i.LastDataSent, i.LastDataReceived, i.LastAckReceived = order.Uint32(b[84:]), order.Uint32(b[88:]), order.Uint32(b[92:])
 	}
-	return nil
 }

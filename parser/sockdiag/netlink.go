@@ -60,21 +60,21 @@ func Netlink(b []byte, order binary.ByteOrder, s *sock.Netlink) error {
 	s.Protocol, s.PortID = sock.NetlinkProtocol(b[2]), order.Uint32(b[4:])
 	s.Inode = uint64(order.Uint32(b[16:]))
 	s.Cookie = uint64(order.Uint32(b[24:]))<<32 | uint64(order.Uint32(b[20:]))
-	return netlink.Attributes(b[netlinkMessageSize:], order, func(kind uint16, value []byte) error {
-		need := map[uint16]int{attrNetlinkMemory: memInfoOldSize, attrNetlinkFlags: 4}[kind]
-		if len(value) < need {
-			return fmt.Errorf("the attribute %d of %d bytes: %w", kind, len(value), netlink.ErrShort)
-		}
-		switch kind {
+	a := netlink.NewAttributes(b[netlinkMessageSize:], order)
+	for a.Next() {
+		switch a.Type() {
 		case attrNetlinkMemory:
-			s.RecvQueue, s.SendQueue = order.Uint32(value), order.Uint32(value[8:])
-			s.Known |= sock.KnowsNetlinkQueues
-			if len(value) >= memInfoSize {
-				s.Drops = memory(value, order).Drops
-				s.Known |= sock.KnowsNetlinkDrops
+			if value, ok := a.Struct(memInfoOldSize); ok {
+				s.RecvQueue, s.SendQueue = order.Uint32(value), order.Uint32(value[8:])
+				s.Known |= sock.KnowsNetlinkQueues
+				if len(value) >= memInfoSize {
+					s.Drops = memory(value, order).Drops
+					s.Known |= sock.KnowsNetlinkDrops
+				}
 			}
 		case attrNetlinkGroups:
 			// Words of the kernel's long, of which 64-bit kernels have 8 bytes.
+			value := a.Bytes()
 			for ; len(value) >= 8; value = value[8:] {
 				s.Groups = append(s.Groups, order.Uint64(value))
 			}
@@ -83,13 +83,13 @@ func Netlink(b []byte, order binary.ByteOrder, s *sock.Netlink) error {
 				value = value[4:]
 			}
 			if len(value) > 0 {
-				return fmt.Errorf("%d bytes left of groups: %w", len(value), netlink.ErrShort)
+				a.Fail(fmt.Errorf("%d bytes left of groups: %w", len(value), netlink.ErrShort))
 			}
 		case attrNetlinkFlags:
-			flags := order.Uint32(value) // NDIAG_FLAG_*
+			flags := a.Uint32() // NDIAG_FLAG_*
 			s.Dump, s.NoENOBUFS, s.ListenAll = flags&0x1 != 0, flags&0x8 != 0, flags&0x10 != 0
 			s.Known |= sock.KnowsNetlinkDump | sock.KnowsNetlinkOptions
 		}
-		return nil
-	})
+	}
+	return a.Err()
 }

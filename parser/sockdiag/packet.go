@@ -70,42 +70,40 @@ func Packet(b []byte, order binary.ByteOrder, s *sock.Packet) error {
 	s.Type, s.Protocol = sock.Type(b[1]), sock.EtherType(order.Uint16(b[2:]))
 	s.Inode = uint64(order.Uint32(b[4:]))
 	s.Cookie = uint64(order.Uint32(b[12:]))<<32 | uint64(order.Uint32(b[8:]))
-	return netlink.Attributes(b[packetMessageSize:], order, func(kind uint16, value []byte) error {
-		need := map[uint16]int{
-			attrPacketInfo: packetInfoSize, attrPacketRxRing: packetRingSize, attrPacketTxRing: packetRingSize,
-			attrPacketFanout: 4, attrPacketUID: 4, attrPacketMemory: memInfoOldSize,
-		}[kind]
-		if len(value) < need {
-			return fmt.Errorf("the attribute %d of %d bytes: %w", kind, len(value), netlink.ErrShort)
-		}
-		switch kind {
+	a := netlink.NewAttributes(b[packetMessageSize:], order)
+	for a.Next() {
+		switch a.Type() {
 		case attrPacketInfo:
-			packetInfo(value, order, s)
+			if value, ok := a.Struct(packetInfoSize); ok {
+				packetInfo(value, order, s)
+			}
 		case attrPacketMembers:
-			return packetMembers(value, order, s)
+			packetMembers(&a, s)
 		case attrPacketRxRing:
-			s.RxRing = packetRing(value, order)
+			s.RxRing = packetRing(&a)
 			s.Known |= sock.KnowsRxRing
 		case attrPacketTxRing:
-			s.TxRing = packetRing(value, order)
+			s.TxRing = packetRing(&a)
 			s.Known |= sock.KnowsTxRing
 		case attrPacketFanout:
-			v := order.Uint32(value)
+			v := a.Uint32()
 			s.FanoutID, s.FanoutType = uint16(v), sock.FanoutType(v>>16)
 			s.Known |= sock.KnowsFanout
 		case attrPacketUID:
-			s.UID = order.Uint32(value)
+			s.UID = a.Uint32()
 			s.Known |= sock.KnowsPacketUID
 		case attrPacketMemory:
-			s.RecvQueue = order.Uint32(value)
-			s.Known |= sock.KnowsPacketQueue
-			if len(value) >= memInfoSize {
-				s.Memory = memory(value, order)
-				s.Known |= sock.KnowsPacketMemory
+			if value, ok := a.Struct(memInfoOldSize); ok {
+				s.RecvQueue = order.Uint32(value)
+				s.Known |= sock.KnowsPacketQueue
+				if len(value) >= memInfoSize {
+					s.Memory = memory(value, order)
+					s.Known |= sock.KnowsPacketMemory
+				}
 			}
 		}
-		return nil
-	})
+	}
+	return a.Err()
 }
 
 func packetInfo(value []byte, order binary.ByteOrder, s *sock.Packet) {
@@ -119,24 +117,25 @@ func packetInfo(value []byte, order binary.ByteOrder, s *sock.Packet) {
 	s.Known |= sock.KnowsPacketInfo
 }
 
-func packetRing(value []byte, order binary.ByteOrder) sock.PacketRing {
-	return sock.PacketRing{
-		Bytes:  uint64(order.Uint32(value)) * uint64(order.Uint32(value[4:])),
-		Frames: order.Uint32(value[12:]),
+func packetRing(a *netlink.Attributes) (r sock.PacketRing) {
+	if b, ok := a.Struct(packetRingSize); ok {
+		r.Bytes = uint64(a.Numbers.Uint32(b)) * uint64(a.Numbers.Uint32(b[4:]))
+		r.Frames = a.Numbers.Uint32(b[12:])
 	}
+	return r
 }
 
 // packetMembers counts the entries of a list.
-func packetMembers(value []byte, order binary.ByteOrder, s *sock.Packet) error {
+func packetMembers(a *netlink.Attributes, s *sock.Packet) {
 	const promiscuous = 1 // PACKET_MR_PROMISC
+	value := a.Bytes()
 	for ; len(value) >= packetMemberSize; value = value[packetMemberSize:] {
-		if s.Memberships++; order.Uint16(value[8:]) == promiscuous {
+		if s.Memberships++; a.Numbers.Uint16(value[8:]) == promiscuous {
 			s.Promiscuous++
 		}
 	}
 	if len(value) > 0 {
-		return fmt.Errorf("%d bytes left of struct packet_diag_mclist: %w", len(value), netlink.ErrShort)
+		a.Fail(fmt.Errorf("%d bytes left of struct packet_diag_mclist: %w", len(value), netlink.ErrShort))
 	}
 	s.Known |= sock.KnowsMemberships
-	return nil
 }

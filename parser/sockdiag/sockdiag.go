@@ -170,20 +170,22 @@ func TCP(b []byte, order binary.ByteOrder, s *sock.TCP) error {
 	if s.Timer == sock.TimerTimeWait || s.State == sock.SynRecv || s.State == sock.NewSynRecv {
 		s.Absent |= sock.NoOwner
 	}
-	return netlink.Attributes(b[inetMessageSize:], order, func(kind uint16, value []byte) error {
-		if kind == attrInfo {
+	a := netlink.NewAttributes(b[inetMessageSize:], order)
+	for a.Next() {
+		switch a.Type() {
+		case attrInfo:
 			// struct tcp_info, include/uapi/linux/tcp.h: state, ca_state,
 			// retransmits, probes, …
-			if len(value) < 4 {
-				return fmt.Errorf("tcp_info of %d bytes: %w", len(value), netlink.ErrShort)
+			if value, ok := a.Struct(4); ok {
+				s.Retransmits, s.Probes = uint32(value[2]), uint32(value[3])
 			}
-			s.Retransmits, s.Probes = uint32(value[2]), uint32(value[3])
+		case attrCong:
+			s.Congestion = a.Text()
+		default:
+			detail(&a, a.Type(), &s.Details)
 		}
-		if kind == attrCong {
-			s.Congestion = text(value)
-		}
-		return detail(kind, value, order, &s.Details)
-	})
+	}
+	return a.Err()
 }
 
 // UDP decodes struct inet_diag_msg and the attributes behind it. Drops are
@@ -193,60 +195,43 @@ func UDP(b []byte, order binary.ByteOrder, protocol sock.Protocol, s *sock.UDP) 
 	if err := inet(b, order, protocol, &s.Inet); err != nil {
 		return err
 	}
-	err := netlink.Attributes(b[inetMessageSize:], order, func(kind uint16, value []byte) error {
-		return detail(kind, value, order, &s.Details)
-	})
+	a := netlink.NewAttributes(b[inetMessageSize:], order)
+	for a.Next() {
+		detail(&a, a.Type(), &s.Details)
+	}
 	s.Drops = uint64(s.Memory.Drops)
-	return err
+	return a.Err()
 }
 
-// detail decodes an attribute of a socket of any IP protocol. Attributes that are
-// shorter than they should be are errors, others pass by.
-func detail(kind uint16, value []byte, order binary.ByteOrder, d *sock.Details) error {
-	need := func(size int, field sock.Known) bool {
-		if len(value) < size {
-			return false
-		}
-		d.Known |= field
-		return true
-	}
-	ok := true
+// detail decodes an attribute of a socket of any IP protocol. kind is its number
+// there: those of Unix sockets have other ones.
+func detail(a *netlink.Attributes, kind uint16, d *sock.Details) {
 	switch kind {
 	case attrTOS:
-		if ok = need(1, sock.KnowsTOS); ok {
-			d.TOS = value[0]
-		}
+		d.TOS = a.Uint8()
+		d.Known |= sock.KnowsTOS
 	case attrTClass:
-		if ok = need(1, sock.KnowsTClass); ok {
-			d.TClass = value[0]
-		}
+		d.TClass = a.Uint8()
+		d.Known |= sock.KnowsTClass
 	case attrShutdown:
-		if ok = need(1, sock.KnowsShutdown); ok {
-			d.Shutdown = value[0]
-		}
+		d.Shutdown = a.Uint8()
+		d.Known |= sock.KnowsShutdown
 	case attrV6Only:
-		if ok = need(1, sock.KnowsV6Only); ok {
-			d.V6Only = value[0] != 0
-		}
+		d.V6Only = a.Uint8() != 0
+		d.Known |= sock.KnowsV6Only
 	case attrMark:
-		if ok = need(4, sock.KnowsMark); ok {
-			d.Mark = order.Uint32(value)
-		}
+		d.Mark = a.Uint32()
+		d.Known |= sock.KnowsMark
 	case attrCgroupID:
-		if ok = need(8, sock.KnowsCgroupID); ok {
-			d.CgroupID = order.Uint64(value)
-		}
+		d.CgroupID = a.Uint64()
+		d.Known |= sock.KnowsCgroupID
 	case attrSKMemInfo:
 		// Drops came with Linux 4.11; without them there is no use for the rest.
-		if len(value) >= memInfoSize {
+		if b := a.Bytes(); len(b) >= memInfoSize {
+			d.Memory = memory(b, a.Numbers)
 			d.Known |= sock.KnowsMemory
-			d.Memory = memory(value, order)
 		}
 	}
-	if !ok {
-		return fmt.Errorf("the attribute %d of %d bytes: %w", kind, len(value), netlink.ErrShort)
-	}
-	return nil
 }
 
 // memory decodes SK_MEMINFO_*, memInfoSize bytes.

@@ -90,35 +90,28 @@ func Unix(b []byte, order binary.ByteOrder, s *sock.Unix) error {
 	if sock.State(b[2]) == sock.Listen {
 		s.Flags = sock.AcceptsConnections
 	}
-	return netlink.Attributes(b[unixMessageSize:], order, func(kind uint16, value []byte) error {
-		ok := true
-		switch kind {
+	a := netlink.NewAttributes(b[unixMessageSize:], order)
+	for a.Next() {
+		switch a.Type() {
 		case attrUnixName:
-			s.Path = unixPath(value)
+			s.Path = unixPath(a.Bytes())
 		case attrUnixPeer:
-			if ok = len(value) >= 4; ok {
-				s.Peer = uint64(order.Uint32(value))
-			}
+			s.Peer = uint64(a.Uint32())
 		case attrUnixQueues:
-			if ok = len(value) >= 8; ok {
+			if value, ok := a.Struct(8); ok {
 				s.RecvQueue, s.SendQueue = order.Uint32(value), order.Uint32(value[4:])
 				s.KnownUnix |= sock.KnowsQueues
 			}
 		case attrUnixUID:
-			if ok = len(value) >= 4; ok {
-				s.UID = order.Uint32(value)
-				s.KnownUnix |= sock.KnowsUID
-			}
+			s.UID = a.Uint32()
+			s.KnownUnix |= sock.KnowsUID
 		case attrUnixMemInfo:
-			return detail(attrSKMemInfo, value, order, &s.Details)
+			detail(&a, attrSKMemInfo, &s.Details)
 		case attrUnixShutdown:
-			return detail(attrShutdown, value, order, &s.Details)
+			detail(&a, attrShutdown, &s.Details)
 		}
-		if !ok {
-			return fmt.Errorf("the attribute %d of %d bytes: %w", kind, len(value), netlink.ErrShort)
-		}
-		return nil
-	})
+	}
+	return a.Err()
 }
 
 // unixPath writes a name as /proc does. A path has a NUL byte behind it, an
