@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strconv"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
@@ -30,16 +31,22 @@ func ProtocolStatistics(h *host.Host) schema.Any {
 			schema.Opt("value", "The number. NULL if it is above 2^63-1.",
 				func(r *host.Statistic) (int64, bool) { return r.Value, !r.TooLarge }),
 			schema.Col("unit", "What is counted, such as packets or bytes. Empty if it is occasions, or not known.",
-				func(r *host.Statistic) string { return describe(r.Protocol, r.Name).unit }),
+				func(r *host.Statistic) string {
+					unit, _, _ := procnet.Describe(r.Protocol, r.Name)
+					return unit
+				}),
 			schema.Col("kind", "counter, which only grows, or gauge, a number of now or a setting.",
 				func(r *host.Statistic) string {
-					if gauges[r.Protocol+"."+r.Name] {
+					if _, _, gauge := procnet.Describe(r.Protocol, r.Name); gauge {
 						return "gauge"
 					}
 					return "counter"
 				}),
 			schema.Col("description", "What it means. Empty of those that this program does not know.",
-				func(r *host.Statistic) string { return describe(r.Protocol, r.Name).description }),
+				func(r *host.Statistic) string {
+					_, description, _ := procnet.Describe(r.Protocol, r.Name)
+					return description
+				}),
 			netNamespace,
 		},
 		RowID: func(r *host.Statistic) int64 {

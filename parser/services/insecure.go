@@ -1,4 +1,4 @@
-package tables
+package services
 
 // insecureService is a registered port and protocol of a service that sends
 // what should be secret in clear text, or trusts whoever asks.
@@ -100,7 +100,8 @@ var insecureServices = map[insecureService]string{
 	{6007, "tcp"}: clearX,      //
 }
 
-// whyInsecure returns why the service of a port is insecure, or nothing.
-func whyInsecure(port uint16, protocol string) string {
+// WhyInsecure returns why the service that IANA registered for a port is insecure,
+// in a sentence; "" if it is not, or if nothing is registered.
+func WhyInsecure(port uint16, protocol string) string {
 	return insecureServices[insecureService{port, protocol}]
 }

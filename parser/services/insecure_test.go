@@ -1,19 +1,13 @@
-package tables_test
+package services
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/osquery-sockets/osquery-sockets/tables"
-	"github.com/osquery-sockets/osquery-sockets/tables/host"
-	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
 // What the documents of auditors name is insecure, under any name and for its
 // protocol only; what replaces it is not.
-func TestInsecureServices(t *testing.T) {
+func TestWhyInsecure(t *testing.T) {
 	const file = `
 ftp-data 20/tcp # insecure
 ftp 21/tcp # insecure
@@ -51,22 +45,20 @@ nfs 2049/tcp # insecure
 rfb 5900/tcp # insecure
 x11 6000/tcp # insecure
 `
-	path := filepath.Join(t.TempDir(), "services")
-	if err := os.WriteFile(path, []byte(file), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	table := tables.WellKnownServices(host.New(host.Options{Services: path}))
-	rows := read(t, table, schema.Request{Used: []string{"name", "comment", "insecure", "insecure_reason"}})
-	if len(rows) != 35 {
-		t.Errorf("%d services", len(rows))
-	}
-	for _, row := range rows {
-		want := "0"
-		if row[1] == "insecure" {
-			want = "1"
+	entries := 0
+	for e, err := range Decode(strings.NewReader(file), nil) {
+		if err != nil {
+			t.Fatal(err)
 		}
-		if row[2] != want || (row[3] != "") != (want == "1") || row[3] != "" && !strings.HasSuffix(row[3], ".") {
-			t.Errorf("%q", row)
-		}
+		entries++
+		t.Run(e.Name+" "+e.Protocol, func(t *testing.T) {
+			why := WhyInsecure(e.Port, e.Protocol)
+			if want := e.Comment == "insecure"; (why != "") != want || want && !strings.HasSuffix(why, ".") {
+				t.Errorf("got %q, want that it is insecure: %v", why, want)
+			}
+		})
+	}
+	if entries != 35 {
+		t.Errorf("%d services", entries)
 	}
 }

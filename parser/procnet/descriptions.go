@@ -1,4 +1,4 @@
-package tables
+package procnet
 
 import "strings"
 
@@ -19,8 +19,15 @@ var gauges = map[string]bool{
 	"Sctp.CurrEstab":       true,
 }
 
-// describe returns what is known of a counter; nothing of one that a later
-// kernel has.
+// Describe returns what is known of a counter of [PairedStatistics] or
+// [NamedStatistics]: what it counts, such as packets, what that means, and whether
+// it is a number of now or a setting. Nothing is known of one that a later kernel
+// has.
+func Describe(protocol, name string) (unit, description string, gauge bool) {
+	s := describe(protocol, name)
+	return s.unit, s.description, gauges[protocol+"."+name]
+}
+
 func describe(protocol, name string) statistic {
 	if s, ok := statistics[protocol][name]; ok {
 		return s
