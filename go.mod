@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/apache/thrift v0.25.0
 	github.com/cilium/ebpf v0.22.0
+	github.com/google/go-cmp v0.7.0
 	github.com/hashicorp/go-hclog v1.6.3
 	github.com/jedib0t/go-pretty/v6 v6.8.3
 	github.com/ncruces/go-sqlite3 v0.37.0

@@ -3,10 +3,11 @@ package parser
 import (
 	"errors"
 	"io"
-	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // pairs has two lines for a record.
@@ -64,8 +65,8 @@ func TestList(t *testing.T) {
 					got = append(got, v)
 				}
 			}
-			if !slices.Equal(got, c.want) {
-				t.Errorf("got %q, want %q", got, c.want)
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("want (-), got (+):\n%s", diff)
 			}
 			if (last == nil) != (c.fails == "") || last != nil && !strings.HasPrefix(last.Error(), c.fails) {
 				t.Errorf("got the error %v, want %q", last, c.fails)

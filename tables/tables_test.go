@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
@@ -147,15 +149,11 @@ func TestFixtures(t *testing.T) {
 		}
 		slices.Sort(got)
 		slices.Sort(wanted)
-		for _, line := range wanted {
-			if i, ok := slices.BinarySearch(got, line); ok {
-				got = slices.Delete(got, i, i+1)
-			} else {
-				t.Errorf("missing: %s", line)
-			}
+		if len(wanted) == 0 {
+			t.Error("the fixture has no row")
 		}
-		for _, line := range got {
-			t.Errorf("unasked: %s", line)
+		if diff := cmp.Diff(wanted, got); diff != "" {
+			t.Errorf("the fixture (-) and the table (+) differ:\n%s", diff)
 		}
 	})
 }
@@ -480,20 +478,41 @@ func TestUnknownState(t *testing.T) {
 	}
 }
 
-// The declarations are in order, documented and have examples.
+// The declarations are in order; each has examples, a fixture with a row, and a
+// description of each column, that are sentences.
 func TestDeclarations(t *testing.T) {
 	var names []string
-	for _, table := range all() {
+	fixtures := make(map[string]bool)
+	files, err := filepath.Glob("testdata/*.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		fixtures[strings.TrimSuffix(filepath.Base(file), ".csv")] = true
+	}
+	perTable(t, func(t *testing.T, table schema.Any) {
 		spec := table.Spec()
 		names = append(names, spec.Name)
 		if len(spec.Examples) < 2 {
-			t.Errorf("%s has %d examples", spec.Name, len(spec.Examples))
+			t.Errorf("%d examples, want 2 or more", len(spec.Examples))
 		}
-		for _, doc := range append([]string{spec.Doc}, docs(spec)...) {
-			if !strings.HasSuffix(doc, ".") {
-				t.Errorf("%s: %q is no sentence", spec.Name, doc)
-			}
+		if !strings.HasSuffix(spec.Doc, ".") {
+			t.Errorf("%q is no sentence", spec.Doc)
 		}
+		if !fixtures[spec.Name] {
+			t.Errorf("testdata/%s.csv is missing", spec.Name)
+		}
+		delete(fixtures, spec.Name)
+		for _, c := range spec.Columns {
+			t.Run(c.Name, func(t *testing.T) {
+				if !strings.HasSuffix(c.Doc, ".") {
+					t.Errorf("%q is no sentence", c.Doc)
+				}
+			})
+		}
+	})
+	for name := range fixtures {
+		t.Errorf("testdata/%s.csv is of no table", name)
 	}
 	if !slices.IsSorted(names) {
 		t.Errorf("the tables are not sorted: %v", names)
@@ -505,11 +524,4 @@ func TestDeclarations(t *testing.T) {
 			t.Errorf("osquery has a table %s", taken)
 		}
 	}
-}
-
-func docs(spec *schema.Spec) (docs []string) {
-	for _, c := range spec.Columns {
-		docs = append(docs, c.Doc)
-	}
-	return docs
 }

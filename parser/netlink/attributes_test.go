@@ -124,6 +124,10 @@ func FuzzAttributes(f *testing.F) {
 	f.Add(AppendAttribute(nil, binary.LittleEndian, 6, []byte{1, 2, 3, 4}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		shown(b, binary.BigEndian)
+		part := NewAttributes(b, binary.LittleEndian)
+		for part.Next() {
+			part.Part(part.Bytes()[len(part.Bytes())/2:], func() { show(&part, new(strings.Builder)) })
+		}
 		a := NewAttributes(b, binary.LittleEndian)
 		size := 0
 		for a.Next() {

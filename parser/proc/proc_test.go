@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/osquery-sockets/osquery-sockets/parser"
 )
@@ -67,8 +68,12 @@ func TestNamespaceMounts(t *testing.T) {
 		{"nothing", "", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got, err := mounts(strings.NewReader(c.in)); err != nil || !slices.Equal(got, c.want) {
-				t.Errorf("got %+v, %v, want %+v", got, err, c.want)
+			got, err := mounts(strings.NewReader(c.in))
+			if err != nil {
+				t.Error(err)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("want (-), got (+):\n%s", diff)
 			}
 		})
 	}
