@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/conntrack"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -29,66 +31,89 @@ const conntrackList = "conntrack"
 // destination is translated. It needs CAP_NET_ADMIN, or root where only /proc tells. Where
 // the kernel does not keep track of connections there are none.
 func (h *Host) NATConnections(ctx context.Context, namespaces Namespaces) iter.Seq2[Connection, error] {
-	return func(yield func(Connection, error) bool) {
-		inEach(ctx, h, namespaces, yield, func(p *place, yield func(Connection, error) bool) (more bool, err error) {
+	uses := h.uses.Query()
+	return netns.Each(ctx, h.netns, namespaces, func(in *netns.Handle) iter.Seq2[Connection, error] {
+		return func(yield func(Connection, error) bool) {
 			var seen recent
-			return h.connections(ctx, p, func(c *conntrack.Connection) bool {
-				if !c.SourceNAT() && !c.DestinationNAT() || seen.again(c) {
-					return true
+			for c, err := range withFallback(uses, conntrackList,
+				wayOf[conntrack.Connection]{h.ctnetlinkWay(), func(use *usage.Usage) iter.Seq2[conntrack.Connection, error] {
+					return h.ctnetlink(ctx, in, use)
+				}},
+				wayOf[conntrack.Connection]{h.conntrackFileWay(), func(use *usage.Usage) iter.Seq2[conntrack.Connection, error] {
+					return h.conntrackFile(ctx, in, use)
+				}}) {
+				if err == nil && (!c.SourceNAT() && !c.DestinationNAT() || seen.again(&c)) {
+					continue
 				}
-				return yield(Connection{*c, p.inode}, nil)
-			})
-		})
+				if !yield(Connection{c, in.Inode}, err) {
+					return
+				}
+			}
+		}
+	})
+}
+
+// ctnetlinkWay is ctnetlink as the source of the list. It is asked for the
+// connections of no family to see whether it answers.
+func (h *Host) ctnetlinkWay() way {
+	return way{usage.CTNetlink, h.ctnetlinkAvailable, func(ctx context.Context, in *netns.Handle, _ *usage.Usage) (err error) {
+		for _, err = range h.netfilter.Dump(ctx, in, &conntrack.Request{Family: conntrack.NoFamily}, &usage.Usage{}) {
+		}
+		return err
+	}}
+}
+
+// ctnetlink streams all connections of a namespace from ctnetlink.
+func (h *Host) ctnetlink(ctx context.Context, in *netns.Handle, use *usage.Usage) iter.Seq2[conntrack.Connection, error] {
+	decode := func(b []byte, c *conntrack.Connection) error { return conntrack.Decode(b, binary.NativeEndian, c) }
+	return func(yield func(conntrack.Connection, error) bool) {
+		for c, err := range decoded(h.netfilter.Dump(ctx, in, &conntrack.Request{}, use), decode) {
+			if err != nil {
+				yield(conntrack.Connection{}, err)
+				return
+			}
+			if !yield(*c, nil) {
+				return
+			}
+		}
 	}
 }
 
-// connections hands all connections of a namespace to take, from ctnetlink if
-// that answers and else from /proc. It reports whether take wants more.
-func (h *Host) connections(ctx context.Context, p *place, take func(*conntrack.Connection) bool) (more bool, err error) {
-	use := usage.Usage{Source: usage.CTNetlink, Reason: h.whyNotCTNetlink()}
-	defer func() { h.uses.Note(conntrackList, use) }()
-	var c conntrack.Connection
-	if use.Reason == "" {
-		more, err := h.dumpFrom(ctx, p, usage.CTNetlink, netlinkNetfilter, &conntrack.Request{}, &use, func(payload []byte) (bool, error) {
-			if err := conntrack.Decode(payload, binary.NativeEndian, &c); err != nil {
-				return false, err
+// conntrackFileWay is /proc/net/nf_conntrack as the source of the list. Who may
+// not read it still learns that it is there.
+func (h *Host) conntrackFileWay() way {
+	return way{usage.ProcFS, available, func(_ context.Context, in *netns.Handle, now *usage.Usage) error {
+		if err := in.Check("nf_conntrack"); err != nil && !h.tracksConnections() {
+			now.Source, now.Reason = "", h.whyNoConntrack()
+		}
+		return nil
+	}}
+}
+
+// conntrackFile streams all connections of a namespace from its file.
+func (h *Host) conntrackFile(ctx context.Context, in *netns.Handle, use *usage.Usage) iter.Seq2[conntrack.Connection, error] {
+	return func(yield func(conntrack.Connection, error) bool) {
+		refused := use.Reason
+		opened := false
+		for c, err := range readNet(ctx, in, netFile[conntrack.Connection]{"nf_conntrack", true, func(file io.Reader) iter.Seq2[conntrack.Connection, error] {
+			opened = true
+			return conntrack.Proc(file)
+		}}, use) {
+			switch {
+			case opened || err == nil:
+			case !errors.Is(err, fs.ErrNotExist):
+				err = fmt.Errorf("%s; %w", refused, err)
+			case h.tracksConnections():
+				err = fmt.Errorf("the kernel keeps track of connections, and tells neither by netlink (%s) nor by /proc/net/nf_conntrack", refused)
+			default:
+				use.Source, use.Reason = "", h.whyNoConntrack()
+				return
 			}
-			return take(&c), nil
-		})
-		if !errors.Is(err, errRefused) {
-			if err != nil {
-				err = fmt.Errorf("ctnetlink: %w", err)
+			if !yield(c, err) {
+				return
 			}
-			return more, err
-		}
-		use.Reason = err.Error()
-	}
-	use.Source = usage.ProcFS
-	file, err := h.openIn(p, "nf_conntrack")
-	if errors.Is(err, fs.ErrNotExist) {
-		if h.tracksConnections() {
-			return false, fmt.Errorf("the kernel keeps track of connections, and tells neither by netlink (%s) nor by /proc/net/nf_conntrack", use.Reason)
-		}
-		use.Source, use.Reason = "", h.whyNoConntrack()
-		return true, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("%s; %w", use.Reason, err)
-	}
-	defer file.Close()
-	for next, err := range conntrack.Proc(&timedReader{file, &use.Wait}) {
-		c = next
-		if use.Sockets++; use.Sockets%256 == 0 && err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return false, fmt.Errorf("%s: %w", file.Name(), err)
-		}
-		if !take(&c) {
-			return false, nil
 		}
 	}
-	return true, nil
 }
 
 // recent remembers the connections that were seen last. The kernel hands over
@@ -125,17 +150,17 @@ func (r *recent) again(c *conntrack.Connection) bool {
 	return false
 }
 
-// whyNotCTNetlink returns why ctnetlink must not be asked, or nothing.
-func (h *Host) whyNotCTNetlink() string {
-	if why := h.whyNotKernel(); why != "" {
-		return why
+// ctnetlinkAvailable returns why ctnetlink must not be asked; nil if it may be.
+func (h *Host) ctnetlinkAvailable() error {
+	if err := h.local(); err != nil {
+		return err
 	}
 	for _, module := range []string{"nfnetlink", "nf_conntrack_netlink"} {
 		if h.wouldLoad(module) {
-			return fmt.Sprintf("the kernel would load the module %[1]s: modprobe %[1]s makes this faster", module)
+			return fmt.Errorf("the kernel would load the module %[1]s: modprobe %[1]s makes this faster", module)
 		}
 	}
-	return ""
+	return nil
 }
 
 // tracksConnections reports whether there is a table of connections: its sysctls
@@ -151,29 +176,4 @@ func (h *Host) whyNoConntrack() string {
 		return h.proc + " has no list nf_conntrack"
 	}
 	return "the kernel keeps track of no connections: nf_conntrack is not loaded or not built in"
-}
-
-// conntrackSource tells where the list would come from now. It asks for an empty
-// one.
-func (h *Host) conntrackSource(ctx context.Context, p *place) (usage.Usage, error) {
-	now := usage.Usage{Source: usage.CTNetlink, Reason: h.whyNotCTNetlink()}
-	if now.Reason == "" {
-		var use usage.Usage
-		_, err := h.dumpFrom(ctx, p, usage.CTNetlink, netlinkNetfilter, &conntrack.Request{Family: conntrack.NoFamily}, &use, func([]byte) (bool, error) { return true, nil })
-		if err == nil {
-			return now, nil
-		}
-		if !errors.Is(err, errRefused) {
-			return now, fmt.Errorf("ctnetlink: %w", err)
-		}
-		now.Reason = err.Error()
-	}
-	now.Source = usage.ProcFS
-	// Who may not read it still learns that it is there.
-	if dir, err := h.netDir(); err == nil {
-		if _, err := os.Stat(filepath.Join(dir, "nf_conntrack")); err != nil && !h.tracksConnections() {
-			now.Source, now.Reason = "", h.whyNoConntrack()
-		}
-	}
-	return now, nil
 }

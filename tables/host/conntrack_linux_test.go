@@ -2,11 +2,8 @@ package host
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,28 +11,12 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn/nlconntest"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // tracked returns the messages of a capture of ctnetlink, without its end.
-func tracked(t testing.TB) (messages [][]byte) {
-	t.Helper()
-	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
-		skipOrFail(t, fmt.Errorf("the capture is of a little-endian machine: %w", errors.ErrUnsupported))
-	}
-	b, err := os.ReadFile("../../parser/conntrack/testdata/conntrack.netlink")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for len(b) > 0 {
-		size := binary.LittleEndian.Uint32(b)
-		if m := b[:size:size]; binary.LittleEndian.Uint16(m[4:]) != typeDone {
-			messages = append(messages, m)
-		}
-		b = b[(size+3)&^3:]
-	}
-	return messages
-}
+func tracked(t testing.TB) [][]byte { return captured(t, "conntrack/testdata/conntrack.netlink") }
 
 // translated returns what a host with that kernel tells of translated
 // connections.
@@ -43,7 +24,7 @@ func translated(t *testing.T, answers ...answer) (n int, use usage.Usage, err er
 	t.Helper()
 	var requests [][]byte
 	h := New(Options{})
-	h.exchange = kernel(&requests, answers...)
+	h.askBy(kernel(&requests, answers...))
 	h.wouldLoad = func(string) bool { return false }
 	for _, e := range h.NATConnections(t.Context(), Namespaces{}) {
 		if e != nil {
@@ -57,9 +38,9 @@ func translated(t *testing.T, answers ...answer) (n int, use usage.Usage, err er
 
 func TestNATConnections(t *testing.T) {
 	all := tracked(t)
-	whole := append(slices.Clone(all), end(0, 0))
+	whole := append(slices.Clone(all), nlconntest.End(0))
 	// The kernel begins a bucket again.
-	twice := append(append(slices.Clone(all), all[len(all)/2:]...), end(0, 0))
+	twice := append(append(slices.Clone(all), all[len(all)/2:]...), nlconntest.End(0))
 	short := slices.Clone(all[0])
 	short = short[:len(short)-1]
 	binary.NativeEndian.PutUint32(short, uint32(len(short)))
@@ -72,11 +53,11 @@ func TestNATConnections(t *testing.T) {
 		{"whole", answer{whole, nil}, 8, ""},
 		{"several messages at once", answer{[][]byte{bytes.Join(whole, nil)}, nil}, 8, ""},
 		{"some twice", answer{twice, nil}, 8, ""},
-		{"none", answer{[][]byte{end(0, 0)}, nil}, 0, ""},
+		{"none", answer{[][]byte{nlconntest.End(0)}, nil}, 0, ""},
 		{"cut off", answer{all, nil}, 8, "has no end"},
-		{"an error at the end", answer{append(slices.Clone(all), end(syscall.ENOMEM, 0)), nil}, 8, "ctnetlink: cannot allocate"},
-		{"a damaged one", answer{[][]byte{short}, nil}, 0, "ctnetlink: a connection"},
-		{"a failing receive", answer{nil, syscall.ENOBUFS}, 0, "ctnetlink: no buffer"},
+		{"an error at the end", answer{append(slices.Clone(all), nlconntest.End(syscall.ENOMEM)), nil}, 8, "ctnetlink of conntrack: cannot allocate"},
+		{"a damaged one", answer{[][]byte{short}, nil}, 0, "ctnetlink of conntrack: a connection"},
+		{"a failing receive", answer{nil, syscall.ENOBUFS}, 0, "ctnetlink of conntrack: no buffer"},
 	} {
 		n, use, err := translated(t, c.answer)
 		if n != c.n || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) || use.Source != usage.CTNetlink {
@@ -188,12 +169,10 @@ func TestNoConntrack(t *testing.T) {
 	// A question must not make the kernel load a module.
 	for _, module := range []string{"nfnetlink", "nf_conntrack_netlink"} {
 		h := New(Options{})
-		h.exchange = func(context.Context, *place, int, []byte) iter.Seq2[[]byte, error] {
-			panic("asked although a module would be loaded")
-		}
+		h.askBy(neverAsked)
 		h.wouldLoad = func(m string) bool { return m == module }
-		if reason := h.whyNotCTNetlink(); !strings.Contains(reason, "load the module "+module) {
-			t.Errorf("got %q", reason)
+		if err := h.ctnetlinkAvailable(); err == nil || !strings.Contains(err.Error(), "load the module "+module) {
+			t.Errorf("got %v", err)
 		}
 		count(h) // reads /proc, or finds none
 	}

@@ -12,85 +12,59 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn/nlconntest"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
-// The numbers of a netlink header's fields that the tests change.
+// The numbers of a netlink header that the tests use.
 const (
 	headerSize   = 16
-	typeDone     = 3
 	typeByFamily = 20
-	flagDumpIntr = 0x10
 )
 
-// sockets returns the messages of a capture, as if the first request had been
-// answered so, without its end.
-func sockets(t testing.TB) (messages [][]byte) {
+// captured returns the messages of a capture of netlink, without its end.
+func captured(t testing.TB, file string) [][]byte {
 	t.Helper()
-	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
-		skipOrFail(t, fmt.Errorf("the capture is of a little-endian machine: %w", errors.ErrUnsupported))
-	}
-	b, err := os.ReadFile("../../parser/sockdiag/testdata/tcp.diag")
+	messages, err := nlconntest.Capture("../../parser/" + file)
 	if err != nil {
-		t.Fatal(err)
-	}
-	for len(b) > 0 {
-		size := binary.LittleEndian.Uint32(b)
-		m := b[:size:size]
-		binary.LittleEndian.PutUint32(m[8:], 1)
-		if binary.LittleEndian.Uint16(m[4:]) == typeByFamily {
-			messages = append(messages, m)
-		}
-		b = b[(size+3)&^3:]
+		skipOrFail(t, err)
 	}
 	return messages
 }
 
-// end is the message that ends a list, with an errno.
-func end(errno syscall.Errno, flags uint16) []byte {
-	b := make([]byte, headerSize+4)
-	binary.NativeEndian.PutUint32(b, uint32(len(b)))
-	binary.NativeEndian.PutUint16(b[4:], typeDone)
-	binary.NativeEndian.PutUint16(b[6:], flags)
-	binary.NativeEndian.PutUint32(b[8:], 1)
-	binary.NativeEndian.PutUint32(b[headerSize:], uint32(-int32(errno)))
-	return b
-}
+// sockets returns the messages of a capture of TCP sockets, without its end.
+func sockets(t testing.TB) [][]byte { return captured(t, "sockdiag/testdata/tcp.diag") }
 
-// answer is what a fake kernel sends, an error last if there is one.
+// answer is nlconntest.Answer.
 type answer struct {
-	messages [][]byte
-	err      error
+	Received [][]byte
+	Err      error
 }
 
 // kernel answers the first request with the first answer, and so on; the last
 // one again and again.
-func kernel(requests *[][]byte, answers ...answer) exchange {
-	return func(_ context.Context, _ *place, _ int, request []byte) iter.Seq2[[]byte, error] {
-		*requests = append(*requests, request)
-		a := answers[min(len(*requests), len(answers))-1]
-		return func(yield func([]byte, error) bool) {
-			for _, m := range a.messages {
-				if !yield(m, nil) {
-					return
-				}
-			}
-			if a.err != nil {
-				yield(nil, a.err)
-			}
-		}
+func kernel(requests *[][]byte, answers ...answer) nlconn.Exchange {
+	var all []nlconntest.Answer
+	for _, a := range answers {
+		all = append(all, nlconntest.Answer(a))
 	}
+	return nlconntest.Answers(requests, all...).Exchange
+}
+
+// neverAsked is a kernel that must not be asked.
+func neverAsked(context.Context, nlconn.Enterer, nlconn.Call) iter.Seq2[[]byte, error] {
+	panic("asked although a module would be loaded")
 }
 
 // read returns how many IPv4 TCP sockets a host with that kernel gives.
 func read(t testing.TB, f InetFilter, answers ...answer) (n int, requests [][]byte, use usage.Usage, err error) {
 	t.Helper()
 	h := New(Options{})
-	h.exchange = kernel(&requests, answers...)
+	h.askBy(kernel(&requests, answers...))
 	h.wouldLoad = func(string) bool { return false }
 	f.Families = []sock.Family{sock.INET}
 	for _, e := range h.TCP(t.Context(), f) {
@@ -103,17 +77,11 @@ func read(t testing.TB, f InetFilter, answers ...answer) (n int, requests [][]by
 	return n, requests, lastUse(h, "tcp"), err
 }
 
-func TestConversation(t *testing.T) {
+// What the kernel answers becomes sockets, or an error that names the list and its
+// source. Package nlconn tests the conversation itself.
+func TestSockDiag(t *testing.T) {
 	all := sockets(t)
-	one, done := all[0], end(0, 0)
-	interrupted := end(0, flagDumpIntr)
-	stale := append([]byte(nil), one...)
-	binary.NativeEndian.PutUint32(stale[8:], 99)
-	var joined []byte // several in one receive
-	for _, m := range all {
-		joined = append(joined, m...)
-		joined = append(joined, make([]byte, (4-len(m)%4)%4)...)
-	}
+	one, done := all[0], nlconntest.End(0)
 	ports := InetFilter{LocalPorts: []sock.PortRange{{Low: 22, High: 22}}}
 	type answers = []answer
 	for _, c := range []struct {
@@ -122,39 +90,30 @@ func TestConversation(t *testing.T) {
 		answers  answers
 		n        int
 		requests int
-		source   usage.Source
 		want     string // in the error
 	}{
-		{"a list", InetFilter{}, answers{{append(append([][]byte{}, all...), done), nil}}, len(all), 1, usage.SockDiag, ""},
-		{"in one message", InetFilter{}, answers{{[][]byte{append(joined, done...)}, nil}}, len(all), 1, usage.SockDiag, ""},
-		{"nothing", InetFilter{}, answers{{[][]byte{done}, nil}}, 0, 1, usage.SockDiag, ""},
-		{"an answer to another request", InetFilter{}, answers{{[][]byte{stale, one, stale, done}, nil}}, 1, 1, usage.SockDiag, ""},
-		{"a state that was not asked for", InetFilter{States: 1 << sock.Closing}, answers{{[][]byte{one, done}, nil}}, 0, 1, usage.SockDiag, ""},
-
-		{"no end", InetFilter{}, answers{{[][]byte{one}, nil}}, 1, 1, usage.SockDiag, "no end"},
-		{"an error at the end", InetFilter{}, answers{{[][]byte{one, end(syscall.ENOMEM, 0)}, nil}}, 1, 1, usage.SockDiag, "cannot allocate"},
-		{"a refusal in the middle", InetFilter{}, answers{{[][]byte{one, end(syscall.EPERM, 0)}, nil}}, 1, 1, usage.SockDiag, "not permitted"},
-		{"lost messages", InetFilter{}, answers{{[][]byte{one}, syscall.ENOBUFS}}, 1, 1, usage.SockDiag, "no buffer space"},
-		{"half a header", InetFilter{}, answers{{[][]byte{one, one[:10]}, nil}}, 1, 1, usage.SockDiag, "too short"},
-		{"half a socket", InetFilter{}, answers{{[][]byte{one, one[:60]}, nil}}, 1, 1, usage.SockDiag, "too short"},
-		{"silence", InetFilter{}, answers{{nil, os.ErrDeadlineExceeded}}, 0, 1, usage.SockDiag, "timeout"},
-
-		{"interrupted once, before a socket", InetFilter{}, answers{{[][]byte{interrupted}, nil}, {[][]byte{one, done}, nil}}, 1, 2, usage.SockDiag, ""},
-		{"interrupted for ever", InetFilter{}, answers{{[][]byte{interrupted}, nil}}, 0, maxTries, usage.SockDiag, "ask again"},
-		{"interrupted after a socket", InetFilter{}, answers{{[][]byte{one, interrupted}, nil}}, 1, 1, usage.SockDiag, "ask again"},
-
-		{"a filter that the kernel does not know", ports, answers{{[][]byte{end(syscall.EINVAL, 0)}, nil}, {[][]byte{one, done}, nil}}, 1, 2, usage.SockDiag, ""},
+		{"a list", InetFilter{}, answers{{append(append([][]byte{}, all...), done), nil}}, len(all), 1, ""},
+		{"nothing", InetFilter{}, answers{{[][]byte{done}, nil}}, 0, 1, ""},
+		{"a state that was not asked for", InetFilter{States: 1 << sock.Closing}, answers{{[][]byte{one, done}, nil}}, 0, 1, ""},
+		{"no end", InetFilter{}, answers{{[][]byte{one}, nil}}, 1, 1, "no end"},
+		{"a refusal in the middle", InetFilter{}, answers{{[][]byte{one, nlconntest.End(syscall.EPERM)}, nil}}, 1, 1, "not permitted"},
+		{"half a socket", InetFilter{}, answers{{[][]byte{one, one[:60]}, nil}}, 1, 1, "too short"},
+		{"interrupted once, before a socket", InetFilter{}, answers{{[][]byte{nlconntest.Interrupted()}, nil}, {[][]byte{one, done}, nil}}, 1, 2, ""},
+		{"interrupted after a socket", InetFilter{}, answers{{[][]byte{one, nlconntest.Interrupted()}, nil}}, 1, 1, "ask again"},
+		{"a filter that the kernel does not know", ports, answers{{[][]byte{nlconntest.End(syscall.EINVAL)}, nil}, {[][]byte{one, done}, nil}}, 1, 2, ""},
 	} {
-		n, requests, use, err := read(t, c.filter, c.answers...)
-		if n != c.n || len(requests) != c.requests || use.Source != c.source || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %d sockets after %d requests from %s, %v; want %d after %d from %s, %q", c.name, n, len(requests), use.Source, err, c.n, c.requests, c.source, c.want)
-		}
-		if err != nil && !strings.Contains(err.Error(), "sock_diag of tcp: ") {
-			t.Errorf("%s: %v does not name its source", c.name, err)
-		}
-		if strings.HasPrefix(c.name, "interrupted") != use.Interrupted {
-			t.Errorf("%s: interrupted is %v", c.name, use.Interrupted)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			n, requests, use, err := read(t, c.filter, c.answers...)
+			if n != c.n || len(requests) != c.requests || use.Source != usage.SockDiag || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%d sockets after %d requests from %s, %v; want %d after %d, %q", n, len(requests), use.Source, err, c.n, c.requests, c.want)
+			}
+			if err != nil && !strings.Contains(err.Error(), "sock_diag of tcp: ") {
+				t.Errorf("%v does not name its source", err)
+			}
+			if strings.HasPrefix(c.name, "interrupted") != use.Interrupted {
+				t.Errorf("interrupted is %v", use.Interrupted)
+			}
+		})
 	}
 }
 
@@ -163,7 +122,7 @@ func TestFallBack(t *testing.T) {
 	for _, errno := range []syscall.Errno{syscall.EPERM, syscall.ENOENT, syscall.EPROTONOSUPPORT, syscall.EAFNOSUPPORT, syscall.ENOSYS, syscall.EINVAL} {
 		for name, a := range map[string]answer{
 			"by a system call": {nil, os.NewSyscallError("socket", errno)},
-			"by the kernel":    {[][]byte{end(errno, 0)}, nil},
+			"by the kernel":    {[][]byte{nlconntest.End(errno)}, nil},
 		} {
 			_, _, use, err := read(t, InetFilter{}, a)
 			if err != nil || use.Source != usage.ProcFS || !strings.Contains(use.Reason, errno.Error()) || !strings.Contains(use.Reason, "refused") {
@@ -172,9 +131,7 @@ func TestFallBack(t *testing.T) {
 		}
 	}
 	h := New(Options{})
-	h.exchange = func(context.Context, *place, int, []byte) iter.Seq2[[]byte, error] {
-		panic("asked although a module would be loaded")
-	}
+	h.askBy(neverAsked)
 	h.wouldLoad = func(module string) bool { return module == "tcp_diag" }
 	for _, err := range h.TCP(t.Context(), InetFilter{}) {
 		if err != nil {
@@ -215,23 +172,20 @@ func TestLookUp(t *testing.T) {
 		dumps  int
 	}{
 		{"found, by every interface", connected, 1, 0},
-		{"found nowhere", end(syscall.ENOENT, 0), 0, 1},
+		{"found nowhere", nlconntest.End(syscall.ENOENT), 0, 1},
 		{"who would take it", listener, 0, 1},
-		{"not allowed", end(syscall.EPERM, 0), 0, 1},
+		{"not allowed", nlconntest.End(syscall.EPERM), 0, 1},
 	} {
 		h := New(Options{})
 		h.wouldLoad = func(string) bool { return false }
 		dumps, n := 0, 0
-		h.exchange = func(_ context.Context, _ *place, _ int, request []byte) iter.Seq2[[]byte, error] {
-			return func(yield func([]byte, error) bool) {
-				if flags := binary.NativeEndian.Uint16(request[6:]); flags == 1 {
-					yield(c.answer, nil)
-					return
-				}
-				dumps++
-				yield(end(0, 0), nil)
+		h.askBy(nlconntest.Kernel(func(request []byte) ([][]byte, error) {
+			if flags := binary.NativeEndian.Uint16(request[6:]); flags == 1 {
+				return [][]byte{c.answer}, nil
 			}
-		}
+			dumps++
+			return [][]byte{nlconntest.End(0)}, nil
+		}).Exchange)
 		for _, err := range h.TCP(t.Context(), f) {
 			if err != nil {
 				t.Errorf("%s: %v", c.name, err)
@@ -246,14 +200,12 @@ func TestLookUp(t *testing.T) {
 	// With one found it is too late for a dump: what else there is is not known.
 	h := New(Options{})
 	h.wouldLoad = func(string) bool { return false }
-	answers := [][]byte{connected, end(syscall.EPERM, 0)}
-	h.exchange = func(context.Context, *place, int, []byte) iter.Seq2[[]byte, error] {
-		return func(yield func([]byte, error) bool) {
-			answer := answers[0]
-			answers = answers[1:]
-			yield(answer, nil)
-		}
-	}
+	answers := [][]byte{connected, nlconntest.End(syscall.EPERM)}
+	h.askBy(nlconntest.Kernel(func([]byte) ([][]byte, error) {
+		answer := answers[:1]
+		answers = answers[1:]
+		return answer, nil
+	}).Exchange)
 	var err error
 	for _, err = range h.TCP(t.Context(), f) {
 	}
@@ -293,30 +245,15 @@ func TestNothingIsLeftOpen(t *testing.T) {
 	}
 }
 
-// A kernel that says nothing is not waited for longer than the context lets.
-func TestWaitEndsWithItsContext(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	start := time.Now()
-	var last error
-	// Half a header is no request: the kernel does not answer it.
-	for _, err := range converse(ctx, &place{own: true}, netlinkSockDiag, []byte{1, 2, 3, 4}) {
-		last = err
-	}
-	if !errors.Is(last, context.DeadlineExceeded) || time.Since(start) > 5*time.Second {
-		t.Errorf("%v after %v", last, time.Since(start))
-	}
-}
-
 // Where sock_diag does not list MPTCP sockets the kernel's count decides, and
 // never is a kernel asked that would load a module for it or has no MPTCP.
 func TestMPTCPRefused(t *testing.T) {
-	if _, ok, err := New(Options{}).registered(&place{own: true}, "MPTCP"); err != nil || !ok {
+	if _, ok, err := registered(New(Options{}).netns.Own(), "MPTCP"); err != nil || !ok {
 		skipOrFail(t, fmt.Errorf("this kernel has no MPTCP: %v: %w", err, errors.ErrUnsupported))
 	}
 	var requests [][]byte
 	h := New(Options{})
-	h.exchange = kernel(&requests, answer{[][]byte{end(syscall.ENOENT, 0)}, nil})
+	h.askBy(kernel(&requests, answer{[][]byte{nlconntest.End(syscall.ENOENT)}, nil}))
 	h.wouldLoad = func(string) bool { return false }
 	for _, err := range h.MPTCP(t.Context(), InetFilter{}) {
 		if err != nil && !strings.Contains(err.Error(), "which only sock_diag lists: sock_diag is refused: no such file") {
@@ -338,7 +275,7 @@ func TestMPTCPRefused(t *testing.T) {
 // Sockets of AF_VSOCK come from sock_diag or not at all; the kernel is asked for
 // the states that are wanted.
 func TestVsock(t *testing.T) {
-	if _, ok, err := New(Options{}).registered(&place{own: true}, "AF_VSOCK"); err != nil || !ok {
+	if _, ok, err := registered(New(Options{}).netns.Own(), "AF_VSOCK"); err != nil || !ok {
 		skipOrFail(t, fmt.Errorf("this kernel has no AF_VSOCK: %v: %w", err, errors.ErrUnsupported))
 	}
 	b, err := os.ReadFile("../../parser/sockdiag/testdata/vsock.diag")
@@ -355,13 +292,13 @@ func TestVsock(t *testing.T) {
 		fails  string
 	}{
 		{"a list", answer{[][]byte{b}, nil}, 8, ""},
-		{"refused", answer{[][]byte{end(syscall.ENOENT, 0)}, nil}, 0, "there may be vsock sockets, which only sock_diag lists: "},
+		{"refused", answer{[][]byte{nlconntest.End(syscall.ENOENT)}, nil}, 0, "there may be vsock sockets, which only sock_diag lists: "},
 		{"cut off", answer{[][]byte{b[:60]}, nil}, 1, "too short"},
 		{"another family", answer{[][]byte{sockets(t)[0]}, nil}, 0, "address family 2"},
 	} {
 		h := New(Options{})
 		var requests [][]byte
-		h.exchange = kernel(&requests, c.answer)
+		h.askBy(kernel(&requests, c.answer))
 		h.wouldLoad = func(string) bool { return false }
 		n, failure := 0, ""
 		for s, err := range h.Vsock(t.Context(), VsockFilter{States: 1 << sock.Listen}) {
@@ -369,7 +306,7 @@ func TestVsock(t *testing.T) {
 				failure = err.Error()
 				break
 			}
-			if n++; s.Namespace == 0 || s.Namespace != h.ownNamespace() {
+			if n++; s.Namespace == 0 || s.Namespace != h.netns.Own().Inode {
 				t.Errorf("%s: %+v", c.name, s)
 			}
 		}

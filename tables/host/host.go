@@ -5,17 +5,14 @@ package host
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/osquery-sockets/osquery-sockets/tables/host/holders"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
@@ -48,29 +45,23 @@ type Options struct {
 type Host struct {
 	proc, services, protocols         string
 	servicesMissing, protocolsMissing bool // is no error
-	allNamespaces                     bool
 	log                               hclog.Logger
 	uses                              *usage.Log
 	holders                           *holders.Finder
+	netns                             *netns.Set
 
 	// The kernel, in the place of which tests put another.
-	exchange  exchange
-	wouldLoad func(module string) bool
-	processes func(proc string) ([]int32, error)
-
-	unreadableOnce sync.Once // some processes' namespaces may not be read
+	diag, route, netfilter *nlconn.Conn
+	wouldLoad              func(module string) bool
 
 	mu            sync.Mutex
 	serviceNames  cached[ServiceNames]
 	protocolNames cached[ProtocolNames]
-	namespaces    []NetNamespace    // as last seen, sorted by inode
-	refused       map[uint32]string // namespaces that could not be read, and why
 }
 
 // New returns the host that the options describe. It reads nothing yet.
 func New(o Options) *Host {
-	h := &Host{proc: o.Proc, services: o.Services, protocols: o.Protocols, allNamespaces: o.AllNamespaces, log: o.Log, exchange: converse, wouldLoad: wouldLoad, processes: process.List,
-		refused: make(map[uint32]string)}
+	h := &Host{proc: o.Proc, services: o.Services, protocols: o.Protocols, log: o.Log, wouldLoad: nlconn.WouldLoad}
 	if h.proc == "" {
 		h.proc = DefaultProc
 	}
@@ -89,7 +80,20 @@ func New(o Options) *Host {
 	}
 	h.uses = usage.NewLog(h.log)
 	h.holders = holders.New(h.proc, h.uses, h.log)
+	h.askBy(nlconn.Kernel)
+	var lists []string
+	for _, l := range allLists() {
+		lists = append(lists, l.name)
+	}
+	h.netns = netns.New(netns.Options{Proc: h.proc, All: o.AllNamespaces, Lists: lists, Log: h.log})
 	return h
+}
+
+// askBy makes netlink ask by an exchange.
+func (h *Host) askBy(exchange nlconn.Exchange) {
+	h.diag = nlconn.New(nlconn.SockDiag, usage.SockDiag, exchange)
+	h.route = nlconn.New(nlconn.Route, usage.RTNetlink, exchange)
+	h.netfilter = nlconn.New(nlconn.Netfilter, usage.CTNetlink, exchange)
 }
 
 // Holders returns who has sockets open: see [holders.Finder.Find].
@@ -100,26 +104,17 @@ func (h *Host) Holders(ctx context.Context, f holders.Filter) ([]holders.Holder,
 // Processes returns an empty cache of the processes that this host shows.
 func (h *Host) Processes() *process.Cache { return process.NewCache(h.proc) }
 
-// netDir returns the directory of the network lists. In this host's own /proc
-// it is that of the calling thread's namespace; elsewhere "self" would name
-// the reader, not the read, and process 1 stands for the host.
-func (h *Host) netDir() (string, error) {
-	if h.proc == DefaultProc {
-		return filepath.Join(h.proc, "thread-self", "net"), nil
-	}
-	for _, dir := range []string{filepath.Join(h.proc, "1", "net"), filepath.Join(h.proc, "net")} {
-		if info, err := os.Lstat(dir); err == nil && info.Mode()&fs.ModeSymlink != 0 {
-			return "", fmt.Errorf("%s is a proc filesystem in which this user does not see process 1, which stands for the host", h.proc)
-		}
-		for _, list := range allLists() {
-			_, err := os.Stat(filepath.Join(dir, list.name))
-			if err == nil {
-				return dir, nil
-			}
-			if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
-				return "", err
-			}
-		}
-	}
-	return "", fmt.Errorf("%s is no proc filesystem nor a copy of one: neither 1/net nor net has a list of sockets, such as tcp", h.proc)
-}
+// NetNamespace is a network namespace.
+type NetNamespace = netns.Namespace
+
+// Namespaces selects the network namespaces in which a list is read.
+type Namespaces = netns.Selection
+
+// NetNamespaces returns the network namespaces of the processes and the mounts
+// that we see, sorted by their inodes. It looks at each process once.
+func (h *Host) NetNamespaces(ctx context.Context) ([]NetNamespace, error) { return h.netns.List(ctx) }
+
+// MayEnter reports whether this process may enter a namespace, by entering it in
+// a thread of its own, which costs a system call or two. It may not enter one of
+// another host, whose /proc is read.
+func (h *Host) MayEnter(ns *NetNamespace) bool { return h.netns.MayEnter(ns) }

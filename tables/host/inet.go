@@ -15,6 +15,8 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -72,11 +74,11 @@ func (f *InetFilter) connection() (local, remote netip.AddrPort, ok bool) {
 }
 
 var (
-	tcpLists = []list{
+	tcpLists = []*list{
 		{"tcp", sock.INET, sock.ProtoTCP, "tcp_diag", true, noInet},
 		{"tcp6", sock.INET6, sock.ProtoTCP, "tcp_diag", false, noInet},
 	}
-	udpLists = []list{
+	udpLists = []*list{
 		{"udp", sock.INET, sock.ProtoUDP, "udp_diag", true, noInet},
 		{"udp6", sock.INET6, sock.ProtoUDP, "udp_diag", false, noInet},
 		{"udplite", sock.INET, sock.ProtoUDPLite, "udp_diag", false, noInet},
@@ -85,7 +87,7 @@ var (
 )
 
 // noInet asks for IP sockets in no state.
-func noInet(l *list) request {
+func noInet(l *list) nlconn.Request {
 	return &sockdiag.Request{Family: l.family, Protocol: l.protocol}
 }
 
@@ -99,12 +101,14 @@ func (h *Host) TCP(ctx context.Context, f InetFilter) iter.Seq2[sock.TCP, error]
 	if f.Congestion {
 		attributes |= sockdiag.Congestion
 	}
-	return readInet(ctx, h, f, tcpLists, attributes,
-		func(s *sock.TCP) *sock.Inet { return &s.Inet },
-		func(b []byte, _ *list, s *sock.TCP) error { return sockdiag.TCP(b, binary.NativeEndian, s) },
-		func(file io.Reader, l *list) iter.Seq2[sock.TCP, error] {
+	return readInet(ctx, h, f, inetKind[sock.TCP]{
+		lists: tcpLists, attributes: attributes,
+		inet: func(s *sock.TCP) *sock.Inet { return &s.Inet },
+		diag: func(b []byte, _ *list, s *sock.TCP) error { return sockdiag.TCP(b, binary.NativeEndian, s) },
+		proc: func(file io.Reader, l *list) iter.Seq2[sock.TCP, error] {
 			return procnet.TCP(file, l.family, binary.NativeEndian)
-		})
+		},
+	})
 }
 
 // Connections streams the TCP sockets that have, or make, a connection and are
@@ -114,12 +118,13 @@ func (h *Host) Connections(ctx context.Context, f InetFilter) iter.Seq2[sock.Con
 	if f.States &= connected; f.States == 0 {
 		f.States = connected
 	}
-	all := readInet(ctx, h, f, tcpLists, sockdiag.Info|sockdiag.Congestion|sockdiag.Control,
-		func(s *sock.Connection) *sock.Inet { return &s.Inet },
-		func(b []byte, _ *list, s *sock.Connection) error {
+	all := readInet(ctx, h, f, inetKind[sock.Connection]{
+		lists: tcpLists, attributes: sockdiag.Info | sockdiag.Congestion | sockdiag.Control,
+		inet: func(s *sock.Connection) *sock.Inet { return &s.Inet },
+		diag: func(b []byte, _ *list, s *sock.Connection) error {
 			return sockdiag.Connection(b, binary.NativeEndian, s)
 		},
-		func(file io.Reader, l *list) iter.Seq2[sock.Connection, error] {
+		proc: func(file io.Reader, l *list) iter.Seq2[sock.Connection, error] {
 			return func(yield func(sock.Connection, error) bool) {
 				for s, err := range procnet.TCP(file, l.family, binary.NativeEndian) {
 					if !yield(sock.Connection{TCP: s}, err) {
@@ -127,7 +132,8 @@ func (h *Host) Connections(ctx context.Context, f InetFilter) iter.Seq2[sock.Con
 					}
 				}
 			}
-		})
+		},
+	})
 	return func(yield func(sock.Connection, error) bool) {
 		for s, err := range all {
 			// Of one that its program has closed in FIN_WAIT2 the kernel keeps
@@ -150,164 +156,199 @@ const connected sock.StateSet = 1<<sock.Established | 1<<sock.SynSent | 1<<sock.
 // UDP streams the UDP and UDP-Lite sockets of network namespaces. It needs no
 // privilege in this process's own.
 func (h *Host) UDP(ctx context.Context, f InetFilter) iter.Seq2[sock.UDP, error] {
-	return readInet(ctx, h, f, udpLists, 0,
-		func(s *sock.UDP) *sock.Inet { return &s.Inet },
-		func(b []byte, l *list, s *sock.UDP) error {
+	return readInet(ctx, h, f, inetKind[sock.UDP]{
+		lists: udpLists,
+		inet:  func(s *sock.UDP) *sock.Inet { return &s.Inet },
+		diag: func(b []byte, l *list, s *sock.UDP) error {
 			return sockdiag.UDP(b, binary.NativeEndian, l.protocol, s)
 		},
-		func(file io.Reader, l *list) iter.Seq2[sock.UDP, error] {
+		proc: func(file io.Reader, l *list) iter.Seq2[sock.UDP, error] {
 			return procnet.UDP(file, l.family, l.protocol, binary.NativeEndian)
-		})
+		},
+	})
 }
 
-// readInet streams the IP sockets of lists, one after the other.
-func readInet[T any](ctx context.Context, h *Host, f InetFilter, lists []list, attributes uint8,
-	inet func(*T) *sock.Inet, diag func([]byte, *list, *T) error, proc func(io.Reader, *list) iter.Seq2[T, error]) iter.Seq2[T, error] {
+// inetKind is a kind of IP sockets, which are of type T.
+type inetKind[T any] struct {
+	lists      []*list
+	attributes uint8 // what sock_diag is asked for besides
+	inet       func(*T) *sock.Inet
+	diag       func([]byte, *list, *T) error              // decodes a message of sock_diag
+	proc       func(io.Reader, *list) iter.Seq2[T, error] // decodes a file; nil if there is none
+}
+
+// readInet streams IP sockets, one list after the other.
+func readInet[T any](ctx context.Context, h *Host, f InetFilter, kind inetKind[T]) iter.Seq2[T, error] {
 	if f.Memory {
-		attributes |= sockdiag.MemInfo
+		kind.attributes |= sockdiag.MemInfo
 	}
 	if f.TypeOfService {
-		attributes |= sockdiag.TypeOfService
+		kind.attributes |= sockdiag.TypeOfService
 	}
-	r := inetReader[T]{filter: f, attributes: attributes, inet: inet, diag: diag}
-	r.reader = reader[T]{
-		host: h, ask: r.askDiag, proc: proc,
-		wants: func(s *T) bool { return f.wants(inet(s)) },
-		mark:  func(s *T, namespace uint32) { inet(s).Namespace = namespace },
+	r := inetReader[T]{filter: f, kind: kind}
+	r.reader = reader[T]{host: h, uses: h.uses.Query(), diag: r.ask, decode: kind.proc, keep: r.keep}
+	var lists []*list
+	for _, l := range kind.lists {
+		if f.wantsList(l) {
+			lists = append(lists, l)
+		}
 	}
-	some := wanted(lists, f.wantsList)
-	return func(yield func(T, error) bool) {
-		inEach(ctx, h, f.Namespaces, yield, func(p *place, yield func(T, error) bool) (more bool, err error) {
-			more, err = true, errRefused
-			if len(some) == 2 && some[0].protocol == sock.ProtoTCP {
-				more, err = r.bothFamilies(ctx, p, some, yield)
-			}
-			if errors.Is(err, errRefused) {
-				err = nil
-				for i := 0; i < len(some) && more && err == nil; i++ {
-					more, err = r.read(ctx, p, some[i], yield)
-				}
-			}
-			return more, err
-		})
+	if len(lists) != 2 || lists[0].protocol != sock.ProtoTCP {
+		return r.each(ctx, f.Namespaces, lists)
 	}
+	return netns.Each(ctx, h.netns, f.Namespaces, func(in *netns.Handle) iter.Seq2[T, error] { return r.bothFamilies(ctx, in, lists) })
 }
 
 // inetReader reads IP sockets of type T from either source.
 type inetReader[T any] struct {
 	reader[T]
-	filter     InetFilter
-	attributes uint8 // what sock_diag is asked for besides
-	inet       func(*T) *sock.Inet
-	diag       func([]byte, *list, *T) error
-	handed     [256]int64 // sockets that sock_diag handed over, by family
+	filter   InetFilter
+	kind     inetKind[T]
+	received [256]int64 // sockets of sock_diag, by family
 }
 
-// bothFamilies hands over the TCP sockets of two lists from one dump, or fails
-// with errRefused.
-func (r *inetReader[T]) bothFamilies(ctx context.Context, p *place, lists []*list, yield func(T, error) bool) (more bool, err error) {
+// keep notes in which namespace a socket is, and reports whether the query may
+// want it.
+func (r *inetReader[T]) keep(s *T, in *netns.Handle) bool {
+	i := r.kind.inet(s)
+	i.Namespace = in.Inode
+	return r.filter.wants(i)
+}
+
+// bothFamilies streams the TCP sockets of two lists, from one dump if sock_diag
+// answers.
+func (r *inetReader[T]) bothFamilies(ctx context.Context, in *netns.Handle, lists []*list) iter.Seq2[T, error] {
 	both := *lists[0]
 	both.family = sockdiag.AnyFamily
-	if r.host.whyNotDiag(&both) != "" {
-		return true, errRefused
+	each := func(l *list) iter.Seq2[T, error] { return r.read(ctx, in, l) }
+	if r.host.diagAvailable(&both) != nil {
+		return concat(lists, each)
 	}
-	use := r.use(lists[0])
-	use.Source = usage.SockDiag
-	more, err = r.askDiag(ctx, p, &both, use, yield)
-	if errors.Is(err, errRefused) {
-		return true, err
+	return func(yield func(T, error) bool) {
+		use := r.uses.Of(lists[0].name)
+		use.Source, use.Reason = usage.SockDiag, ""
+		refused := false
+		defer func() {
+			for i := 0; i < len(lists) && !refused; i++ {
+				use.Sockets = r.received[lists[i].family]
+				r.host.uses.Note(lists[i].name, *use)
+			}
+		}()
+		for s, err := range r.ask(ctx, in, &both, use) {
+			if refused = errors.Is(err, errRefused); refused {
+				break
+			}
+			if err != nil {
+				err = fmt.Errorf("sock_diag of tcp and tcp6: %w", err)
+			}
+			if !yield(s, err) || err != nil {
+				return
+			}
+		}
+		if refused {
+			concat(lists, each)(yield)
+		}
 	}
-	for _, list := range lists {
-		use.Sockets = r.handed[list.family]
-		r.host.uses.Note(list.name, *use)
+}
+
+// ask streams the sockets of a list from sock_diag.
+func (r *inetReader[T]) ask(ctx context.Context, in *netns.Handle, l *list, use *usage.Usage) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		request := sockdiag.Request{Family: l.family, Protocol: l.protocol, Attributes: r.kind.attributes}
+		if local, remote, ok := r.filter.connection(); ok && in.Own && l.protocol == sock.ProtoTCP {
+			exact := request
+			exact.Local, exact.Remote = local, remote
+			found, err := r.lookUp(ctx, in, l, exact, use)
+			if err != nil {
+				yield(none, err)
+				return
+			}
+			for i := range found {
+				r.received[r.kind.inet(&found[i]).Family]++
+				if r.keep(&found[i], in) && !yield(found[i], nil) {
+					return
+				}
+			}
+			if len(found) > 0 {
+				return
+			}
+		}
+		filter := sockdiag.Filter{
+			LocalPorts: r.filter.LocalPorts, RemotePorts: r.filter.RemotePorts,
+			LocalAddrs: r.filter.LocalAddrs, RemoteAddrs: r.filter.RemoteAddrs,
+		}
+		request.States, request.Filter = r.filter.States, filter.Program(binary.NativeEndian)
+		if request.States == 0 {
+			request.States = sock.AllStates
+		}
+		if !r.filter.Bound {
+			request.States &^= 1 << sock.Bound
+		}
+		decode := func(b []byte, s *T) error { return r.kind.diag(b, l, s) }
+		for again := true; again; {
+			again = false
+			for s, err := range decoded(r.host.diag.Dump(ctx, in, &request, use), decode) {
+				if errors.Is(err, errRefused) && errors.Is(err, syscall.EINVAL) && request.Filter != nil {
+					request.Filter = nil // it has an operation that this kernel does not know
+					again = true
+					break
+				}
+				if err != nil {
+					yield(none, err)
+					return
+				}
+				r.received[r.kind.inet(s).Family]++
+				if r.keep(s, in) && !yield(*s, nil) {
+					return
+				}
+			}
+		}
 	}
-	if err != nil {
-		err = fmt.Errorf("sock_diag of tcp and tcp6: %w", err)
-	}
-	return more, err
 }
 
 // maxLookUps bounds the look-ups in place of a dump.
 const maxLookUps = 64
 
-func (r *inetReader[T]) askDiag(ctx context.Context, p *place, list *list, use *usage.Usage, yield func(T, error) bool) (more bool, err error) {
-	var s T
-	take := func(payload []byte) (bool, error) {
-		if err := r.diag(payload, list, &s); err != nil {
-			return false, err
-		}
-		i := r.inet(&s)
-		r.handed[i.Family]++
-		if !r.filter.wants(i) {
-			return true, nil
-		}
-		i.Namespace = p.inode
-		return yield(s, nil), nil
-	}
-	if local, remote, ok := r.filter.connection(); ok && p.own && list.protocol == sock.ProtoTCP {
-		request := sockdiag.Request{Family: list.family, Protocol: list.protocol, Attributes: r.attributes, Local: local, Remote: remote}
-		if found, more, err := r.lookUp(ctx, p, request, list, use, take); found || err != nil {
-			return more, err
-		}
-	}
-	filter := sockdiag.Filter{
-		LocalPorts: r.filter.LocalPorts, RemotePorts: r.filter.RemotePorts,
-		LocalAddrs: r.filter.LocalAddrs, RemoteAddrs: r.filter.RemoteAddrs,
-	}
-	request := sockdiag.Request{
-		Family: list.family, Protocol: list.protocol, Attributes: r.attributes,
-		States: r.filter.States, Filter: filter.Program(binary.NativeEndian),
-	}
-	if request.States == 0 {
-		request.States = sock.AllStates
-	}
-	if !r.filter.Bound {
-		request.States &^= 1 << sock.Bound
-	}
-	more, err = r.host.dump(ctx, p, &request, use, take)
-	if errors.Is(err, errRefused) && errors.Is(err, syscall.EINVAL) && request.Filter != nil {
-		request.Filter = nil // it has an operation that this kernel does not know
-		more, err = r.host.dump(ctx, p, &request, use, take)
-	}
-	return more, err
-}
-
 // lookUp asks for the one connection between two ends. More than one socket
 // can be it, if they are bound to different interfaces: the kernel is asked as
 // for a packet from each. Nothing found may mean that it looked elsewhere, in
 // which case only a dump can tell.
-func (r *inetReader[T]) lookUp(ctx context.Context, p *place, request sockdiag.Request, list *list, use *usage.Usage, take func([]byte) (bool, error)) (found, more bool, err error) {
+func (r *inetReader[T]) lookUp(ctx context.Context, in *netns.Handle, l *list, request sockdiag.Request, use *usage.Usage) (found []T, err error) {
 	interfaces, err := net.Interfaces()
 	if err != nil || len(interfaces) > maxLookUps {
-		return false, true, nil
+		return nil, nil
 	}
 	seen := make(map[uint64]bool)
-	defer func() { use.Sockets = int64(len(seen)) }()
+	defer func() { use.Sockets = int64(len(found)) }()
 	for _, number := range append([]net.Interface{{Index: 0}}, interfaces...) {
 		request.Interface = uint32(number.Index)
-		c := conversation{host: r.host, place: p, protocol: netlinkSockDiag, single: true, use: use, take: func(payload []byte) (bool, error) {
-			var s T
-			if err := r.diag(payload, list, &s); err != nil {
-				return false, err
-			}
-			// Without such a connection the kernel shows who would take it.
-			i := r.inet(&s)
-			if i.Local != request.Local || i.Remote != request.Remote || seen[i.Cookie] {
-				return true, nil
-			}
-			seen[i.Cookie] = true
-			return take(payload)
-		}}
-		more, err := c.run(ctx, &request)
+		m, err := r.host.diag.Get(ctx, in, &request, use)
 		if errors.Is(err, syscall.ENOENT) {
 			continue // it need not be there
 		}
-		if isAny(err, refusals) && len(seen) == 0 {
-			break // a dump will find out
+		if errors.Is(err, errRefused) {
+			if len(found) == 0 {
+				break // a dump will find out
+			}
+			// What else there is cannot be told, and it is too late for another source.
+			var errno syscall.Errno
+			if errors.As(err, &errno) {
+				err = errno
+			}
 		}
-		if err != nil || !more {
-			return true, more, err
+		var s T
+		if err == nil {
+			err = r.kind.diag(m.Payload, l, &s)
+		}
+		if err != nil {
+			return nil, err
+		}
+		// Without such a connection the kernel shows who would take it.
+		if i := r.kind.inet(&s); i.Local == request.Local && i.Remote == request.Remote && !seen[i.Cookie] {
+			seen[i.Cookie] = true
+			found = append(found, s)
 		}
 	}
-	return len(seen) > 0, true, nil
+	return found, nil
 }

@@ -37,16 +37,15 @@ func (n *InterfaceNames) Name(namespace, index uint32) string {
 
 // interfaces returns those of a network namespace, none if they cannot be told.
 func (h *Host) interfaces(namespace uint32) (all []net.Interface) {
-	if h.proc != DefaultProc {
+	if h.local() != nil {
 		return nil
 	}
-	p := &place{own: true}
-	if namespace != h.ownNamespace() {
-		if p = h.known(namespace); p == nil {
-			return nil
-		}
+	in := h.netns.Find(namespace)
+	if in == nil {
+		return nil
 	}
-	if err := p.do(func() { all, _ = net.Interfaces() }); err != nil {
+	defer in.Close()
+	if err := in.Do(func() { all, _ = net.Interfaces() }); err != nil {
 		return nil
 	}
 	return all

@@ -8,11 +8,12 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 )
 
 // legacyLists are those of the families in the order of legacyProtos. Only the
 // first network namespace of a host has them.
-var legacyLists = []list{
+var legacyLists = []*list{
 	{name: "ax25"}, {name: "nr"}, {name: "rose"}, {name: "x25/socket"}, {name: "ipx/socket"}, {name: "atalk/socket"},
 	{name: "l2cap"}, {name: "rfcomm"}, {name: "sco"},
 }
@@ -23,18 +24,21 @@ var legacyProtos = []string{"ax25", "netrom", "rose", "x25", "ipx", "atalk", "l2
 // privilege in the program's own network namespace. Protos are those that are
 // wanted; nil means any.
 func (h *Host) Legacy(ctx context.Context, namespaces Namespaces, protos []string) iter.Seq2[sock.Legacy, error] {
-	var some []list
+	var some []*list
 	for i, list := range legacyLists {
 		if protos == nil || slices.Contains(protos, legacyProtos[i]) {
 			some = append(some, list)
 		}
 	}
-	return readFiles(ctx, h, namespaces, some,
-		func(file io.Reader, l *list) iter.Seq2[sock.Legacy, error] {
-			i := slices.IndexFunc(legacyLists, func(other list) bool { return other.name == l.name })
-			return procnet.Legacy(file, legacyProtos[i])
+	r := reader[sock.Legacy]{
+		host: h, uses: h.uses.Query(),
+		decode: func(file io.Reader, l *list) iter.Seq2[sock.Legacy, error] {
+			return procnet.Legacy(file, legacyProtos[slices.Index(legacyLists, l)])
 		},
-		func(p *place) (func(*sock.Legacy), error) {
-			return func(s *sock.Legacy) { s.Namespace = p.inode }, nil
-		})
+		keep: func(s *sock.Legacy, in *netns.Handle) bool {
+			s.Namespace = in.Inode
+			return true
+		},
+	}
+	return r.each(ctx, namespaces, some)
 }

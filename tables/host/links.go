@@ -9,6 +9,8 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/network"
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/rtnetlink"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // LinkFilter says which interfaces are wanted.
@@ -22,51 +24,56 @@ type LinkFilter struct {
 // [network.CompareNames], from rtnetlink or, where that is refused, from
 // /proc/net/dev. It needs no privilege in this process's own namespace.
 func (h *Host) Links(ctx context.Context, f LinkFilter) iter.Seq2[network.Link, error] {
+	uses := h.uses.Query()
+	return netns.Each(ctx, h.netns, f.Namespaces, func(in *netns.Handle) iter.Seq2[network.Link, error] {
+		return rtnetlinkOrProc(uses, "dev", f.Sources,
+			wayOf[network.Link]{h.rtnetlinkWay(), func(use *usage.Usage) iter.Seq2[network.Link, error] {
+				return sortedLinks(in, h.rtnetlinkLinks(ctx, in, use))
+			}},
+			wayOf[network.Link]{fileWay, func(use *usage.Usage) iter.Seq2[network.Link, error] {
+				return sortedLinks(in, readNet(ctx, in, netFile[network.Link]{"dev", true, procnet.Links}, use))
+			}})
+	})
+}
+
+// rtnetlinkLinks streams the interfaces that rtnetlink lists.
+func (h *Host) rtnetlinkLinks(ctx context.Context, in *netns.Handle, use *usage.Usage) iter.Seq2[network.Link, error] {
 	return func(yield func(network.Link, error) bool) {
-		inEach(ctx, h, f.Namespaces, yield, func(p *place, yield func(network.Link, error) bool) (more bool, err error) {
-			hand := func(all []network.Link) bool {
-				slices.SortFunc(all, func(a, b network.Link) int { return network.CompareNames(a.Name, b.Name) })
-				for _, l := range all {
-					l.Namespace = p.inode
-					if !yield(l, nil) {
-						return false
-					}
-				}
-				return true
+		for m, err := range h.route.List(ctx, in, rtnetlink.LinkRequest{}, use) {
+			var l network.Link
+			ok := false
+			if err == nil {
+				ok, err = rtnetlink.Link(m.Type, m.Payload, binary.NativeEndian, &l)
 			}
-			return h.either("dev", f.Sources,
-				func() (more bool, err error) {
-					var all []network.Link
-					names := make(map[uint32]string)
-					more, err = h.collect(ctx, p, rtnetlink.LinkRequest{}, func(m message) (bool, error) {
-						var l network.Link
-						ok, err := rtnetlink.Link(m.kind, m.payload, binary.NativeEndian, &l)
-						if ok {
-							all, names[l.Index] = append(all, l), l.Name
-						}
-						return err == nil, err
-					})
-					if err != nil || !more {
-						return more, err
-					}
-					for i := range all {
-						all[i].MasterName = names[all[i].Master]
-					}
-					return hand(all), nil
-				},
-				func() (more bool, err error) {
-					all, err := h.netDev(ctx, p)
-					return err == nil && hand(all), err
-				})
-		})
+			if (ok || err != nil) && !yield(l, err) {
+				return
+			}
+		}
 	}
 }
 
-// netDev reads /proc/net/dev.
-func (h *Host) netDev(ctx context.Context, p *place) (all []network.Link, err error) {
-	_, err = readNet(ctx, h, p, "dev", true, procnet.Links, func(l network.Link) bool {
-		all = append(all, l)
-		return true
-	})
-	return all, err
+// sortedLinks sorts the interfaces of a namespace and names those that others
+// belong to.
+func sortedLinks(in *netns.Handle, links iter.Seq2[network.Link, error]) iter.Seq2[network.Link, error] {
+	return func(yield func(network.Link, error) bool) {
+		var all []network.Link
+		names := make(map[uint32]string)
+		for l, err := range links {
+			if err != nil {
+				yield(network.Link{}, err)
+				return
+			}
+			all, names[l.Index] = append(all, l), l.Name
+		}
+		slices.SortFunc(all, func(a, b network.Link) int { return network.CompareNames(a.Name, b.Name) })
+		for _, l := range all {
+			l.Namespace = in.Inode
+			if l.Master != 0 {
+				l.MasterName = names[l.Master]
+			}
+			if !yield(l, nil) {
+				return
+			}
+		}
+	}
 }

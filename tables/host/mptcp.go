@@ -9,7 +9,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
 )
 
-var mptcpLists = []list{
+var mptcpLists = []*list{
 	{"mptcp", sock.INET, sock.ProtoMPTCP, "mptcp_diag", false, noInet},
 	{"mptcp6", sock.INET6, sock.ProtoMPTCP, "mptcp_diag", false, noInet},
 }
@@ -18,12 +18,13 @@ var mptcpLists = []list{
 // privilege in this process's own. Only sock_diag tells of them: it fails if
 // there are some and sock_diag does not answer.
 func (h *Host) MPTCP(ctx context.Context, f InetFilter) iter.Seq2[sock.MPTCP, error] {
-	var attributes uint8
-	if f.Info {
-		attributes |= sockdiag.Info
+	kind := inetKind[sock.MPTCP]{
+		lists: mptcpLists,
+		inet:  func(s *sock.MPTCP) *sock.Inet { return &s.Inet },
+		diag:  func(b []byte, _ *list, s *sock.MPTCP) error { return sockdiag.MPTCP(b, binary.NativeEndian, s) },
 	}
-	return readInet(ctx, h, f, mptcpLists, attributes,
-		func(s *sock.MPTCP) *sock.Inet { return &s.Inet },
-		func(b []byte, _ *list, s *sock.MPTCP) error { return sockdiag.MPTCP(b, binary.NativeEndian, s) },
-		nil)
+	if f.Info {
+		kind.attributes = sockdiag.Info
+	}
+	return readInet(ctx, h, f, kind)
 }

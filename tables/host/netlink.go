@@ -11,12 +11,13 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // netlinkLists is read from /proc: sock_diag loses some of these sockets. It is
 // asked for what /proc does not tell, and for sockets that are not there.
-var netlinkLists = []list{{name: "netlink", family: sock.NETLINK, must: true}}
+var netlinkLists = []*list{{name: "netlink", family: sock.NETLINK, must: true}}
 
 var netlinkDiag = list{name: "netlink", family: sock.NETLINK, module: "netlink_diag"}
 
@@ -26,31 +27,34 @@ var netlinkDiag = list{name: "netlink", family: sock.NETLINK, module: "netlink_d
 // the kernel.
 func (h *Host) Netlink(ctx context.Context, namespaces Namespaces) iter.Seq2[sock.Netlink, error] {
 	r := reader[sock.Netlink]{
-		host:  h,
-		proc:  func(file io.Reader, _ *list) iter.Seq2[sock.Netlink, error] { return procnet.Netlink(file) },
-		wants: func(*sock.Netlink) bool { return true },
-		mark:  func(s *sock.Netlink, namespace uint32) { s.Namespace = namespace },
+		host: h, uses: h.uses.Query(),
+		decode: func(file io.Reader, _ *list) iter.Seq2[sock.Netlink, error] { return procnet.Netlink(file) },
+		keep: func(s *sock.Netlink, in *netns.Handle) bool {
+			s.Namespace = in.Inode
+			return true
+		},
 	}
-	return func(yield func(sock.Netlink, error) bool) {
-		inEach(ctx, h, namespaces, yield, func(p *place, yield func(sock.Netlink, error) bool) (more bool, err error) {
+	return netns.Each(ctx, h.netns, namespaces, func(in *netns.Handle) iter.Seq2[sock.Netlink, error] {
+		return func(yield func(sock.Netlink, error) bool) {
 			var all netlinkSockets
-			if _, err := r.read(ctx, p, &netlinkLists[0], func(s sock.Netlink, _ error) bool {
+			for s, err := range r.read(ctx, in, netlinkLists[0]) {
+				if err != nil {
+					yield(s, err)
+					return
+				}
 				all.add(s)
-				return true
-			}); err != nil {
-				return false, err
 			}
-			if err := h.netlinkDetails(ctx, p, &all); err != nil {
-				return false, err
+			if err := h.netlinkDetails(ctx, in, &all); err != nil {
+				yield(sock.Netlink{}, err)
+				return
 			}
 			for _, s := range all.list {
 				if !yield(s, nil) {
-					return false, nil
+					return
 				}
 			}
-			return true, nil
-		})
-	}
+		}
+	})
 }
 
 // netlinkSockets are sockets of one namespace.
@@ -97,30 +101,26 @@ func (all *netlinkSockets) detail(s *sock.Netlink) {
 
 // netlinkDetails asks sock_diag for the sockets, unless it is not to be had. Those
 // that it loses are others if the messages have other sizes.
-func (h *Host) netlinkDetails(ctx context.Context, p *place, all *netlinkSockets) error {
-	if h.whyNotDiag(&netlinkDiag) != "" {
+func (h *Host) netlinkDetails(ctx context.Context, in *netns.Handle, all *netlinkSockets) error {
+	if h.diagAvailable(&netlinkDiag) != nil {
 		return nil
 	}
+	decode := func(b []byte, s *sock.Netlink) error { return sockdiag.Netlink(b, binary.NativeEndian, s) }
 	const always = sockdiag.NetlinkGroups | sockdiag.NetlinkFlags
 	for try, show := range []uint32{always | sockdiag.NetlinkMemory, always} {
 		if try > 0 && all.lacking == 0 {
 			break
 		}
 		var use usage.Usage // the list's is that of /proc
-		_, err := h.dump(ctx, p, &sockdiag.NetlinkRequest{Show: show}, &use, func(payload []byte) (bool, error) {
-			var s sock.Netlink
-			if err := sockdiag.Netlink(payload, binary.NativeEndian, &s); err != nil {
-				return false, err
+		for s, err := range decoded(h.diag.Dump(ctx, in, &sockdiag.NetlinkRequest{Show: show}, &use), decode) {
+			if errors.Is(err, errRefused) {
+				return nil
 			}
-			s.Namespace = p.inode
-			all.detail(&s)
-			return true, nil
-		})
-		if errors.Is(err, errRefused) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("sock_diag of netlink: %w", err)
+			if err != nil {
+				return fmt.Errorf("sock_diag of netlink: %w", err)
+			}
+			s.Namespace = in.Inode
+			all.detail(s)
 		}
 	}
 	return nil

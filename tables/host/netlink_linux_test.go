@@ -10,6 +10,7 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn/nlconntest"
 )
 
 // netlinkMessage makes an answer about a socket: struct netlink_diag_msg and its
@@ -27,7 +28,7 @@ func netlinkMessage(inode, cookie uint32, groups uint64) []byte {
 // A kernel that answers with nothing, errors or repetitions takes no socket from
 // those of /proc; one that answers with part of a list fails the query.
 func TestNetlinkDetails(t *testing.T) {
-	done := end(0, 0)
+	done := nlconntest.End(0)
 	mine, stranger, idle := netlinkMessage(7, 70, 1<<33), netlinkMessage(8, 80, 1), netlinkMessage(9, 90, 0)
 	type answers = []answer
 	for _, c := range []struct {
@@ -37,7 +38,7 @@ func TestNetlinkDetails(t *testing.T) {
 		want     string // the sockets
 		fails    string
 	}{
-		{"refused", answers{{[][]byte{end(syscall.ENOENT, 0)}, nil}}, 1, "7/0/0x00000002", ""},
+		{"refused", answers{{[][]byte{nlconntest.End(syscall.ENOENT)}, nil}}, 1, "7/0/0x00000002", ""},
 		{"empty", answers{{[][]byte{done}, nil}}, 2, "7/0/0x00000002", ""},
 		{"all", answers{{[][]byte{mine, stranger, mine, idle, stranger, done}, nil}}, 1, "7/70/0x200000000 8/80/0x00000001", ""},
 		{"lost at first", answers{{[][]byte{stranger, done}, nil}, {[][]byte{stranger, mine, done}, nil}}, 2, "7/70/0x200000000 8/80/0x00000001", ""},
@@ -47,12 +48,12 @@ func TestNetlinkDetails(t *testing.T) {
 	} {
 		var requests [][]byte
 		h := New(Options{})
-		h.exchange = kernel(&requests, c.answers...)
+		h.askBy(kernel(&requests, c.answers...))
 		h.wouldLoad = func(string) bool { return false }
 		var all netlinkSockets
 		all.add(sock.Netlink{Inode: 7, Groups: sock.NetlinkGroups{2}})
 		all.add(sock.Netlink{Inode: 7}) // /proc may repeat it
-		err := h.netlinkDetails(t.Context(), &place{own: true}, &all)
+		err := h.netlinkDetails(t.Context(), h.netns.Own(), &all)
 		var got []string
 		for _, s := range all.list {
 			got = append(got, fmt.Sprintf("%d/%d/%v", s.Inode, s.Cookie, s.Groups))
@@ -64,8 +65,8 @@ func TestNetlinkDetails(t *testing.T) {
 	h := New(Options{})
 	h.wouldLoad = func(module string) bool { return module == "netlink_diag" }
 	var requests [][]byte
-	h.exchange = kernel(&requests, answer{nil, os.ErrInvalid})
-	if err := h.netlinkDetails(t.Context(), &place{own: true}, &netlinkSockets{}); err != nil || len(requests) > 0 {
+	h.askBy(kernel(&requests, answer{nil, os.ErrInvalid}))
+	if err := h.netlinkDetails(t.Context(), h.netns.Own(), &netlinkSockets{}); err != nil || len(requests) > 0 {
 		t.Errorf("where the kernel would load a module: %d requests, %v", len(requests), err)
 	}
 }

@@ -10,13 +10,15 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // packetLists is missing where the kernel, or its module af_packet, is.
-var packetLists = []list{
+var packetLists = []*list{
 	// The kernel has no filter for these: with no attributes there is least of them.
-	{name: "packet", family: sock.PACKET, module: "packet_diag", nothing: func(*list) request { return &sockdiag.PacketRequest{} }},
+	{name: "packet", family: sock.PACKET, module: "packet_diag", nothing: func(*list) nlconn.Request { return &sockdiag.PacketRequest{} }},
 }
 
 // PacketFilter says what of packet sockets is wanted.
@@ -29,47 +31,49 @@ type PacketFilter struct {
 // Packet streams the packet sockets of network namespaces. It needs no privilege
 // in this process's own.
 func (h *Host) Packet(ctx context.Context, f PacketFilter) iter.Seq2[sock.Packet, error] {
-	ask := func(ctx context.Context, p *place, _ *list, use *usage.Usage, yield func(sock.Packet, error) bool) (more bool, err error) {
-		// What may make the kernel's list short is asked for first and apart. A
-		// socket that it then leaves out stays without.
-		members := make(map[uint64]sock.Packet) // by cookie
-		var s sock.Packet
-		if f.Memberships {
-			var apart usage.Usage
-			_, err := h.dump(ctx, p, &sockdiag.PacketRequest{Show: sockdiag.PacketMemberships}, &apart, func(payload []byte) (bool, error) {
-				err := sockdiag.Packet(payload, binary.NativeEndian, &s)
-				members[s.Cookie] = s
-				return true, err
-			})
-			use.Wait += apart.Wait
-			if err != nil {
-				return false, err
-			}
-		}
-		return h.dump(ctx, p, &sockdiag.PacketRequest{Show: sockdiag.PacketDetails}, use, func(payload []byte) (bool, error) {
-			if err := sockdiag.Packet(payload, binary.NativeEndian, &s); err != nil {
-				return false, err
-			}
-			if always := sock.KnowsPacketInfo | sock.KnowsPacketUID | sock.KnowsPacketQueue; s.Known&always != always {
-				return false, fmt.Errorf("%w: it tells less of packet sockets than /proc, as before Linux 3.10", errRefused)
-			}
-			if m, ok := members[s.Cookie]; ok {
-				s.Memberships, s.Promiscuous = m.Memberships, m.Promiscuous
-				s.Known |= m.Known & sock.KnowsMemberships
-			}
-			s.Namespace = p.inode
-			return yield(s, nil), nil
-		})
-	}
+	decode := func(b []byte, s *sock.Packet) error { return sockdiag.Packet(b, binary.NativeEndian, s) }
 	r := reader[sock.Packet]{
-		host: h, ask: ask,
-		proc:  func(file io.Reader, _ *list) iter.Seq2[sock.Packet, error] { return procnet.Packet(file) },
-		wants: func(*sock.Packet) bool { return true },
-		mark:  func(s *sock.Packet, namespace uint32) { s.Namespace = namespace },
+		host: h, uses: h.uses.Query(),
+		diag: func(ctx context.Context, in *netns.Handle, _ *list, use *usage.Usage) iter.Seq2[sock.Packet, error] {
+			return func(yield func(sock.Packet, error) bool) {
+				// What may make the kernel's list short is asked for first and apart. A
+				// socket that it then leaves out stays without.
+				members := make(map[uint64]sock.Packet) // by cookie
+				if f.Memberships {
+					var apart usage.Usage
+					for s, err := range decoded(h.diag.Dump(ctx, in, &sockdiag.PacketRequest{Show: sockdiag.PacketMemberships}, &apart), decode) {
+						if err != nil {
+							yield(sock.Packet{}, err)
+							return
+						}
+						members[s.Cookie] = *s
+					}
+					use.Wait += apart.Wait
+				}
+				for s, err := range decoded(h.diag.Dump(ctx, in, &sockdiag.PacketRequest{Show: sockdiag.PacketDetails}, use), decode) {
+					if always := sock.KnowsPacketInfo | sock.KnowsPacketUID | sock.KnowsPacketQueue; err == nil && s.Known&always != always {
+						err = fmt.Errorf("%w: it tells less of packet sockets than /proc, as before Linux 3.10", errRefused)
+					}
+					if err != nil {
+						yield(sock.Packet{}, err)
+						return
+					}
+					if m, ok := members[s.Cookie]; ok {
+						s.Memberships, s.Promiscuous = m.Memberships, m.Promiscuous
+						s.Known |= m.Known & sock.KnowsMemberships
+					}
+					s.Namespace = in.Inode
+					if !yield(*s, nil) {
+						return
+					}
+				}
+			}
+		},
+		decode: func(file io.Reader, _ *list) iter.Seq2[sock.Packet, error] { return procnet.Packet(file) },
+		keep: func(s *sock.Packet, in *netns.Handle) bool {
+			s.Namespace = in.Inode
+			return true
+		},
 	}
-	return func(yield func(sock.Packet, error) bool) {
-		inEach(ctx, h, f.Namespaces, yield, func(p *place, yield func(sock.Packet, error) bool) (bool, error) {
-			return r.read(ctx, p, &packetLists[0], yield)
-		})
-	}
+	return r.each(ctx, f.Namespaces, packetLists)
 }

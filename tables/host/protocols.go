@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 )
 
 // registration returns what /proc/net/protocols calls the protocol of a list
@@ -25,8 +26,8 @@ func (l *list) registration() (name string, counts bool) {
 
 // registered looks a protocol up in /proc/net/protocols; the sockets are those of
 // the namespace.
-func (h *Host) registered(p *place, name string) (sockets int64, ok bool, err error) {
-	file, err := h.openIn(p, "protocols")
+func registered(in *netns.Handle, name string) (sockets int64, ok bool, err error) {
+	file, err := in.Open("protocols")
 	if err != nil {
 		return 0, false, err
 	}
@@ -40,9 +41,9 @@ func (h *Host) registered(p *place, name string) (sockets int64, ok bool, err er
 // unlisted ends the reading of a list for which there is no way but sock_diag,
 // and that does not answer. The list is empty if the protocol is not there or
 // has no sockets, and else cannot be had.
-func (h *Host) unlisted(p *place, list *list, reason string) error {
+func unlisted(in *netns.Handle, list *list, reason string) error {
 	name, counts := list.registration()
-	sockets, ok, err := h.registered(p, name)
+	sockets, ok, err := registered(in, name)
 	reason += "; it takes the kernel's module " + list.module
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -8,12 +8,13 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 )
 
 // rawLists are read from /proc alone. It tells of each raw socket, where sock_diag
 // does on kernels with the module raw_diag only, and it never does of ping
 // sockets.
-var rawLists = []list{
+var rawLists = []*list{
 	{name: "raw", family: sock.INET, must: true},
 	{name: "raw6", family: sock.INET6},
 	{name: "icmp", family: sock.INET, protocol: sock.ProtoICMP, must: true},
@@ -23,41 +24,40 @@ var rawLists = []list{
 // Raw streams the raw and ping sockets. It needs no privilege in the program's
 // own network namespace.
 func (h *Host) Raw(ctx context.Context, namespaces Namespaces) iter.Seq2[sock.RawIP, error] {
-	all := readFiles(ctx, h, namespaces, rawLists,
-		func(file io.Reader, l *list) iter.Seq2[sock.RawIP, error] {
+	r := reader[sock.RawIP]{
+		host: h, uses: h.uses.Query(),
+		decode: func(file io.Reader, l *list) iter.Seq2[sock.RawIP, error] {
 			return procnet.Raw(file, l.family, l.protocol != 0, binary.NativeEndian)
 		},
-		func(p *place) (func(*sock.RawIP), error) {
-			return func(s *sock.RawIP) { s.Namespace = p.inode }, nil
-		})
-	return func(yield func(sock.RawIP, error) bool) {
-		var pings []sock.RawIP // of one namespace
-		hand := func() bool {
+		keep: func(s *sock.RawIP, in *netns.Handle) bool {
+			s.Namespace = in.Inode
+			return true
+		},
+	}
+	return netns.Each(ctx, h.netns, namespaces, func(in *netns.Handle) iter.Seq2[sock.RawIP, error] {
+		return func(yield func(sock.RawIP, error) bool) {
+			var pings []sock.RawIP
+			var failure error
+			for s, err := range concat(rawLists, func(l *list) iter.Seq2[sock.RawIP, error] { return r.read(ctx, in, l) }) {
+				switch {
+				case err != nil:
+					failure = err
+				case s.Ping:
+					pings = append(pings, s)
+				case !yield(s, nil):
+					return
+				}
+			}
 			for _, s := range eachPing(pings) {
 				if !yield(s, nil) {
-					return false
+					return
 				}
 			}
-			pings = pings[:0]
-			return true
-		}
-		for s, err := range all {
-			switch {
-			case err != nil:
-				if hand() {
-					yield(s, err)
-				}
-				return
-			case len(pings) > 0 && (!s.Ping || s.Namespace != pings[0].Namespace) && !hand():
-				return
-			case s.Ping:
-				pings = append(pings, s)
-			case !yield(s, nil):
-				return
+			if failure != nil {
+				yield(sock.RawIP{}, failure)
 			}
 		}
-		hand()
-	}
+	})
 }
 
 // eachPing returns each ping socket once. The kernel keeps those of both families

@@ -13,6 +13,8 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/rtnetlink"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // RouteFilter says which routes are wanted, and what of them.
@@ -25,64 +27,75 @@ type RouteFilter struct {
 	Kernel bool
 }
 
-// routeLists are the files of routes.
-var routeLists = []struct {
+// routeFiles are the files of routes, by family.
+var routeFiles = []struct {
 	family sock.Family
-	name   string
-	must   bool
+	netFile[network.Route]
 }{
-	{sock.INET, "route", true},
-	{sock.INET6, "ipv6_route", false},
+	{sock.INET, netFile[network.Route]{"route", true, routes(sock.INET)}},
+	{sock.INET6, netFile[network.Route]{"ipv6_route", false, routes(sock.INET6)}},
+}
+
+func routes(family sock.Family) func(io.Reader) iter.Seq2[network.Route, error] {
+	return func(file io.Reader) iter.Seq2[network.Route, error] {
+		return procnet.Routes(file, family, binary.NativeEndian)
+	}
 }
 
 // Routes streams the routes of all tables, those of IPv4 first, from rtnetlink
 // or, where that is refused, from /proc/net/route and ipv6_route. It needs no
 // privilege in this process's own namespace.
 func (h *Host) Routes(ctx context.Context, f RouteFilter) iter.Seq2[network.Route, error] {
-	return func(yield func(network.Route, error) bool) {
-		inEach(ctx, h, f.Namespaces, yield, func(p *place, yield func(network.Route, error) bool) (more bool, err error) {
-			for i := range routeLists {
-				l := &routeLists[i]
-				if f.Families != nil && !slices.Contains(f.Families, l.family) {
+	uses := h.uses.Query()
+	return netns.Each(ctx, h.netns, f.Namespaces, func(in *netns.Handle) iter.Seq2[network.Route, error] {
+		return func(yield func(network.Route, error) bool) {
+			for _, file := range routeFiles {
+				if f.Families != nil && !slices.Contains(f.Families, file.family) {
 					continue
 				}
-				decode := func(file io.Reader) iter.Seq2[network.Route, error] {
-					return procnet.Routes(file, l.family, binary.NativeEndian)
-				}
-				more, err = h.either(l.name, f.Sources,
-					func() (more bool, err error) {
-						beside := routeLines{names: h.InterfaceNames()}
-						if f.Kernel && l.family == sock.INET6 {
-							if err := beside.open(h, p, l.name, decode); err != nil {
-								return false, err
-							}
-							defer beside.close()
-						}
-						return h.collect(ctx, p, &rtnetlink.RouteRequest{Family: l.family}, func(m message) (bool, error) {
-							var r network.Route
-							ok, err := rtnetlink.Route(m.kind, m.payload, binary.NativeEndian, l.family, &r)
-							if err != nil || !ok {
-								return err == nil, err
-							}
-							r.Namespace = p.inode
-							if err := beside.find(&r); err != nil {
-								return false, err
-							}
-							return yield(r, nil), nil
-						})
-					},
-					func() (more bool, err error) {
-						return readNet(ctx, h, p, l.name, l.must, decode, func(r network.Route) bool {
-							r.Namespace = p.inode
-							return yield(r, nil)
-						})
-					})
-				if err != nil || !more {
-					return more, err
+				for r, err := range rtnetlinkOrProc(uses, file.name, f.Sources,
+					wayOf[network.Route]{h.rtnetlinkWay(), func(use *usage.Usage) iter.Seq2[network.Route, error] {
+						return h.rtnetlinkRoutes(ctx, in, file.family, f.Kernel, use)
+					}},
+					wayOf[network.Route]{fileWay, func(use *usage.Usage) iter.Seq2[network.Route, error] {
+						return readNet(ctx, in, file.netFile, use)
+					}}) {
+					r.Namespace = in.Inode
+					if !yield(r, err) || err != nil {
+						return
+					}
 				}
 			}
-			return true, nil
-		})
+		}
+	})
+}
+
+// rtnetlinkRoutes streams the routes of a family that rtnetlink lists, those of
+// IPv6 with their Kernel if it is asked for.
+func (h *Host) rtnetlinkRoutes(ctx context.Context, in *netns.Handle, family sock.Family, kernel bool, use *usage.Usage) iter.Seq2[network.Route, error] {
+	return func(yield func(network.Route, error) bool) {
+		beside := routeLines{names: h.InterfaceNames()}
+		if kernel && family == sock.INET6 {
+			if err := beside.open(in); err != nil {
+				yield(network.Route{}, err)
+				return
+			}
+			defer beside.close()
+		}
+		for m, err := range h.route.List(ctx, in, &rtnetlink.RouteRequest{Family: family}, use) {
+			var r network.Route
+			ok := false
+			if err == nil {
+				ok, err = rtnetlink.Route(m.Type, m.Payload, binary.NativeEndian, family, &r)
+			}
+			if ok && err == nil {
+				r.Namespace = in.Inode
+				err = beside.find(&r)
+			}
+			if (ok || err != nil) && !yield(r, err) {
+				return
+			}
+		}
 	}
 }
 
@@ -101,8 +114,8 @@ type routeLines struct {
 }
 
 // open opens the file; one that is not there has no lines.
-func (l *routeLines) open(h *Host, p *place, name string, decode func(io.Reader) iter.Seq2[network.Route, error]) error {
-	file, err := h.openIn(p, name)
+func (l *routeLines) open(in *netns.Handle) error {
+	file, err := in.Open("ipv6_route")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -110,7 +123,7 @@ func (l *routeLines) open(h *Host, p *place, name string, decode func(io.Reader)
 		return err
 	}
 	l.file = file
-	l.next, l.stop = iter.Pull2(decode(file))
+	l.next, l.stop = iter.Pull2(procnet.Routes(file, sock.INET6, binary.NativeEndian))
 	return nil
 }
 

@@ -1,8 +1,6 @@
 package host
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"iter"
 	"os"
@@ -11,37 +9,19 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
 	"github.com/osquery-sockets/osquery-sockets/parser/network"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn/nlconntest"
 )
 
-// links returns the messages of a capture of interfaces, as if the first request
-// had been answered so, without its end.
-func links(t testing.TB) (messages [][]byte) {
-	t.Helper()
-	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
-		skipOrFail(t, fmt.Errorf("the capture is of a little-endian machine: %w", errors.ErrUnsupported))
-	}
-	b, err := os.ReadFile("../../parser/rtnetlink/testdata/link.rtnl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for len(b) > 0 {
-		size := binary.LittleEndian.Uint32(b)
-		if m := b[:size:size]; binary.LittleEndian.Uint16(m[4:]) != typeDone {
-			messages = append(messages, m)
-		}
-		b = b[netlink.Align(int(size)):]
-	}
-	return messages
-}
+// links returns the messages of a capture of interfaces, without its end.
+func links(t testing.TB) [][]byte { return captured(t, "rtnetlink/testdata/link.rtnl") }
 
 // A list is handed over once it is whole, however often that takes; what is left
 // of one is an error.
 func TestLists(t *testing.T) {
 	all := links(t)
-	done, interrupted := end(0, 0), end(0, flagDumpIntr)
+	done, interrupted := nlconntest.End(0), nlconntest.Interrupted()
 	list := append(append([][]byte{}, all...), done)
 	broken := append(append([][]byte{}, all...), interrupted)
 	n := len(all)
@@ -56,16 +36,16 @@ func TestLists(t *testing.T) {
 		{"nothing", []answer{{[][]byte{done}, nil}}, 0, 1, ""},
 		{"interrupted once", []answer{{broken, nil}, {list, nil}}, n, 2, ""},
 		{"interrupted twice", []answer{{broken, nil}, {broken, nil}, {list, nil}}, n, 3, ""},
-		{"interrupted for ever", []answer{{broken, nil}}, 0, maxTries, "ask again"},
+		{"interrupted for ever", []answer{{broken, nil}}, 0, 3, "ask again"},
 		{"no end", []answer{{all, nil}}, 0, 1, "no end"},
-		{"an error at the end", []answer{{append(append([][]byte{}, all...), end(syscall.ENOMEM, 0)), nil}}, 0, 1, "cannot allocate"},
-		{"a refusal in the middle", []answer{{[][]byte{all[0], end(syscall.EPERM, 0)}, nil}}, 0, 1, "not permitted"},
+		{"an error at the end", []answer{{append(append([][]byte{}, all...), nlconntest.End(syscall.ENOMEM)), nil}}, 0, 1, "cannot allocate"},
+		{"a refusal in the middle", []answer{{[][]byte{all[0], nlconntest.End(syscall.EPERM)}, nil}}, 0, 1, "not permitted"},
 		{"lost messages", []answer{{all, syscall.ENOBUFS}}, 0, 1, "no buffer space"},
 		{"half an interface", []answer{{[][]byte{all[0][:40], done}, nil}}, 0, 1, "too short"},
 	} {
 		var requests [][]byte
 		h := New(Options{})
-		h.exchange = kernel(&requests, c.answers...)
+		h.askBy(kernel(&requests, c.answers...))
 		var err error
 		got := 0
 		for _, e := range h.Links(t.Context(), LinkFilter{}) {
@@ -79,54 +59,12 @@ func TestLists(t *testing.T) {
 	}
 }
 
-// A list that is too long to be kept is handed over as it comes; if it is then
-// interrupted that is an error.
-func TestLongLists(t *testing.T) {
-	one := links(t)[0]
-	many := make([][]byte, maxHeld/len(one)+100)
-	for i := range many {
-		many[i] = one
-	}
-	for _, interrupted := range []bool{false, true} {
-		last := end(0, 0)
-		if interrupted {
-			last = end(0, flagDumpIntr)
-		}
-		var requests [][]byte
-		h := New(Options{})
-		h.exchange = kernel(&requests, answer{append(many[:len(many):len(many)], last), nil})
-		n := 0
-		more, err := h.collect(t.Context(), &place{own: true}, noRequest{}, func(m message) (bool, error) {
-			if m.kind != 16 || len(m.payload) != len(one)-headerSize {
-				t.Fatalf("message %d is of type %d and %d bytes", n, m.kind, len(m.payload))
-			}
-			n++
-			return true, nil
-		})
-		if n < len(many) || len(requests) != 1 || more == interrupted || errors.Is(err, errChanged) != interrupted || !interrupted && err != nil {
-			t.Errorf("interrupted %v: %d of %d messages after %d requests, %v, %v", interrupted, n, len(many), len(requests), more, err)
-		}
-	}
-	// It ends when no more are wanted.
-	var requests [][]byte
-	h := New(Options{})
-	h.exchange = kernel(&requests, answer{many, nil})
-	n := 0
-	if more, err := h.collect(t.Context(), &place{own: true}, noRequest{}, func(message) (bool, error) { n++; return n < 3, nil }); more || err != nil || n != 3 {
-		t.Errorf("%d, %v, %v", n, more, err)
-	}
-}
-
-type noRequest struct{}
-
-func (noRequest) Append([]byte, binary.ByteOrder, uint32) []byte { return nil }
-
 // Where rtnetlink is refused /proc tells what it can.
 func TestRTNetlinkRefused(t *testing.T) {
 	for _, errno := range []syscall.Errno{syscall.EPERM, syscall.EACCES, syscall.EPROTONOSUPPORT, syscall.EAFNOSUPPORT, syscall.ENOSYS} {
 		var requests [][]byte
 		h := New(Options{})
-		h.exchange = kernel(&requests, answer{nil, os.NewSyscallError("socket", errno)})
+		h.askBy(kernel(&requests, answer{nil, os.NewSyscallError("socket", errno)}))
 		n := 0
 		for l, err := range h.Links(t.Context(), LinkFilter{}) {
 			if err != nil || !l.FromProc || l.Name == "" {

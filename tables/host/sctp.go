@@ -8,9 +8,11 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
-var sctpLists = []list{
+var sctpLists = []*list{
 	{name: "sctp/eps", protocol: sock.ProtoSCTP},
 	{name: "sctp/assocs", protocol: sock.ProtoSCTP},
 }
@@ -26,27 +28,33 @@ type SCTPFilter struct {
 // SCTP streams the endpoints of SCTP and then its associations, of network
 // namespaces. It needs no privilege in this process's own.
 func (h *Host) SCTP(ctx context.Context, f SCTPFilter) iter.Seq2[sock.SCTP, error] {
-	return readFiles(ctx, h, f.Namespaces, sctpLists,
-		func(file io.Reader, l *list) iter.Seq2[sock.SCTP, error] {
-			if l == &sctpLists[0] {
-				return procnet.SCTPEndpoints(file)
+	uses := h.uses.Query()
+	return netns.Each(ctx, h.netns, f.Namespaces, func(in *netns.Handle) iter.Seq2[sock.SCTP, error] {
+		var paths map[sctpPath]*sock.SCTPPath
+		if f.Paths {
+			var err error
+			if paths, err = sctpPaths(ctx, in); err != nil {
+				return failed[sock.SCTP](err)
 			}
-			return procnet.SCTPAssociations(file)
-		},
-		func(p *place) (mark func(*sock.SCTP), err error) {
-			var paths map[sctpPath]*sock.SCTPPath
-			if f.Paths {
-				if paths, err = h.sctpPaths(ctx, p); err != nil {
-					return nil, err
+		}
+		r := reader[sock.SCTP]{
+			host: h, uses: uses,
+			decode: func(file io.Reader, l *list) iter.Seq2[sock.SCTP, error] {
+				if l == sctpLists[0] {
+					return procnet.SCTPEndpoints(file)
 				}
-			}
-			return func(s *sock.SCTP) {
-				s.Namespace = p.inode
+				return procnet.SCTPAssociations(file)
+			},
+			keep: func(s *sock.SCTP, in *netns.Handle) bool {
+				s.Namespace = in.Inode
 				if s.IsAssociation {
 					s.Path = paths[sctpPath{s.Number, s.Remote.Addr()}]
 				}
-			}, nil
-		})
+				return true
+			},
+		}
+		return concat(sctpLists, func(l *list) iter.Seq2[sock.SCTP, error] { return r.read(ctx, in, l) })
+	})
 }
 
 // sctpPath identifies a path by its association and the peer's address.
@@ -56,11 +64,13 @@ type sctpPath struct {
 }
 
 // sctpPaths returns the paths of a namespace, none if there is no SCTP.
-func (h *Host) sctpPaths(ctx context.Context, p *place) (map[sctpPath]*sock.SCTPPath, error) {
+func sctpPaths(ctx context.Context, in *netns.Handle) (map[sctpPath]*sock.SCTPPath, error) {
 	paths := make(map[sctpPath]*sock.SCTPPath)
-	_, err := readNet(ctx, h, p, "sctp/remaddr", false, procnet.SCTPPaths, func(path sock.SCTPPath) bool {
+	for path, err := range readNet(ctx, in, netFile[sock.SCTPPath]{"sctp/remaddr", false, procnet.SCTPPaths}, &usage.Usage{}) {
+		if err != nil {
+			return nil, err
+		}
 		paths[sctpPath{path.Number, path.Remote}] = &path
-		return true
-	})
-	return paths, err
+	}
+	return paths, nil
 }

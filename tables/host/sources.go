@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -35,100 +34,66 @@ type ListSource struct {
 // an empty list to find out.
 func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 	var all []ListSource
-	own := &place{inode: h.ownNamespace(), own: true}
-	for _, list := range allLists() {
-		s := ListSource{Proto: list.name, Namespace: own.inode, Now: usage.Usage{Source: usage.SockDiag}}
-		if s.Now.Reason = h.whyNotDiag(list); s.Now.Reason == "" {
-			var use usage.Usage
-			_, err := h.dump(ctx, own, list.nothing(list), &use, func([]byte) (bool, error) { return true, nil })
-			switch {
-			case errors.Is(err, errRefused):
-				s.Now.Reason = err.Error()
-			case err != nil:
-				return nil, fmt.Errorf("sock_diag of %s: %w", list.name, err)
-			}
+	own := h.netns.Own()
+	for _, l := range allLists() {
+		now, err := probe(ctx, own, l.name, h.diagWay(l), h.procWay(l))
+		if err != nil {
+			return nil, err
 		}
-		if s.Now.Reason != "" {
-			s.Now.Source = usage.ProcFS
-			if name, _ := list.registration(); name != "" || h.lacks(list) {
-				s.Now.Source = ""
-			}
-		}
-		all = append(all, s)
+		all = append(all, ListSource{Proto: l.name, Namespace: own.Inode, Now: now})
 	}
-	s := ListSource{Proto: conntrackList, Namespace: own.inode}
-	var err error
-	if s.Now, err = h.conntrackSource(ctx, own); err != nil {
+	now, err := probe(ctx, own, conntrackList, h.ctnetlinkWay(), h.conntrackFileWay())
+	if err != nil {
 		return nil, err
 	}
-	all = append(all, s)
-	all = append(all, ListSource{Proto: holders.List, Namespace: own.inode, Now: h.holders.Source()})
+	all = append(all, ListSource{Proto: conntrackList, Namespace: own.Inode, Now: now},
+		ListSource{Proto: holders.List, Namespace: own.Inode, Now: h.holders.Source()})
 	for i := range all {
 		if last, ok := h.uses.Last(all[i].Proto); ok {
 			all[i].Last = &last
 		}
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, inode := range slices.Sorted(maps.Keys(h.refused)) {
-		all = append(all, ListSource{Namespace: inode, Now: usage.Usage{Reason: h.refused[inode]}})
+	refused := h.netns.Refused()
+	for _, inode := range slices.Sorted(maps.Keys(refused)) {
+		all = append(all, ListSource{Namespace: inode, Now: usage.Usage{Reason: refused[inode]}})
 	}
 	return all, nil
 }
 
-// lacks reports whether there is no file of a list, and so no such socket.
-func (h *Host) lacks(list *list) bool {
-	dir, err := h.netDir()
-	if err != nil {
-		return false
-	}
-	_, err = os.Stat(filepath.Join(dir, list.name))
-	return errors.Is(err, fs.ErrNotExist)
-}
+// local fails unless this host's /proc is read: see [process.CheckLocal].
+func (h *Host) local() error { return process.CheckLocal(h.proc) }
 
-// whyNotKernel returns why the kernel must be asked by nothing but /proc, or
-// nothing: netlink and BPF tell of this host only.
-func (h *Host) whyNotKernel() string {
-	if err := process.CheckLocal(h.proc); err != nil {
-		return err.Error()
-	}
-	return ""
-}
-
-// whyNotDiag returns why sock_diag must not be asked for a list, or nothing.
-func (h *Host) whyNotDiag(list *list) string {
-	name, _ := list.registration()
-	elsewhere := h.whyNotKernel()
+// diagAvailable returns why sock_diag must not be asked for a list; nil if it may
+// be.
+func (h *Host) diagAvailable(l *list) error {
+	name, _ := l.registration()
+	elsewhere := h.local()
 	switch {
-	case elsewhere != "":
+	case elsewhere != nil:
 		return elsewhere
-	case list.module == "" && list.name == netlinkDiag.name:
-		return "sock_diag alone would lack some of them: it is asked for what /proc does not tell"
-	case list.module == "":
-		return "sock_diag is not asked for such sockets"
+	case l.module == "" && l.name == netlinkDiag.name:
+		return errors.New("sock_diag alone would lack some of them: it is asked for what /proc does not tell")
+	case l.module == "":
+		return errors.New("sock_diag is not asked for such sockets")
 	case name != "":
-		_, ok, err := h.registered(&place{own: true}, name)
+		_, ok, err := registered(h.netns.Own(), name)
 		switch {
 		case err != nil:
-			return err.Error()
+			return err
 		case !ok:
-			return fmt.Sprintf("this kernel has no %s sockets", list.name)
-		case h.wouldLoad(list.module):
-			return fmt.Sprintf("the kernel would load the module %[1]s: modprobe %[1]s makes this possible", list.module)
+			return fmt.Errorf("this kernel has no %s sockets", l.name)
+		case h.wouldLoad(l.module):
+			return fmt.Errorf("the kernel would load the module %[1]s: modprobe %[1]s makes this possible", l.module)
 		}
-		return ""
-	case h.wouldLoad(list.module):
-		return fmt.Sprintf("the kernel would load the module %[1]s: modprobe %[1]s makes this faster", list.module)
+		return nil
+	case h.wouldLoad(l.module):
+		return fmt.Errorf("the kernel would load the module %[1]s: modprobe %[1]s makes this faster", l.module)
 	}
 	// UDP-Lite and IPv6 have a file here wherever the kernel has them.
-	dir, err := h.netDir()
-	if err == nil {
-		_, err = os.Stat(filepath.Join(dir, list.name))
+	if h.netns.Own().Check(l.name) != nil {
+		return fmt.Errorf("this kernel has no list of %s sockets", l.name)
 	}
-	if err != nil {
-		return fmt.Sprintf("this kernel has no list of %s sockets", list.name)
-	}
-	return ""
+	return nil
 }
 
 // SourcesInUse returns where the lists that were read last came from, such as

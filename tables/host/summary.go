@@ -14,6 +14,7 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/proc"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
 )
 
@@ -46,35 +47,34 @@ const AllSockets = "all"
 // SocketSummaries streams the summaries of network namespaces. It needs no
 // privilege in the program's own.
 func (h *Host) SocketSummaries(ctx context.Context, namespaces Namespaces) iter.Seq2[SocketSummary, error] {
-	return func(yield func(SocketSummary, error) bool) {
-		limits := make(map[string]*proc.MemoryLimits)
-		for proto, name := range map[string]string{"tcp": "tcp_mem", "udp": "udp_mem"} {
-			var err error
-			if limits[proto], err = h.memoryLimits(name); err != nil {
+	limits := make(map[string]*proc.MemoryLimits)
+	for proto, name := range map[string]string{"tcp": "tcp_mem", "udp": "udp_mem"} {
+		var err error
+		if limits[proto], err = h.memoryLimits(name); err != nil {
+			return failed[SocketSummary](err)
+		}
+	}
+	return netns.Each(ctx, h.netns, namespaces, func(in *netns.Handle) iter.Seq2[SocketSummary, error] {
+		return func(yield func(SocketSummary, error) bool) {
+			all, err := h.summaries(in)
+			if err != nil {
 				yield(SocketSummary{}, err)
 				return
-			}
-		}
-		inEach(ctx, h, namespaces, yield, func(p *place, yield func(SocketSummary, error) bool) (more bool, err error) {
-			all, err := h.summaries(p)
-			if err != nil {
-				return false, err
 			}
 			for _, s := range all {
 				s.Limits = limits[s.Proto]
 				if !yield(s, nil) {
-					return false, nil
+					return
 				}
 			}
-			return true, nil
-		})
-	}
+		}
+	})
 }
 
 // summaries reads those of one namespace.
-func (h *Host) summaries(p *place) (all []SocketSummary, err error) {
+func (h *Host) summaries(in *netns.Handle) (all []SocketSummary, err error) {
 	var four, six *procfs.NetSockstat
-	err = h.inProcess(p, func(dir string) error {
+	err = in.InProc(func(dir string) error {
 		if err := regular.Check(filepath.Join(dir, "net", "sockstat")); err != nil {
 			return err
 		}
@@ -99,19 +99,19 @@ func (h *Host) summaries(p *place) (all []SocketSummary, err error) {
 	if four.Used == nil {
 		return nil, errors.New("sockstat lacks the number of sockets used")
 	}
-	all = append(all, SocketSummary{Proto: AllSockets, Namespace: p.inode, InUse: int64(*four.Used)})
+	all = append(all, SocketSummary{Proto: AllSockets, Namespace: in.Inode, InUse: int64(*four.Used)})
 	for _, s := range four.Protocols {
-		all = append(all, h.summary(s, sock.INET, p))
+		all = append(all, h.summary(s, sock.INET, in.Inode))
 	}
 	if six != nil {
 		for _, s := range six.Protocols {
-			all = append(all, h.summary(s, sock.INET6, p))
+			all = append(all, h.summary(s, sock.INET6, in.Inode))
 		}
 	}
 	return all, nil
 }
 
-func (h *Host) summary(s procfs.NetSockstatProtocol, family sock.Family, p *place) SocketSummary {
+func (h *Host) summary(s procfs.NetSockstatProtocol, family sock.Family, namespace uint32) SocketSummary {
 	number := func(n *int) *int64 {
 		if n == nil {
 			return nil
@@ -120,7 +120,7 @@ func (h *Host) summary(s procfs.NetSockstatProtocol, family sock.Family, p *plac
 		return &wide
 	}
 	summary := SocketSummary{
-		Proto: strings.ToLower(s.Protocol), Family: family, Namespace: p.inode, InUse: int64(s.InUse),
+		Proto: strings.ToLower(s.Protocol), Family: family, Namespace: namespace, InUse: int64(s.InUse),
 		Orphans: number(s.Orphan), TimeWait: number(s.TW), Allocated: number(s.Alloc),
 		MemoryPages: number(s.Mem), MemoryBytes: number(s.Memory),
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"strings"
@@ -13,6 +12,8 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -39,10 +40,10 @@ const ownerless sock.UnixStates = 1<<sock.UnixConnecting | 1<<sock.UnixDisconnec
 // wantsOwnerless reports whether a socket without an inode can match.
 func (f *UnixFilter) wantsOwnerless() bool { return f.States == 0 || f.States&ownerless != 0 }
 
-var unixLists = []list{{"unix", sock.UNIX, 0, "unix_diag", true, noUnix}}
+var unixLists = []*list{{"unix", sock.UNIX, 0, "unix_diag", true, noUnix}}
 
 // noUnix asks for unix sockets in no state.
-func noUnix(*list) request { return &sockdiag.UnixRequest{} }
+func noUnix(*list) nlconn.Request { return &sockdiag.UnixRequest{} }
 
 // Unix streams the unix sockets of network namespaces. It needs no privilege in
 // this process's own. Queues, Peer, UID, Details and Cookie are known from
@@ -51,22 +52,24 @@ func noUnix(*list) request { return &sockdiag.UnixRequest{} }
 func (h *Host) Unix(ctx context.Context, f UnixFilter) iter.Seq2[sock.Unix, error] {
 	r := unixReader{filter: f}
 	r.reader = reader[sock.Unix]{
-		host: h, ask: r.askDiag,
-		proc:  func(file io.Reader, _ *list) iter.Seq2[sock.Unix, error] { return procnet.Unix(file, nil) },
-		wants: f.wants,
-		mark:  func(s *sock.Unix, namespace uint32) { s.Namespace = namespace },
+		host: h, uses: h.uses.Query(), diag: r.ask,
+		decode: func(file io.Reader, _ *list) iter.Seq2[sock.Unix, error] { return procnet.Unix(file, nil) },
+		keep:   r.keep,
 	}
-	return func(yield func(sock.Unix, error) bool) {
-		inEach(ctx, h, f.Namespaces, yield, func(p *place, yield func(sock.Unix, error) bool) (more bool, err error) {
-			return r.read(ctx, p, &unixLists[0], yield)
-		})
-	}
+	return r.each(ctx, f.Namespaces, unixLists)
 }
 
 // unixReader reads unix sockets from either source.
 type unixReader struct {
 	reader[sock.Unix]
 	filter UnixFilter
+}
+
+// keep notes in which namespace a socket is, and reports whether the query may
+// want it.
+func (r *unixReader) keep(s *sock.Unix, in *netns.Handle) bool {
+	s.Namespace = in.Inode
+	return r.filter.wants(s)
 }
 
 // request translates the filter for sock_diag.
@@ -99,79 +102,78 @@ func (r *unixReader) request() *sockdiag.UnixRequest {
 	return request
 }
 
-// askDiag hands over what sock_diag tells, and before it what only /proc does: a
-// connection that is accepted meanwhile is then rather seen twice than not at
-// all.
-func (r *unixReader) askDiag(ctx context.Context, p *place, list *list, use *usage.Usage, yield func(sock.Unix, error) bool) (more bool, err error) {
-	var counts map[uint64]uint32
-	if r.filter.RefCount || r.filter.wantsOwnerless() {
-		var waiting []sock.Unix
-		if counts, waiting, err = r.procOnly(ctx, p, list, use); err != nil {
-			return false, err
+// ask streams the sockets of sock_diag, and before them those of which only /proc
+// tells: a connection that is accepted meanwhile is then rather seen twice than
+// not at all.
+func (r *unixReader) ask(ctx context.Context, in *netns.Handle, l *list, use *usage.Usage) iter.Seq2[sock.Unix, error] {
+	return func(yield func(sock.Unix, error) bool) {
+		var counts map[uint64]uint32
+		if r.filter.RefCount || r.filter.wantsOwnerless() {
+			var waiting []sock.Unix
+			var err error
+			if counts, waiting, err = r.procOnly(ctx, in, l, use); err != nil {
+				yield(sock.Unix{}, err)
+				return
+			}
+			for _, s := range waiting {
+				if !yield(s, nil) {
+					return
+				}
+			}
 		}
-		for _, s := range waiting {
-			if !yield(s, nil) {
-				return false, nil
+		for s, err := range decoded(r.host.diag.Dump(ctx, in, r.request(), use), decodeUnix) {
+			if err != nil {
+				yield(sock.Unix{}, err)
+				return
+			}
+			if n, ok := counts[s.Inode]; ok {
+				s.RefCount = n
+				s.KnownUnix |= sock.KnowsRefCount
+			}
+			if r.keep(s, in) && !yield(*s, nil) {
+				return
 			}
 		}
 	}
-	var s sock.Unix
-	return r.host.dump(ctx, p, r.request(), use, func(payload []byte) (bool, error) {
-		if err := sockdiag.Unix(payload, binary.NativeEndian, &s); err != nil {
-			return false, err
-		}
-		s.Namespace = p.inode
-		if n, ok := counts[s.Inode]; ok {
-			s.RefCount = n
-			s.KnownUnix |= sock.KnowsRefCount
-		}
-		return !r.filter.wants(&s) || yield(s, nil), nil
-	})
 }
+
+func decodeUnix(b []byte, s *sock.Unix) error { return sockdiag.Unix(b, binary.NativeEndian, s) }
 
 // procOnly reads what only /proc tells: the reference counts, by inode, and the
 // sockets without an inode that are wanted. Sock_diag is asked for the paths with
 // newlines first, by which the list can be told from what such a path imitates.
-func (r *unixReader) procOnly(ctx context.Context, p *place, list *list, use *usage.Usage) (counts map[uint64]uint32, ownerless []sock.Unix, err error) {
-	var names usage.Usage
+func (r *unixReader) procOnly(ctx context.Context, in *netns.Handle, l *list, use *usage.Usage) (counts map[uint64]uint32, ownerless []sock.Unix, err error) {
+	var apart usage.Usage
+	defer func() { use.Wait += apart.Wait }()
 	paths := make(map[uint64]string)
-	var s sock.Unix
-	_, err = r.host.dump(ctx, p, &sockdiag.UnixRequest{States: sock.AllStates, Show: sockdiag.ShowPath}, &names, func(payload []byte) (bool, error) {
-		err := sockdiag.Unix(payload, binary.NativeEndian, &s)
+	request := sockdiag.UnixRequest{States: sock.AllStates, Show: sockdiag.ShowPath}
+	for s, err := range decoded(r.host.diag.Dump(ctx, in, &request, &apart), decodeUnix) {
+		if err != nil {
+			return nil, nil, err
+		}
 		if strings.Contains(s.Path, "\n") {
 			paths[s.Inode] = s.Path
 		}
-		return true, err
-	})
-	use.Wait += names.Wait
-	if err != nil {
-		return nil, nil, err
 	}
-	file, err := r.host.openIn(p, list.name)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer file.Close()
 	if r.filter.RefCount {
 		counts = make(map[uint64]uint32)
 	}
-	n := 0
-	for s, err := range procnet.Unix(&timedReader{file, &use.Wait}, paths) {
-		if n++; n%256 == 0 && err == nil {
-			err = ctx.Err()
-		}
+	file := netFile[sock.Unix]{l.name, l.must, func(file io.Reader) iter.Seq2[sock.Unix, error] { return procnet.Unix(file, paths) }}
+	for s, err := range readNet(ctx, in, file, &apart) {
 		var bad *parser.LineError
 		switch {
 		case errors.As(err, &bad) && !r.filter.wantsOwnerless():
 			// No row is at stake.
-			r.host.log.Warn("the reference counts of unix sockets are not known", "file", file.Name(), "error", err)
+			r.host.log.Warn("the reference counts of unix sockets are not known", "error", err)
 			return nil, nil, nil
 		case err != nil:
-			return nil, nil, fmt.Errorf("%s: %w", file.Name(), err)
-		case s.Inode == 0 && r.filter.wants(&s):
-			s.Namespace = p.inode
-			ownerless = append(ownerless, s)
-		case s.Inode != 0 && counts != nil:
+			return nil, nil, err
+		case s.Inode == 0:
+			if r.filter.wants(&s) {
+				s.Namespace = in.Inode
+				ownerless = append(ownerless, s)
+			}
+		case counts != nil:
 			counts[s.Inode] = s.RefCount
 		}
 	}

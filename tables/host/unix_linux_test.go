@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn/nlconntest"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -29,7 +30,7 @@ func unixOf(t *testing.T, f UnixFilter, answers ...answer) (all []sock.Unix, use
 	t.Helper()
 	var requests [][]byte
 	h := New(Options{})
-	h.exchange = kernel(&requests, answers...)
+	h.askBy(kernel(&requests, answers...))
 	h.wouldLoad = func(string) bool { return false }
 	for s, e := range h.Unix(t.Context(), f) {
 		if e != nil {
@@ -45,7 +46,7 @@ func unixOf(t *testing.T, f UnixFilter, answers ...answer) (all []sock.Unix, use
 
 // What sock_diag tells of and /proc does not has no reference count.
 func TestUnixNotInProc(t *testing.T) {
-	messages := [][]byte{unixAnswer(1, 10, 1<<32-2), unixAnswer(1, 1, 1<<32-3), unixAnswer(2, 7, 1<<32-4), end(0, 0)}
+	messages := [][]byte{unixAnswer(1, 10, 1<<32-2), unixAnswer(1, 1, 1<<32-3), unixAnswer(2, 7, 1<<32-4), nlconntest.End(0)}
 	for _, c := range []struct {
 		filter UnixFilter
 		want   string
@@ -74,7 +75,7 @@ func TestUnixNotInProc(t *testing.T) {
 func TestUnixFallBack(t *testing.T) {
 	listening := UnixFilter{States: 1 << sock.UnixListening}
 	for _, f := range []UnixFilter{{}, listening, {RefCount: true, States: 1 << sock.UnixListening}} {
-		_, use, err := unixOf(t, f, answer{[][]byte{end(syscall.ENOENT, 0)}, nil})
+		_, use, err := unixOf(t, f, answer{[][]byte{nlconntest.End(syscall.ENOENT)}, nil})
 		if err != nil || use.Source != usage.ProcFS || !strings.Contains(use.Reason, "refused") {
 			t.Errorf("%+v: %+v, %v", f, use, err)
 		}
@@ -83,7 +84,7 @@ func TestUnixFallBack(t *testing.T) {
 	for name, messages := range map[string][][]byte{
 		"half a socket": {slices.Concat(binary.NativeEndian.AppendUint32(nil, headerSize+8), one[4:headerSize+8])},
 		"no end":        {one},
-		"a refusal":     {one, end(syscall.EPERM, 0)},
+		"a refusal":     {one, nlconntest.End(syscall.EPERM)},
 	} {
 		for _, f := range []UnixFilter{{}, listening} {
 			got, use, err := unixOf(t, f, answer{messages, nil})

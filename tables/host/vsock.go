@@ -7,6 +7,8 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -17,8 +19,8 @@ type VsockFilter struct {
 	States     sock.StateSet // 0 means any
 }
 
-var vsockLists = []list{
-	{"vsock", sock.VSOCK, 0, "vsock_diag", false, func(*list) request { return &sockdiag.VsockRequest{} }},
+var vsockLists = []*list{
+	{"vsock", sock.VSOCK, 0, "vsock_diag", false, func(*list) nlconn.Request { return &sockdiag.VsockRequest{} }},
 }
 
 // Vsock streams the sockets of AF_VSOCK of network namespaces. It needs no
@@ -29,19 +31,23 @@ func (h *Host) Vsock(ctx context.Context, f VsockFilter) iter.Seq2[sock.Vsock, e
 	if request.States == 0 {
 		request.States = sock.AllStates
 	}
-	r := reader[sock.Vsock]{host: h, ask: func(ctx context.Context, p *place, _ *list, use *usage.Usage, yield func(sock.Vsock, error) bool) (more bool, err error) {
-		var s sock.Vsock
-		return h.dump(ctx, p, &request, use, func(payload []byte) (bool, error) {
-			if err := sockdiag.Vsock(payload, binary.NativeEndian, &s); err != nil {
-				return false, err
+	decode := func(b []byte, s *sock.Vsock) error { return sockdiag.Vsock(b, binary.NativeEndian, s) }
+	r := reader[sock.Vsock]{
+		host: h, uses: h.uses.Query(),
+		diag: func(ctx context.Context, in *netns.Handle, _ *list, use *usage.Usage) iter.Seq2[sock.Vsock, error] {
+			return func(yield func(sock.Vsock, error) bool) {
+				for s, err := range decoded(h.diag.Dump(ctx, in, &request, use), decode) {
+					if err != nil {
+						yield(sock.Vsock{}, err)
+						return
+					}
+					s.Namespace = in.Inode
+					if !yield(*s, nil) {
+						return
+					}
+				}
 			}
-			s.Namespace = p.inode
-			return yield(s, nil), nil
-		})
-	}}
-	return func(yield func(sock.Vsock, error) bool) {
-		inEach(ctx, h, f.Namespaces, yield, func(p *place, yield func(sock.Vsock, error) bool) (more bool, err error) {
-			return r.read(ctx, p, &vsockLists[0], yield)
-		})
+		},
 	}
+	return r.each(ctx, f.Namespaces, vsockLists)
 }

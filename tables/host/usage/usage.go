@@ -80,3 +80,26 @@ func (l *Log) String() string {
 	}
 	return strings.Join(all, " ")
 }
+
+// Query adds up the usages of lists in one query, which may read a list in several
+// network namespaces. It is for one goroutine.
+type Query struct {
+	log  *Log
+	uses map[string]*Usage
+}
+
+// Query returns an empty Query.
+func (l *Log) Query() *Query { return &Query{log: l, uses: make(map[string]*Usage)} }
+
+// Of returns the usage of a list, to be added to.
+func (q *Query) Of(list string) *Usage {
+	use := q.uses[list]
+	if use == nil {
+		use = &Usage{}
+		q.uses[list] = use
+	}
+	return use
+}
+
+// Note notes the usage of a list in the log.
+func (q *Query) Note(list string) { q.log.Note(list, *q.Of(list)) }

@@ -1,9 +1,11 @@
-package host
+package netns
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,6 +14,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 )
 
@@ -20,6 +26,33 @@ const tcpHeader = "  sl  local_address rem_address   st tx_queue rx_queue tr tm-
 // listener is the line of a socket that listens on 127.0.0.1.
 func listener(port int) string {
 	return fmt.Sprintf("   0: 0100007F:%04X 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4242 1 0000000000000000 100 0 0 10 0\n", port)
+}
+
+// newSet returns the namespaces that a proc filesystem shows, and counts the walks.
+func newSet(proc string) (s *Set, walks *int) {
+	s, walks = New(Options{Proc: proc, Lists: []string{"tcp"}, Log: hclog.NewNullLogger()}), new(int)
+	s.processes = func(proc string) ([]int32, error) { *walks++; return process.List(proc) }
+	return s, walks
+}
+
+// sockets streams the TCP sockets of the selected namespaces.
+func sockets(ctx context.Context, s *Set, selection Selection) iter.Seq2[sock.TCP, error] {
+	return Each(ctx, s, selection, func(in *Handle) iter.Seq2[sock.TCP, error] {
+		return func(yield func(sock.TCP, error) bool) {
+			file, err := in.Open("tcp")
+			if err != nil {
+				yield(sock.TCP{}, err)
+				return
+			}
+			defer file.Close()
+			for tcp, err := range procnet.TCP(file, sock.INET, binary.NativeEndian) {
+				tcp.Namespace = in.Inode
+				if !yield(tcp, err) {
+					return
+				}
+			}
+		}
+	})
 }
 
 // addProcess makes the directory of a process in a namespace of a saved /proc, in
@@ -42,15 +75,15 @@ func addProcess(t testing.TB, proc string, pid int, namespace uint32, port int) 
 }
 
 // portsOf returns the local ports of TCP sockets, and in which namespace each is.
-func portsOf(t testing.TB, h *Host, namespaces ...string) map[uint16]uint32 {
+func portsOf(t testing.TB, set *Set, namespaces ...string) map[uint16]uint32 {
 	t.Helper()
-	return portsIn(t, h, Namespaces{All: namespaces != nil, In: namespaces})
+	return portsIn(t, set, Selection{All: namespaces != nil, In: namespaces})
 }
 
-func portsIn(t testing.TB, h *Host, namespaces Namespaces) map[uint16]uint32 {
+func portsIn(t testing.TB, set *Set, selection Selection) map[uint16]uint32 {
 	t.Helper()
 	ports := make(map[uint16]uint32)
-	for s, err := range h.TCP(t.Context(), InetFilter{Namespaces: namespaces}) {
+	for s, err := range sockets(t.Context(), set, selection) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,38 +106,32 @@ func TestOneWalkForAllNamespaces(t *testing.T) {
 		all = append(all, fmt.Sprint(inode))
 		want[uint16(1000+i)] = inode
 	}
-	newHost := func() (*Host, *int) {
-		h, walks := New(Options{Proc: proc}), new(int)
-		h.processes = func(proc string) ([]int32, error) { *walks++; return process.List(proc) }
-		return h, walks
-	}
-
-	h, walks := newHost()
-	if got := portsOf(t, h, all...); !reflect.DeepEqual(got, want) || *walks != 1 {
+	set, walks := newSet(proc)
+	if got := portsOf(t, set, all...); !reflect.DeepEqual(got, want) || *walks != 1 {
 		t.Errorf("IN: %d walks, got %v", *walks, got)
 	}
 
-	h, walks = newHost()
-	if got := portsIn(t, h, Namespaces{All: true}); !reflect.DeepEqual(got, want) || *walks != 1 {
+	set, walks = newSet(proc)
+	if got := portsIn(t, set, Selection{All: true}); !reflect.DeepEqual(got, want) || *walks != 1 {
 		t.Errorf("the whole host: %d walks, got %v", *walks, got)
 	}
-	h.allNamespaces = true
-	if got := portsIn(t, h, Namespaces{}); !reflect.DeepEqual(got, want) {
-		t.Errorf("AllNamespaces: got %v", got)
+	set.All = true
+	if got := portsIn(t, set, Selection{}); !reflect.DeepEqual(got, want) {
+		t.Errorf("All: got %v", got)
 	}
-	if got := portsIn(t, h, Namespaces{In: all[3:5]}); len(got) != 2 {
-		t.Errorf("AllNamespaces, narrowed: got %v", got)
+	if got := portsIn(t, set, Selection{In: all[3:5]}); len(got) != 2 {
+		t.Errorf("All, narrowed: got %v", got)
 	}
 
 	// As the inner side of a join each namespace is a scan of its own.
-	h, walks = newHost()
-	seen, err := h.NetNamespaces(t.Context())
+	set, walks = newSet(proc)
+	seen, err := set.List(t.Context())
 	if err != nil || len(seen) != n || seen[7].Processes != 2 || seen[7].PID != 8 || seen[7].Own || !seen[0].Own {
 		t.Fatalf("%+v, %v", seen, err)
 	}
 	joined := make(map[uint16]uint32)
 	for _, ns := range seen {
-		for port, in := range portsOf(t, h, strconv.FormatUint(uint64(ns.Inode), 10)) {
+		for port, in := range portsOf(t, set, strconv.FormatUint(uint64(ns.Inode), 10)) {
 			joined[port] = in
 		}
 	}
@@ -114,11 +141,11 @@ func TestOneWalkForAllNamespaces(t *testing.T) {
 
 	// One that is new is found by another walk; its number may be given twice.
 	addProcess(t, proc, 5000, first+n, 2000)
-	if got := portsOf(t, h, all[0], fmt.Sprint(first+n), "0"+fmt.Sprint(first+n)); len(got) != 2 || got[2000] != first+n || *walks != 2 {
+	if got := portsOf(t, set, all[0], fmt.Sprint(first+n), "0"+fmt.Sprint(first+n)); len(got) != 2 || got[2000] != first+n || *walks != 2 {
 		t.Errorf("new: %d walks, got %v", *walks, got)
 	}
 	// One that never was costs a walk, and hides no other.
-	if got := portsOf(t, h, all[0], "77", all[1]); len(got) != 2 || *walks != 3 {
+	if got := portsOf(t, set, all[0], "77", all[1]); len(got) != 2 || *walks != 3 {
 		t.Errorf("unknown: %d walks, got %v", *walks, got)
 	}
 }
@@ -132,8 +159,8 @@ func TestProcessLeaves(t *testing.T) {
 	a := addProcess(t, proc, 11, 4026532001, 1001)
 	addProcess(t, proc, 12, 4026532001, 1001)
 	b := addProcess(t, proc, 20, 4026532002, 1002)
-	h := New(Options{Proc: proc})
-	if got := portsOf(t, h, one, two); len(got) != 2 {
+	set, _ := newSet(proc)
+	if got := portsOf(t, set, one, two); len(got) != 2 {
 		t.Fatalf("got %v", got)
 	}
 	move := func(dir string, to string) {
@@ -148,32 +175,28 @@ func TestProcessLeaves(t *testing.T) {
 	}
 	// The other process that is there is found.
 	move(a, two)
-	if got := portsOf(t, h, one); len(got) != 1 || got[1001] != 4026532001 {
+	if got := portsOf(t, set, one); len(got) != 1 || got[1001] != 4026532001 {
 		t.Errorf("got %v", got)
 	}
 	// It ends between the look at it and the opening of its list.
-	p := h.known(4026532002)
+	p := set.known(4026532002)
 	if err := os.RemoveAll(a); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.openIn(p, "tcp6"); err == nil || errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "process 11 has left it or ended") {
+	if _, err := p.Open("tcp6"); err == nil || errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "process 11 has left it or ended") {
 		t.Errorf("the list of a process that ended: %v", err)
 	}
 	// Nobody is left in it: that is told until it can be read again.
 	if err := os.RemoveAll(b); err != nil {
 		t.Fatal(err)
 	}
-	if got := portsOf(t, h, one, two); len(got) != 1 {
+	if got := portsOf(t, set, one, two); len(got) != 1 {
 		t.Errorf("got %v", got)
 	}
 	refused := func() (inodes []uint32) {
-		sources, err := h.Sources(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range sources {
-			if s.Proto == "" && s.Now.Reason == errNoPlace.Error() {
-				inodes = append(inodes, s.Namespace)
+		for inode, reason := range set.Refused() {
+			if reason == ErrNotFound.Error() {
+				inodes = append(inodes, inode)
 			}
 		}
 		return inodes
@@ -182,7 +205,7 @@ func TestProcessLeaves(t *testing.T) {
 		t.Errorf("told are %v", got)
 	}
 	addProcess(t, proc, 20, 4026532002, 1002)
-	if got := portsOf(t, h, two); len(got) != 1 || refused() != nil {
+	if got := portsOf(t, set, two); len(got) != 1 || refused() != nil {
 		t.Errorf("got %v, told are %v", got, refused())
 	}
 }
@@ -196,9 +219,9 @@ func TestProcessesEndWhileTheHostIsRead(t *testing.T) {
 	addProcess(t, proc, 12, 4026532001, 1001)
 	last := addProcess(t, proc, 20, 4026532002, 1002)
 	addProcess(t, proc, 30, 4026532003, 1003)
-	h := New(Options{Proc: proc})
+	set, _ := newSet(proc)
 	got := make(map[uint16]uint32)
-	for s, err := range h.TCP(t.Context(), InetFilter{Namespaces: Namespaces{All: true}}) {
+	for s, err := range sockets(t.Context(), set, Selection{All: true}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -212,8 +235,8 @@ func TestProcessesEndWhileTheHostIsRead(t *testing.T) {
 	if want := map[uint16]uint32{1000: 4026532000, 1001: 4026532001, 1003: 4026532003}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if len(h.refused) != 0 {
-		t.Errorf("refused are %v", h.refused)
+	if len(set.refused) != 0 {
+		t.Errorf("refused are %v", set.refused)
 	}
 }
 
@@ -225,15 +248,15 @@ func TestOwnNamespaceUnknown(t *testing.T) {
 	if err := os.Remove(filepath.Join(own, "ns", "net")); err != nil {
 		t.Fatal(err)
 	}
-	h := New(Options{Proc: proc})
+	set, _ := newSet(proc)
 	n := 0
-	for _, err := range h.TCP(t.Context(), InetFilter{Namespaces: Namespaces{All: true}}) {
+	for _, err := range sockets(t.Context(), set, Selection{All: true}) {
 		if n++; err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n != 1 || h.refused[4026532000] != errOwnUnknown.Error() {
-		t.Errorf("%d sockets, refused are %v", n, h.refused)
+	if n != 1 || set.refused[4026532000] != ErrOwnUnknown.Error() {
+		t.Errorf("%d sockets, refused are %v", n, set.refused)
 	}
 }
 
@@ -241,25 +264,25 @@ func TestOwnNamespaceUnknown(t *testing.T) {
 func TestManyRefused(t *testing.T) {
 	proc := t.TempDir()
 	addProcess(t, proc, 1, 4026532000, 1000)
-	h := New(Options{Proc: proc})
+	set, _ := newSet(proc)
 	var never []string
 	for i := range 3 * maxRefused {
 		never = append(never, strconv.Itoa(i+1))
 	}
-	if got := portsOf(t, h, append(never, "4026532000")...); len(got) != 1 {
+	if got := portsOf(t, set, append(never, "4026532000")...); len(got) != 1 {
 		t.Errorf("got %v", got)
 	}
-	portsOf(t, h, "9999")
-	if len(h.refused) > maxRefused || h.refused[9999] == "" {
-		t.Errorf("%d are told, of 9999 %q", len(h.refused), h.refused[9999])
+	portsOf(t, set, "9999")
+	if len(set.refused) > maxRefused || set.refused[9999] == "" {
+		t.Errorf("%d are told, of 9999 %q", len(set.refused), set.refused[9999])
 	}
 }
 
 func TestNamespaceMounts(t *testing.T) {
 	proc := t.TempDir()
 	addProcess(t, proc, 1, 4026532000, 1000)
-	h := New(Options{Proc: proc})
-	if all, err := h.NetNamespaces(t.Context()); err != nil || len(all) != 1 {
+	set, _ := newSet(proc)
+	if all, err := set.List(t.Context()); err != nil || len(all) != 1 {
 		t.Errorf("a copy without mountinfo: %v, %v", all, err)
 	}
 	mountinfo := filepath.Join(proc, "1", "mountinfo")
@@ -272,18 +295,18 @@ func TestNamespaceMounts(t *testing.T) {
 	if err := os.WriteFile(mountinfo, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	want := []NetNamespace{
+	want := []Namespace{
 		{Inode: 4026532000, Own: true, PID: 1, Processes: 1, Files: []string{"/run/netns/host"}},
 		{Inode: 4026532177, Files: []string{"/run/netns/blue", "/run/netns/a b\\c\r\u3000d"}},
 	}
-	if all, err := h.NetNamespaces(t.Context()); err != nil || !reflect.DeepEqual(all, want) {
+	if all, err := set.List(t.Context()); err != nil || !reflect.DeepEqual(all, want) {
 		t.Errorf("got %+v, %v", all, err)
 	}
 	// Of another host's namespace without a process there is nothing to read.
-	if got := portsOf(t, h, "4026532177"); len(got) != 0 {
+	if got := portsOf(t, set, "4026532177"); len(got) != 0 {
 		t.Errorf("got %v", got)
 	}
-	if h.MayEnter(&want[0]) || h.MayEnter(&want[1]) {
+	if set.MayEnter(&want[0]) || set.MayEnter(&want[1]) {
 		t.Error("another host's namespace may be entered")
 	}
 	// What cannot be read may have named some.
@@ -293,12 +316,12 @@ func TestNamespaceMounts(t *testing.T) {
 	if err := os.Mkdir(mountinfo, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if all, err := h.NetNamespaces(t.Context()); err == nil || !strings.Contains(err.Error(), "mountinfo") {
+	if all, err := set.List(t.Context()); err == nil || !strings.Contains(err.Error(), "mountinfo") {
 		t.Errorf("got %v, %v", all, err)
 	}
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if all, err := h.NetNamespaces(cancelled); !errors.Is(err, context.Canceled) {
+	if all, err := set.List(cancelled); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, %v", all, err)
 	}
 }

@@ -1,0 +1,12 @@
+//go:build !linux
+
+package netns
+
+func fileInode(string) uint32 { return 0 }
+
+// thread is there on Linux only, as network namespaces are.
+type thread struct{ calls chan func() }
+
+func (t *thread) do(func()) {}
+
+func (h *Handle) enter() (*thread, error) { return nil, ErrClosed }
