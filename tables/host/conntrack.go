@@ -28,8 +28,8 @@ type Connection struct {
 const conntrackList = "conntrack"
 
 // NATConnections streams the connections of network namespaces whose source or
-// destination is translated. It needs CAP_NET_ADMIN, or root where only /proc tells. Where
-// the kernel does not keep track of connections there are none.
+// destination is translated. It needs CAP_NET_ADMIN, or root where they come from
+// /proc. Where the kernel does not keep track of connections there are none.
 func (h *Host) NATConnections(ctx context.Context, namespaces Namespaces) iter.Seq2[Connection, error] {
 	uses := h.uses.Query()
 	return netns.Each(ctx, h.netns, namespaces, func(in *netns.Handle) iter.Seq2[Connection, error] {
@@ -116,8 +116,8 @@ func (h *Host) conntrackFile(ctx context.Context, in *netns.Handle, use *usage.U
 	}
 }
 
-// recent remembers the connections that were seen last. The kernel hands over
-// its table bucket by bucket: when the connection ends at which it stopped for a
+// recent remembers the connections that were seen last. The kernel lists its table
+// bucket by bucket: when the connection ends at which it stopped for a
 // while, it begins the bucket again (ctnetlink_dump_table,
 // net/netfilter/nf_conntrack_netlink.c). A bucket holds far fewer than these.
 type recent struct {
@@ -126,7 +126,7 @@ type recent struct {
 	next int
 }
 
-// conntrackKey tells the connections of a namespace apart.
+// conntrackKey identifies a connection of a namespace.
 type conntrackKey struct {
 	protocol sock.Protocol
 	original conntrack.Direction

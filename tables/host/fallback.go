@@ -21,7 +21,7 @@ type way struct {
 	probe func(ctx context.Context, in *netns.Handle, now *usage.Usage) error
 }
 
-// ErrRefused means that the kernel or a sandbox does not offer a source here.
+// errRefused is short for nlconn.ErrRefused.
 var errRefused = nlconn.ErrRefused
 
 // failure names the source and the list in an error. Those of /proc name a file.

@@ -313,7 +313,7 @@ const maxLookUps = 64
 // lookUp asks for the one connection between two ends. More than one socket
 // can be it, if they are bound to different interfaces: the kernel is asked as
 // for a packet from each. Nothing found may mean that it looked elsewhere, in
-// which case only a dump can tell.
+// which case only a dump can show.
 func (r *inetReader[T]) lookUp(ctx context.Context, in *netns.Handle, l *list, request sockdiag.Request, use *usage.Usage) (found []T, err error) {
 	interfaces, err := net.Interfaces()
 	if err != nil || len(interfaces) > maxLookUps {
@@ -331,7 +331,7 @@ func (r *inetReader[T]) lookUp(ctx context.Context, in *netns.Handle, l *list, r
 			if len(found) == 0 {
 				break // a dump will find out
 			}
-			// What else there is cannot be told, and it is too late for another source.
+			// It is too late for another source: part of the answer is there.
 			var errno syscall.Errno
 			if errors.As(err, &errno) {
 				err = errno

@@ -18,7 +18,7 @@ func (h *Host) InterfaceNames() *InterfaceNames {
 }
 
 // Name returns the name of the interface with that number in a network
-// namespace, by its inode; its number if the name cannot be told, as in a copy
+// namespace, by its inode; its number if the name is not known, as in a copy
 // of another host's /proc.
 func (n *InterfaceNames) Name(namespace, index uint32) string {
 	names, ok := n.seen[namespace]
@@ -35,7 +35,7 @@ func (n *InterfaceNames) Name(namespace, index uint32) string {
 	return strconv.FormatUint(uint64(index), 10)
 }
 
-// interfaces returns those of a network namespace, none if they cannot be told.
+// interfaces returns those of a network namespace, none if they are not known.
 func (h *Host) interfaces(namespace uint32) (all []net.Interface) {
 	if h.local() != nil {
 		return nil

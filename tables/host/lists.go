@@ -16,20 +16,20 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
-// list is a list of sockets that the kernel keeps: a file of /proc/net, if not
-// only sock_diag tells of them (see registration), and the family and protocol
-// of sock_diag. One that must not be missing exists on every
-// kernel with its family; the others are missing where the kernel was built or
-// started without them, and so has no such sockets.
+// list is a list of sockets that the kernel keeps: a file of /proc/net, unless only
+// sock_diag lists them (see registration), and the family and protocol of
+// sock_diag. One that must be there is on every kernel with its family. The others
+// are missing where the kernel was built or started without them, and so has no
+// such sockets.
 type list struct {
 	name     string // of the file
 	family   sock.Family
 	protocol sock.Protocol
 	module   string // that answers for it in sock_diag; "" if none does
-	must     bool
-	// nothing makes the request for an empty list, by which sock_diag tells
-	// whether it answers.
-	nothing func(*list) nlconn.Request
+	required bool
+	// probe makes the request for an empty list, which shows whether sock_diag
+	// answers.
+	probe func(*list) nlconn.Request
 }
 
 // allLists returns every list of sockets in the order of socket_sources.
@@ -46,7 +46,7 @@ func (h *Host) diagWay(l *list) way {
 		source: usage.SockDiag,
 		usable: func() error { return h.diagAvailable(l) },
 		probe: func(ctx context.Context, in *netns.Handle, _ *usage.Usage) (err error) {
-			for _, err = range h.diag.Dump(ctx, in, l.nothing(l), &usage.Usage{}) {
+			for _, err = range h.diag.Dump(ctx, in, l.probe(l), &usage.Usage{}) {
 			}
 			return err
 		},
@@ -110,7 +110,7 @@ func (r *reader[T]) proc(ctx context.Context, in *netns.Handle, l *list, use *us
 			}
 			return
 		}
-		file := netFile[T]{l.name, l.must, func(file io.Reader) iter.Seq2[T, error] { return r.decode(file, l) }}
+		file := netFile[T]{l.name, l.required, func(file io.Reader) iter.Seq2[T, error] { return r.decode(file, l) }}
 		for next, err := range readNet(ctx, in, file, use) {
 			if s = next; err == nil && !r.keep(&s, in) {
 				continue
@@ -122,22 +122,22 @@ func (r *reader[T]) proc(ctx context.Context, in *netns.Handle, l *list, use *us
 	}
 }
 
-// netFile is a file of /proc/net. One that need not be there is empty when it is
-// not.
+// netFile is a file of /proc/net. One that is not required is empty where it is
+// missing.
 type netFile[T any] struct {
-	name   string
-	must   bool
-	decode func(io.Reader) iter.Seq2[T, error]
+	name     string
+	required bool
+	decode   func(io.Reader) iter.Seq2[T, error]
 }
 
-// readNet decodes a file of /proc/net and adds what it takes to use. It gives up
-// between values when the context ends.
+// readNet decodes a file of /proc/net and adds what it takes to use. It looks at
+// the context between values.
 func readNet[T any](ctx context.Context, in *netns.Handle, f netFile[T], use *usage.Usage) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
 		file, err := in.Open(f.name)
 		if errors.Is(err, fs.ErrNotExist) {
-			if !f.must {
+			if !f.required {
 				return
 			}
 			err = fmt.Errorf("%w: is the proc filesystem mounted, or copied, there?", err)

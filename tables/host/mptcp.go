@@ -15,7 +15,7 @@ var mptcpLists = []*list{
 }
 
 // MPTCP streams the Multipath TCP sockets of network namespaces. It needs no
-// privilege in this process's own. Only sock_diag tells of them: it fails if
+// privilege in this process's own. Only sock_diag lists them: it fails if
 // there are some and sock_diag does not answer.
 func (h *Host) MPTCP(ctx context.Context, f InetFilter) iter.Seq2[sock.MPTCP, error] {
 	kind := inetKind[sock.MPTCP]{

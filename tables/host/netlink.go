@@ -15,9 +15,9 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
-// netlinkLists is read from /proc: sock_diag loses some of these sockets. It is
-// asked for what /proc does not tell, and for sockets that are not there.
-var netlinkLists = []*list{{name: "netlink", family: sock.NETLINK, must: true}}
+// netlinkLists is read from /proc: sock_diag loses some of these sockets. It adds
+// the fields that /proc lacks, and sockets that are not there.
+var netlinkLists = []*list{{name: "netlink", family: sock.NETLINK, required: true}}
 
 var netlinkDiag = list{name: "netlink", family: sock.NETLINK, module: "netlink_diag"}
 
@@ -61,7 +61,7 @@ func (h *Host) Netlink(ctx context.Context, namespaces Namespaces) iter.Seq2[soc
 type netlinkSockets struct {
 	list []sock.Netlink
 	at   map[uint64]int // by inode, where it is in the list
-	// lacking are those of which sock_diag has not told.
+	// lacking counts those that sock_diag has not listed.
 	lacking int
 }
 
@@ -78,7 +78,7 @@ func (all *netlinkSockets) add(s sock.Netlink) {
 	all.lacking++
 }
 
-// detail adds what sock_diag tells. Sockets that only it has are in groups without
+// detail adds the fields of sock_diag. Sockets that only it has are in groups without
 // being bound; or are new, as that is by which it is asked.
 func (all *netlinkSockets) detail(s *sock.Netlink) {
 	i, ok := all.at[s.Inode]

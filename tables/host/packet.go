@@ -18,7 +18,7 @@ import (
 // packetLists is missing where the kernel, or its module af_packet, is.
 var packetLists = []*list{
 	// The kernel has no filter for these: with no attributes there is least of them.
-	{name: "packet", family: sock.PACKET, module: "packet_diag", nothing: func(*list) nlconn.Request { return &sockdiag.PacketRequest{} }},
+	{name: "packet", family: sock.PACKET, module: "packet_diag", probe: func(*list) nlconn.Request { return &sockdiag.PacketRequest{} }},
 }
 
 // PacketFilter says what of packet sockets is wanted.

@@ -11,13 +11,12 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 )
 
-// rawLists are read from /proc alone. It tells of each raw socket, where sock_diag
-// does on kernels with the module raw_diag only, and it never does of ping
-// sockets.
+// rawLists are read from /proc alone. It lists every raw socket; sock_diag lists
+// them on kernels with the module raw_diag only, and never ping sockets.
 var rawLists = []*list{
-	{name: "raw", family: sock.INET, must: true},
+	{name: "raw", family: sock.INET, required: true},
 	{name: "raw6", family: sock.INET6},
-	{name: "icmp", family: sock.INET, protocol: sock.ProtoICMP, must: true},
+	{name: "icmp", family: sock.INET, protocol: sock.ProtoICMP, required: true},
 	{name: "icmp6", family: sock.INET6, protocol: sock.ProtoICMPv6},
 }
 

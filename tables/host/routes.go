@@ -23,7 +23,7 @@ type RouteFilter struct {
 	Families   []sock.Family // nil means any
 	// Sources are the sources that the query names; nil means the best.
 	Sources []string
-	// Kernel asks for the Kernel of routes that rtnetlink tells of.
+	// Kernel asks for the Kernel of routes that rtnetlink lists.
 	Kernel bool
 }
 
@@ -134,8 +134,8 @@ func (l *routeLines) close() {
 	}
 }
 
-// find adds to a route what its lines tell. Routes that differ in their table
-// only are told apart by their order.
+// find adds the fields of its lines to a route. Routes that differ in their table
+// only have their lines in the same order.
 func (l *routeLines) find(r *network.Route) error {
 	if l.file == nil {
 		return nil

@@ -30,7 +30,7 @@ type ListSource struct {
 	Last *usage.Usage
 }
 
-// Sources tells where each list of sockets comes from. It asks the kernel for
+// Sources reports where each list of sockets comes from. It asks the kernel for
 // an empty list to find out.
 func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 	var all []ListSource

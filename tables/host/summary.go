@@ -32,7 +32,7 @@ type SocketSummary struct {
 
 	// These are of the whole host, and of both families.
 	Orphans, Allocated, MemoryPages *int64
-	// Limits of MemoryPages; nil if there are none, or if they cannot be told.
+	// Limits of MemoryPages; nil if there are none, or if they are not known.
 	Limits *proc.MemoryLimits
 
 	// MemoryBytes is what MemoryPages are in bytes, nil if the size of a page is

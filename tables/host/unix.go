@@ -33,8 +33,8 @@ type UnixFilter struct {
 
 func (f *UnixFilter) wants(s *sock.Unix) bool { return f.States == 0 || f.States.Has(s.State) }
 
-// ownerless are the states of sockets without an inode, of which sock_diag does
-// not tell.
+// ownerless are the states of sockets without an inode, which sock_diag does
+// not list.
 const ownerless sock.UnixStates = 1<<sock.UnixConnecting | 1<<sock.UnixDisconnecting
 
 // wantsOwnerless reports whether a socket without an inode can match.
@@ -102,8 +102,8 @@ func (r *unixReader) request() *sockdiag.UnixRequest {
 	return request
 }
 
-// ask streams the sockets of sock_diag, and before them those of which only /proc
-// tells: a connection that is accepted meanwhile is then rather seen twice than
+// ask streams the sockets of sock_diag, and before them those that only /proc
+// lists: a connection that is accepted meanwhile is then rather seen twice than
 // not at all.
 func (r *unixReader) ask(ctx context.Context, in *netns.Handle, l *list, use *usage.Usage) iter.Seq2[sock.Unix, error] {
 	return func(yield func(sock.Unix, error) bool) {
@@ -139,9 +139,9 @@ func (r *unixReader) ask(ctx context.Context, in *netns.Handle, l *list, use *us
 
 func decodeUnix(b []byte, s *sock.Unix) error { return sockdiag.Unix(b, binary.NativeEndian, s) }
 
-// procOnly reads what only /proc tells: the reference counts, by inode, and the
-// sockets without an inode that are wanted. Sock_diag is asked for the paths with
-// newlines first, by which the list can be told from what such a path imitates.
+// procOnly reads what only /proc shows: the reference counts, by inode, and the
+// sockets without an inode that are wanted. Before that sock_diag lists the paths
+// with newlines, which imitate lines of the file.
 func (r *unixReader) procOnly(ctx context.Context, in *netns.Handle, l *list, use *usage.Usage) (counts map[uint64]uint32, ownerless []sock.Unix, err error) {
 	var apart usage.Usage
 	defer func() { use.Wait += apart.Wait }()
@@ -158,7 +158,7 @@ func (r *unixReader) procOnly(ctx context.Context, in *netns.Handle, l *list, us
 	if r.filter.RefCount {
 		counts = make(map[uint64]uint32)
 	}
-	file := netFile[sock.Unix]{l.name, l.must, func(file io.Reader) iter.Seq2[sock.Unix, error] { return procnet.Unix(file, paths) }}
+	file := netFile[sock.Unix]{l.name, l.required, func(file io.Reader) iter.Seq2[sock.Unix, error] { return procnet.Unix(file, paths) }}
 	for s, err := range readNet(ctx, in, file, &apart) {
 		var bad *parser.LineError
 		switch {

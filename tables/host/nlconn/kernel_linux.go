@@ -84,7 +84,7 @@ func Kernel(ctx context.Context, in Enterer, call Call) iter.Seq2[[]byte, error]
 }
 
 // WouldLoad reports whether the kernel would load a module if we asked for what it
-// provides: one that is neither loaded nor built in, as far as can be told.
+// provides: one that is neither loaded nor built in, as far as this process can see.
 func WouldLoad(module string) bool {
 	if _, err := os.Stat(filepath.Join("/sys/module", module)); err == nil {
 		return false // it is loaded
