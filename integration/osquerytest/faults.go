@@ -2,7 +2,6 @@ package osquerytest
 
 import (
 	"context"
-	"os"
 	"sync"
 	"time"
 )
@@ -96,12 +95,28 @@ func (m *Manager) PingExtensions(ctx context.Context) (dropped []string) {
 }
 
 func (m *Manager) healthy(ctx context.Context, uuid UUID) bool {
-	// A socket that is not there yet has three seconds to come.
-	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if _, err := os.Stat(m.ExtensionSocket(uuid)); err == nil || ctx.Err() != nil {
-			break
+	// An extension that has never answered is given three seconds to begin.
+	m.mu.Lock()
+	e := m.extensions[uuid]
+	answered := e != nil && e.answered
+	m.mu.Unlock()
+	for end := time.Now().Add(3 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if m.answers(ctx, uuid) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			if e != nil {
+				e.answered = true
+			}
+			return true
+		}
+		if answered || ctx.Err() != nil || time.Now().After(end) {
+			return false
 		}
 	}
+}
+
+// answers pings an extension, which fails with status 1 alone.
+func (m *Manager) answers(ctx context.Context, uuid UUID) bool {
 	client, err := m.Dial(ctx, uuid)
 	if err != nil {
 		return false

@@ -81,6 +81,7 @@ type Manager struct {
 type extension struct {
 	info     osquery.InternalExtensionInfo
 	registry osquery.ExtensionRegistry
+	answered bool // a ping of the health check
 }
 
 // Option changes a manager that [New] makes.
@@ -431,7 +432,7 @@ func (m *Manager) register(info osquery.InternalExtensionInfo, registry osquery.
 		return 0, errors.New("the manager has ended")
 	}
 	m.last++
-	m.extensions[m.last] = &extension{info, registry}
+	m.extensions[m.last] = &extension{info: info, registry: registry}
 	for table := range registry["table"] {
 		m.routes[table] = m.last
 	}
