@@ -77,6 +77,11 @@ func (m *Manager) ping(ctx context.Context, uuid UUID) error {
 	if _, err := client.Ping(ctx); err != nil {
 		return unavailable
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e := m.extensions[uuid]; e != nil {
+		e.answered = true
+	}
 	return nil
 }
 

@@ -81,7 +81,7 @@ type Manager struct {
 type extension struct {
 	info     osquery.InternalExtensionInfo
 	registry osquery.ExtensionRegistry
-	answered bool // a ping of the health check
+	answered bool // a ping
 }
 
 // Option changes a manager that [New] makes.
