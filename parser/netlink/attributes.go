@@ -84,10 +84,16 @@ func (a *Attributes) Bytes() []byte { return a.value }
 // Struct returns the whole value if it has at least size bytes; else it is not ok,
 // and an error.
 func (a *Attributes) Struct(size int) (b []byte, ok bool) {
-	if a.err == nil && len(a.value) < size {
-		a.err = fmt.Errorf("the attribute %d of %d bytes, want %d: %w", a.kind, len(a.value), size, ErrShort)
+	if len(a.value) < size || a.err != nil {
+		a.tooShort(size)
+		return nil, false
 	}
-	return a.value, a.err == nil
+	return a.value, true
+}
+
+// tooShort is apart so that the reading of numbers is inlined.
+func (a *Attributes) tooShort(size int) {
+	a.Fail(fmt.Errorf("the attribute %d of %d bytes, want %d: %w", a.kind, len(a.value), size, ErrShort))
 }
 
 // Uint8 returns a number of 8 bits.

@@ -87,7 +87,7 @@ func ParseMemoryLimits(text []byte) (l MemoryLimits, err error) {
 			*to, err = strconv.ParseInt(string(fields[i]), 10, 64)
 		}
 		if len(fields) <= i || err != nil {
-			return MemoryLimits{}, fmt.Errorf("expected three numbers of pages: %q", text)
+			return MemoryLimits{}, fmt.Errorf("expected three numbers of pages: %q", text[:min(len(text), 80)])
 		}
 	}
 	return l, nil
