@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -95,6 +96,14 @@ func mptcpSockets(t *testing.T, ns *netnstest.NS) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The end of the shutdown is acknowledged a moment later.
+	for range 500 {
+		if lines := strings.Join(ssMPTCP(t, ns), "\n"); strings.Contains(lines, "FIN_WAIT2") && strings.Contains(lines, "CLOSE_WAIT") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("the peer did not acknowledge the end of the data")
 }
 
 // ssMPTCP returns what ss -M shows as lines of mptcpColumns.
@@ -159,17 +168,11 @@ func mptcpLines(rows []tableRow) (lines []string) {
 func TestMPTCPSameAsSS(t *testing.T) {
 	ns := netnstest.New(t)
 	mptcpSockets(t, ns)
-	var ours, before []string
-	for range maxAttempts {
-		before = ssMPTCP(t, ns)
+	var ours []string
+	agree(t, "ss -M", func() []string { return ssMPTCP(t, ns) }, func() []string {
 		ours = mptcpLines(query(t, ns, mptcpQuery))
-		if slices.Equal(ours, before) || slices.Equal(ours, ssMPTCP(t, ns)) {
-			break
-		}
-	}
-	if !slices.Equal(ours, before) {
-		t.Errorf("ours\n%s\nss\n%s", strings.Join(ours, "\n"), strings.Join(before, "\n"))
-	}
+		return ours
+	})
 	all := strings.Join(ours, "\n")
 	for _, want := range []string{"LISTEN", "ESTABLISHED", "FIN_WAIT2", "CLOSE_WAIT", " 65534 ", "::ffff:127.0.0.1", " ::1 "} {
 		if len(ours) != 11 || !strings.Contains(all, want) {
@@ -192,11 +195,13 @@ func TestMPTCPInAnotherNamespace(t *testing.T) {
 	ns, elsewhere := netnstest.New(t), netnstest.New(t)
 	mptcpSockets(t, ns)
 	holdSockets(t, ns) // a process by which the namespace is found
-	inside := mptcpLines(query(t, ns, mptcpQuery))
 	number := query(t, ns, "SELECT net_namespace, program, pid FROM mptcp_sockets WHERE state = 'LISTEN' AND net_namespace = '"+inodeOf(t, ns)+"'")[0]
-	rows := query(t, elsewhere, mptcpQuery+" WHERE net_namespace = '"+number["net_namespace"]+"'")
-	if outside := mptcpLines(rows); len(inside) != 11 || !slices.Equal(inside, outside) {
-		t.Errorf("inside\n%s\noutside\n%s", strings.Join(inside, "\n"), strings.Join(outside, "\n"))
+	if n := equal(t, "from another namespace",
+		func() []string { return mptcpLines(query(t, ns, mptcpQuery)) },
+		func() []string {
+			return mptcpLines(query(t, elsewhere, mptcpQuery+" WHERE net_namespace = '"+number["net_namespace"]+"'"))
+		}); n != 11 {
+		t.Errorf("%d sockets", n)
 	}
 	if number["pid"] != strconv.Itoa(unix.Getpid()) {
 		t.Errorf("the listener is of %v, not of this process", number)
