@@ -53,7 +53,7 @@ type served struct {
 	err chan error
 }
 
-func serve(t testing.TB, m *osquerytest.Manager, plugins ...sockets.Plugin) *served {
+func serve(t testing.TB, m osquerytest.Osquery, plugins ...sockets.Plugin) *served {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &served{cancel, make(chan error, 1)}

@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
+	"github.com/osquery-sockets/osquery-sockets/integration/sqltest"
 	"github.com/osquery-sockets/osquery-sockets/tables"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
@@ -38,15 +39,7 @@ type collected struct {
 func (c *collected) Columns(names []string) error { c.names = names; return nil }
 
 func (c *collected) Row(cells [][]byte) error {
-	var row []string
-	for _, cell := range cells {
-		if cell == nil {
-			row = append(row, "NULL")
-		} else {
-			row = append(row, fmt.Sprintf("%q", cell))
-		}
-	}
-	c.rows = append(c.rows, strings.Join(row, " "))
+	c.rows = append(c.rows, sqltest.Row(cells))
 	return nil
 }
 
