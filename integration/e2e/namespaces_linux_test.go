@@ -40,19 +40,7 @@ func privateNames(t *testing.T, ns *netnstest.NS) {
 		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 			return err
 		}
-		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-			return err
-		}
-		// Those that the machine has stay in its own.
-		names, _ := filepath.Glob(filepath.Join(netnsDir, "*"))
-		for _, name := range names {
-			if err := unix.Unmount(name, unix.MNT_DETACH); err != nil && err != unix.EINVAL {
-				return err
-			}
-		}
-		return errors.Join(
-			unix.Mount("tmpfs", filepath.Dir(netnsDir), "tmpfs", 0, ""),
-			os.Mkdir(netnsDir, 0o755))
+		return hideNames()
 	})
 	if errors.Is(err, unix.EPERM) {
 		netnstest.SkipOrFail(t, err.Error())
@@ -60,6 +48,24 @@ func privateNames(t *testing.T, ns *netnstest.NS) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// hideNames takes the names of network namespaces out of a mount namespace that
+// is the caller's own.
+func hideNames() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	// Those that the machine has stay in its own.
+	names, _ := filepath.Glob(filepath.Join(netnsDir, "*"))
+	for _, name := range names {
+		if err := unix.Unmount(name, unix.MNT_DETACH); err != nil && err != unix.EINVAL {
+			return err
+		}
+	}
+	return errors.Join(
+		unix.Mount("tmpfs", filepath.Dir(netnsDir), "tmpfs", 0, ""),
+		os.Mkdir(netnsDir, 0o755))
 }
 
 // bindName gives the namespace of a thread, by its directory in /proc, a name.

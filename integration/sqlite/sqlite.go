@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -163,11 +164,18 @@ func (db *DB) run(ctx context.Context, stmt *sqlite3.Stmt, newResult func() (Res
 	numbers := make([][]byte, n)
 	for ; more; more = stmt.Step() {
 		for i := range cells {
-			// SQLite would allocate the text of a number.
-			if !texts[i] && stmt.ColumnType(i) == sqlite3.INTEGER {
+			kind := sqlite3.TEXT
+			if !texts[i] {
+				kind = stmt.ColumnType(i)
+			}
+			switch kind {
+			case sqlite3.INTEGER: // SQLite would allocate its text
 				numbers[i] = strconv.AppendInt(numbers[i][:0], stmt.ColumnInt64(i), 10)
 				cells[i] = numbers[i]
-			} else {
+			case sqlite3.FLOAT:
+				numbers[i] = appendDouble(numbers[i][:0], stmt.ColumnFloat(i))
+				cells[i] = numbers[i]
+			default:
 				cells[i] = stmt.ColumnRawText(i)
 			}
 		}
@@ -179,6 +187,23 @@ func (db *DB) run(ctx context.Context, stmt *sqlite3.Stmt, newResult func() (Res
 		return db.explain(ctx, err)
 	}
 	return result.Close()
+}
+
+// appendDouble appends a number as osqueryi prints it: with 15 digits, where
+// later versions of SQLite have 17.
+func appendDouble(b []byte, f float64) []byte {
+	if math.IsInf(f, 0) {
+		return append(b, strings.TrimPrefix(strconv.FormatFloat(f, 'g', -1, 64), "+")...)
+	}
+	digits, exponent, scientific := strings.Cut(strconv.FormatFloat(f, 'g', 15, 64), "e")
+	b = append(b, digits...)
+	if !strings.Contains(digits, ".") {
+		b = append(b, ".0"...)
+	}
+	if scientific {
+		b = append(append(b, 'e'), exponent...)
+	}
+	return b
 }
 
 // explain puts the words of the user in place of SQLite's.

@@ -103,6 +103,8 @@ func TestServices(t *testing.T) {
 		"SELECT typeof(port), typeof(name), typeof(aliases) FROM well_known_services WHERE name = 'ssh'":                                         `"integer" "text" "text"`,
 		"SELECT typeof(inode), typeof(uid), typeof(timer_expires_ms), typeof(username) FROM tcp_sockets WHERE state = 'TIME_WAIT' LIMIT 1":       `"null" "null" "integer" "text"`,
 		"SELECT count(*) FROM tcp_sockets WHERE foreign_port = 0 AND remote_port = 0 AND foreign_address = remote_address AND state <> 'LISTEN'": `"0"`,
+		// As osqueryi prints them.
+		"SELECT 1.0, 92.0 / 15, 0.1, -1.5, 1e20, 9e999, -9e999, 1.0 / 0": `"1.0" "6.13333333333333" "0.1" "-1.5" "1.0e+20" "Inf" "-Inf" NULL`,
 		"SELECT 1 WHERE 1 = 0": ``,
 	} {
 		if got := strings.Join(one(t, db, sql), ";"); got != want {
