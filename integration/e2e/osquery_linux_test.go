@@ -13,12 +13,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/netnstest"
+	sockets "github.com/osquery-sockets/osquery-sockets/integration/osquery"
 	"github.com/osquery-sockets/osquery-sockets/integration/osquerytest"
 	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
 	"github.com/osquery-sockets/osquery-sockets/integration/sqltest"
@@ -519,4 +521,111 @@ func startExtensionOf(t *testing.T, socket string) {
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
+}
+
+// counted is a table that counts how often it is read.
+type counted struct {
+	schema.Any
+	mu       sync.Mutex
+	readings int
+	computed map[string]bool // the columns of all readings
+}
+
+func (c *counted) Scan(ctx context.Context, q schema.Query) schema.Scan {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readings++
+	for i, column := range c.Spec().Columns {
+		if q.Uses(i) {
+			c.computed[column.Name] = true
+		}
+	}
+	return c.Any.Scan(ctx, q)
+}
+
+// reset returns what was counted, and begins again.
+func (c *counted) reset() (readings int, computed map[string]bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	readings, computed = c.readings, c.computed
+	c.readings, c.computed = 0, make(map[string]bool)
+	return readings, computed
+}
+
+// fewReadings bounds how often a join reads a table. There are two that are
+// always fresh, a snapshot, and others where the machine is busy: one whose time
+// is over before it is whole, and those after a gap between two calls.
+const fewReadings = connections / 10
+
+// A join of our own tables asks one of them for each row of the other, which
+// does not read the kernel's list each time.
+func TestJoinsReadOurTablesAFewTimes(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	newWorld(t)
+	var served, embedded []schema.Any
+	for _, table := range tables.All(host.New(host.Options{})) {
+		served = append(served, &counted{Any: table, computed: make(map[string]bool)})
+		embedded = append(embedded, &counted{Any: table, computed: make(map[string]bool)})
+	}
+	kit := osquerytest.New(t)
+	var plugins []sockets.Plugin
+	for _, table := range served {
+		plugins = append(plugins, sockets.NewTablePlugin(table))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- sockets.Serve(ctx, sockets.Options{Socket: kit.Socket(), Name: "counted"}, plugins...)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	kit.WaitFor("counted")
+	db, err := sqlite.Open(embedded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+
+	for _, join := range []struct {
+		other, on string
+		rows      int // at least
+	}{
+		{"tcp_info", "t.inode = o.inode", connections},
+		{"tcp_info", "t.cookie = o.cookie", connections},
+		{"tcp_congestion", "t.cookie = o.cookie", connections},
+		{"socket_processes", "t.inode = o.inode", connections},
+		{"well_known_services", "t.local_port = o.port", 3},
+	} {
+		for _, from := range []string{"tcp_sockets t %s JOIN " + join.other + " o", join.other + " o %s JOIN tcp_sockets t"} {
+			for _, kind := range []string{"", "LEFT", "CROSS", "RIGHT"} {
+				sql := "SELECT count(*) AS n FROM " + fmt.Sprintf(from, kind) + " ON " + join.on
+				check := func(t *testing.T, all []schema.Any, rows string, err error) {
+					if n, _ := strconv.Atoi(strings.Trim(rows, `"`)); err != nil || n < join.rows {
+						t.Errorf("%s: %s rows, error %v", sql, rows, err)
+					}
+					for _, table := range all {
+						readings, computed := table.(*counted).reset()
+						if name := table.Spec().Name; readings > fewReadings || computed["cmdline"] || computed["holders"] {
+							t.Errorf("%s reads %s %d times, and of it %v", sql, name, readings, slices.Sorted(maps.Keys(computed)))
+						}
+					}
+				}
+				t.Run(fmt.Sprintf(from, kind)+" ON "+join.on, func(t *testing.T) {
+					answer, err := kit.Query(t.Context(), sql)
+					rows := ""
+					if err == nil {
+						rows = answer.Lines()[0]
+					}
+					check(t, served, rows, err)
+					var result collected
+					err = db.Run(t.Context(), sql, func() (sqlite.Result, error) { return &result, nil })
+					check(t, embedded, strings.Join(result, " "), err)
+				})
+			}
+		}
+	}
 }
