@@ -22,6 +22,7 @@ func TestImportDirections(t *testing.T) {
 		"tables":                        {"tables/", "parser/"},
 		"tables/host":                   {"parser", "tables/host/"},
 		"tables/host/holders":           {"parser/proc", "tables/host/process", "tables/host/usage"},
+		"tables/host/names":             {"parser", "tables/host/netns", "tables/host/process", "tables/host/regular"},
 		"tables/host/netns":             {"parser/proc", "parser/text", "tables/host/process", "tables/host/regular"},
 		"tables/host/nlconn":            {"parser/netlink", "tables/host/usage"},
 		"tables/host/nlconn/nlconntest": {"parser/netlink", "tables/host/nlconn"},

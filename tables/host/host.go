@@ -1,16 +1,13 @@
-// Package host is the only package that touches the machine: it opens the
-// files and sockets of the kernel and hands their bytes to the decoders of
-// package parser. It only reads.
 package host
 
 import (
 	"context"
 	"path/filepath"
-	"sync"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/osquery-sockets/osquery-sockets/tables/host/holders"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/names"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
@@ -20,8 +17,8 @@ import (
 // The places where a Linux host keeps what the tables show.
 const (
 	DefaultProc      = process.DefaultProc
-	DefaultServices  = "/etc/services"
-	DefaultProtocols = "/etc/protocols"
+	DefaultServices  = names.DefaultServices
+	DefaultProtocols = names.DefaultProtocols
 )
 
 // Options say which host to read. The zero value is this one.
@@ -43,25 +40,21 @@ type Options struct {
 
 // Host reads one machine. Its methods may be called at the same time.
 type Host struct {
-	proc, services, protocols         string
-	servicesMissing, protocolsMissing bool // is no error
-	log                               hclog.Logger
-	uses                              *usage.Log
-	holders                           *holders.Finder
-	netns                             *netns.Set
+	proc    string
+	log     hclog.Logger
+	uses    *usage.Log
+	holders *holders.Finder
+	netns   *netns.Set
+	files   *names.Files
 
 	// The kernel, in the place of which tests put another.
 	diag, route, netfilter *nlconn.Conn
 	wouldLoad              func(module string) bool
-
-	mu            sync.Mutex
-	serviceNames  cached[ServiceNames]
-	protocolNames cached[ProtocolNames]
 }
 
 // New returns the host that the options describe. It reads nothing yet.
 func New(o Options) *Host {
-	h := &Host{proc: o.Proc, services: o.Services, protocols: o.Protocols, log: o.Log, wouldLoad: nlconn.WouldLoad}
+	h := &Host{proc: o.Proc, log: o.Log, wouldLoad: nlconn.WouldLoad}
 	if h.proc == "" {
 		h.proc = DefaultProc
 	}
@@ -69,17 +62,12 @@ func New(o Options) *Host {
 	if path, err := filepath.EvalSymlinks(h.proc); err == nil && path == DefaultProc {
 		h.proc = DefaultProc
 	}
-	if h.services == "" {
-		h.services, h.servicesMissing = DefaultServices, true
-	}
-	if h.protocols == "" {
-		h.protocols, h.protocolsMissing = DefaultProtocols, true
-	}
 	if h.log == nil {
 		h.log = hclog.NewNullLogger()
 	}
 	h.uses = usage.NewLog(h.log)
 	h.holders = holders.New(h.proc, h.uses, h.log)
+	h.files = names.NewFiles(names.Options{Services: o.Services, Protocols: o.Protocols, Log: h.log})
 	h.askBy(nlconn.Kernel)
 	var lists []string
 	for _, l := range allLists() {

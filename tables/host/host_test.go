@@ -3,7 +3,6 @@ package host_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"iter"
 	"os"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/osquery-sockets/osquery-sockets/parser"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
@@ -32,12 +30,6 @@ func write(t testing.TB, files map[string]string) string {
 		}
 	}
 	return root
-}
-
-// write1 makes one file and returns its path.
-func write1(t testing.TB, content string) string {
-	t.Helper()
-	return filepath.Join(write(t, map[string]string{"file": content}), "file")
 }
 
 const (
@@ -170,91 +162,6 @@ func TestEndsWithItsContext(t *testing.T) {
 	}
 	if n, err := drain(h.Services(ctx)); !errors.Is(err, context.Canceled) || n > 300 {
 		t.Errorf("services: %d entries, %v", n, err)
-	}
-}
-
-func TestServicesFile(t *testing.T) {
-	dir := write(t, map[string]string{
-		"malformed": "ok 1/tcp\nbad\nok 2/udp",
-		"long":      "ok 1/tcp " + strings.Repeat("alias ", 64<<10/6) + "\nok 2/tcp # " + strings.Repeat("x", 64<<10) + "\nok 3/tcp",
-		"million":   strings.Repeat("ok 1/tcp\n", 1_000_000),
-		"empty":     "",
-	})
-	for name, want := range map[string]int{"malformed": 2, "long": 3, "million": 1_000_000, "empty": 0} {
-		h := host.New(host.Options{Services: filepath.Join(dir, name)})
-		if n, err := drain(h.Services(t.Context())); n != want || err != nil {
-			t.Errorf("%s: %d entries, %v; want %d", name, n, err, want)
-		}
-	}
-	if _, err := drain(host.New(host.Options{Services: write1(t, "\x7fELF\n\x01\x02\n")}).Services(t.Context())); err == nil || !strings.Contains(err.Error(), "none of its 2 lines") {
-		t.Errorf("a file that is no list of services gave %v", err)
-	}
-	for _, name := range []string{filepath.Join(dir, "missing"), dir} {
-		h := host.New(host.Options{Services: name})
-		if _, err := drain(h.Services(t.Context())); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s: got %v", name, err)
-		}
-		// Names of ports were asked for by name of the file: no silence.
-		if _, err := h.ServiceNames(t.Context()); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s: names: got %v", name, err)
-		}
-	}
-}
-
-func TestServiceNames(t *testing.T) {
-	path := filepath.Join(write(t, map[string]string{"services": "zero 0/tcp\nssh 22/tcp\nsecond 22/tcp\ndns 53/udp\n"}), "services")
-	h := host.New(host.Options{Services: path})
-	check := func(want string) {
-		t.Helper()
-		names, err := h.ServiceNames(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := fmt.Sprintf("%q %q %q %q", names.Name(0, sock.ProtoTCP), names.Name(22, sock.ProtoTCP), names.Name(22, sock.ProtoUDP), names.Name(53, sock.ProtoUDP))
-		if got != want {
-			t.Errorf("got %s, want %s", got, want)
-		}
-	}
-	check(`"" "ssh" "" "dns"`)
-	// A file that changes is read again, also within the clock's resolution
-	// and with its size as before.
-	if err := os.WriteFile(path, []byte("zero 0/tcp\nSSH 22/tcp\nsecond 22/tcp\nDNS 53/udp\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	check(`"" "SSH" "" "DNS"`)
-	// One that was left alone for long is not.
-	old := time.Now().Add(-time.Hour)
-	if err := os.Chtimes(path, old, old); err != nil {
-		t.Fatal(err)
-	}
-	check(`"" "SSH" "" "DNS"`)
-	if n := testing.AllocsPerRun(10, func() { h.ServiceNames(context.Background()) }); n > 10 {
-		t.Errorf("%v allocations for names that are known", n)
-	}
-}
-
-func TestProtocolNames(t *testing.T) {
-	path := write1(t, "ip 0\nhopopt 0\ntcp 6\nmptcp 262\nbad\n")
-	h := host.New(host.Options{Protocols: path})
-	names, err := h.ProtocolNames(t.Context())
-	if got := fmt.Sprintf("%q %q %q", names.Name(0), names.Name(6), names.Name(255)); err != nil || got != `"ip" "tcp" ""` || names[262] != "mptcp" {
-		t.Errorf("got %s, %v", got, err)
-	}
-	if err := os.WriteFile(path, []byte("ip 0\nTCP 6\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if names, err := h.ProtocolNames(t.Context()); err != nil || names.Name(6) != "TCP" {
-		t.Errorf("after a change got %v, %v", names, err)
-	}
-	for text, want := range map[string]string{"missing": "no such file", "none": "is no list of protocols"} {
-		path := filepath.Join(t.TempDir(), "protocols")
-		if text != "missing" {
-			path = write1(t, text)
-		}
-		h := host.New(host.Options{Protocols: path})
-		if _, err := h.ProtocolNames(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v", text, err)
-		}
 	}
 }
 

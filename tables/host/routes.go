@@ -74,7 +74,7 @@ func (h *Host) Routes(ctx context.Context, f RouteFilter) iter.Seq2[network.Rout
 // IPv6 with their Kernel if it is asked for.
 func (h *Host) rtnetlinkRoutes(ctx context.Context, in *netns.Handle, family sock.Family, kernel bool, use *usage.Usage) iter.Seq2[network.Route, error] {
 	return func(yield func(network.Route, error) bool) {
-		beside := routeLines{names: h.InterfaceNames()}
+		beside := routeLines{name: h.InterfaceNames().Name}
 		if kernel && family == sock.INET6 {
 			if err := beside.open(in); err != nil {
 				yield(network.Route{}, err)
@@ -104,9 +104,9 @@ const maxAhead = 1024
 
 // routeLines finds the lines of /proc/net/ipv6_route for routes of rtnetlink.
 // Both come in the kernel's order, the lines with some that no route has: so
-// each route's line is among the next few. The zero value with names finds none.
+// each route's line is among the next few. Without a file it finds none.
 type routeLines struct {
-	names *InterfaceNames
+	name  func(namespace, index uint32) string // of an interface
 	file  io.Closer
 	next  func() (network.Route, error, bool)
 	stop  func()
@@ -147,7 +147,7 @@ func (l *routeLines) find(r *network.Route) error {
 		var found network.Kernel
 		name := ""
 		if r.Hops[i].Interface != 0 {
-			name = l.names.Name(r.Namespace, r.Hops[i].Interface)
+			name = l.name(r.Namespace, r.Hops[i].Interface)
 		}
 		is := func(line network.Route) bool {
 			var hop network.NextHop

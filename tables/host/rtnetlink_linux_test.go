@@ -135,13 +135,12 @@ func TestRouteLines(t *testing.T) {
 	if len(lines) < 20 {
 		t.Fatalf("%d lines", len(lines))
 	}
-	names := New(Options{}).InterfaceNames()
-	names.seen[0] = map[uint32]string{1: "lo", 2: "v1", 3: "v0", 4: "br0"}
-	l := routeLines{names: names, file: nopCloser{}}
+	names := map[uint32]string{1: "lo", 2: "v1", 3: "v0", 4: "br0"}
+	l := routeLines{name: func(_, index uint32) string { return names[index] }, file: nopCloser{}}
 	var all []network.Route // as rtnetlink would tell
 	for i, r := range lines {
 		r.Namespace, r.Kernel = 0, nil
-		for index, name := range names.seen[0] {
+		for index, name := range names {
 			if r.Hops[0].Name == name {
 				r.Hops = []network.NextHop{{Gateway: r.Hops[0].Gateway, Interface: index}}
 			}
@@ -178,12 +177,10 @@ func (nopCloser) Close() error { return nil }
 
 // Of lines that are alike, as of one route in two tables, each has its turn.
 func TestAlikeRouteLines(t *testing.T) {
-	names := New(Options{}).InterfaceNames()
-	names.seen[0] = map[uint32]string{1: "lo"}
 	line := func(ref uint32) network.Route {
 		return network.Route{Hops: []network.NextHop{{Name: "lo"}}, Kernel: []network.Kernel{{Known: true, Ref: ref}}}
 	}
-	l := routeLines{names: names, file: nopCloser{}, ahead: []network.Route{line(1), line(2), line(3)}}
+	l := routeLines{name: func(_, _ uint32) string { return "lo" }, file: nopCloser{}, ahead: []network.Route{line(1), line(2), line(3)}}
 	l.next, l.stop = iter.Pull2(func(func(network.Route, error) bool) {})
 	defer l.close()
 	for want := range uint32(4) {

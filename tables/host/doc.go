@@ -1,0 +1,31 @@
+// Package host is what tables can ask of a machine: its sockets, routes,
+// interfaces, counters, processes and names. It only reads.
+//
+//	h := host.New(host.Options{})
+//	for s, err := range h.TCP(ctx, host.InetFilter{States: 1 << sock.Listen}) {
+//		…
+//	}
+//
+// Each subject is a file here, with a filter that says what of it is wanted. All
+// lists are sequences that end with their first error. One question takes this way:
+//
+//	Host.TCP             a filter, as a question to each source
+//	netns.Each           in each of the selected network namespaces
+//	withFallback         from the first source that is usable and not refused
+//	nlconn.Conn.Dump     netlink's messages, or readNet, the lines of /proc/net
+//	package parser       bytes as values
+//
+// A list of the kernel has up to two sources, each a way: when it may be asked, a
+// probe of whether it answers, and how it is read. [Host.Sources] uses the first
+// two and queries the first and the last, so that both always agree.
+//
+// The packages below know one thing each and nothing of sockets:
+//
+//	nlconn     the conversation with netlink
+//	netns      network namespaces, and what is done in them
+//	holders    which processes have which sockets open
+//	process    what a process is
+//	names      names of ports, protocols, users and interfaces
+//	usage      where each list came from
+//	regular    files that end
+package host
