@@ -196,7 +196,7 @@ func readInet[T any](ctx context.Context, h *Host, f InetFilter, kind inetKind[T
 	if len(lists) != 2 || lists[0].protocol != sock.ProtoTCP {
 		return r.each(ctx, f.Namespaces, lists)
 	}
-	return netns.Each(ctx, h.netns, f.Namespaces, func(in *netns.Handle) iter.Seq2[T, error] { return r.bothFamilies(ctx, in, lists) })
+	return values(netns.Each(ctx, h.netns, f.Namespaces, func(in *netns.Handle) iter.Seq2[*T, error] { return r.bothFamilies(ctx, in, lists) }))
 }
 
 // inetReader reads IP sockets of type T from either source.
@@ -217,14 +217,14 @@ func (r *inetReader[T]) keep(s *T, in *netns.Handle) bool {
 
 // bothFamilies streams the TCP sockets of two lists, from one dump if sock_diag
 // answers.
-func (r *inetReader[T]) bothFamilies(ctx context.Context, in *netns.Handle, lists []*list) iter.Seq2[T, error] {
+func (r *inetReader[T]) bothFamilies(ctx context.Context, in *netns.Handle, lists []*list) iter.Seq2[*T, error] {
 	both := *lists[0]
 	both.family = sockdiag.AnyFamily
-	each := func(l *list) iter.Seq2[T, error] { return r.read(ctx, in, l) }
+	each := func(l *list) iter.Seq2[*T, error] { return r.read(ctx, in, l) }
 	if r.host.diagAvailable(&both) != nil {
 		return concat(lists, each)
 	}
-	return func(yield func(T, error) bool) {
+	return func(yield func(*T, error) bool) {
 		use := r.uses.Of(lists[0].name)
 		use.Source, use.Reason = usage.SockDiag, ""
 		refused := false
@@ -235,13 +235,13 @@ func (r *inetReader[T]) bothFamilies(ctx context.Context, in *netns.Handle, list
 			}
 		}()
 		for s, err := range r.ask(ctx, in, &both, use) {
-			if refused = errors.Is(err, errRefused); refused {
+			if err != nil {
+				if refused = errors.Is(err, errRefused); !refused {
+					yield(nil, fmt.Errorf("sock_diag of tcp and tcp6: %w", err))
+				}
 				break
 			}
-			if err != nil {
-				err = fmt.Errorf("sock_diag of tcp and tcp6: %w", err)
-			}
-			if !yield(s, err) || err != nil {
+			if !yield(s, nil) {
 				return
 			}
 		}
@@ -252,21 +252,20 @@ func (r *inetReader[T]) bothFamilies(ctx context.Context, in *netns.Handle, list
 }
 
 // ask streams the sockets of a list from sock_diag.
-func (r *inetReader[T]) ask(ctx context.Context, in *netns.Handle, l *list, use *usage.Usage) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var none T
+func (r *inetReader[T]) ask(ctx context.Context, in *netns.Handle, l *list, use *usage.Usage) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
 		request := sockdiag.Request{Family: l.family, Protocol: l.protocol, Attributes: r.kind.attributes}
 		if local, remote, ok := r.filter.connection(); ok && in.Own && l.protocol == sock.ProtoTCP {
 			exact := request
 			exact.Local, exact.Remote = local, remote
 			found, err := r.lookUp(ctx, in, l, exact, use)
 			if err != nil {
-				yield(none, err)
+				yield(nil, err)
 				return
 			}
 			for i := range found {
 				r.received[r.kind.inet(&found[i]).Family]++
-				if r.keep(&found[i], in) && !yield(found[i], nil) {
+				if r.keep(&found[i], in) && !yield(&found[i], nil) {
 					return
 				}
 			}
@@ -289,17 +288,17 @@ func (r *inetReader[T]) ask(ctx context.Context, in *netns.Handle, l *list, use 
 		for again := true; again; {
 			again = false
 			for s, err := range decoded(r.host.diag.Dump(ctx, in, &request, use), decode) {
-				if errors.Is(err, errRefused) && errors.Is(err, syscall.EINVAL) && request.Filter != nil {
+				if err != nil {
+					again = request.Filter != nil && errors.Is(err, errRefused) && errors.Is(err, syscall.EINVAL)
+					if !again {
+						yield(nil, err)
+						return
+					}
 					request.Filter = nil // it has an operation that this kernel does not know
-					again = true
 					break
 				}
-				if err != nil {
-					yield(none, err)
-					return
-				}
 				r.received[r.kind.inet(s).Family]++
-				if r.keep(s, in) && !yield(*s, nil) {
+				if r.keep(s, in) && !yield(s, nil) {
 					return
 				}
 			}

@@ -9,7 +9,6 @@ import (
 	"iter"
 	"time"
 
-	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn"
@@ -78,7 +77,7 @@ type reader[T any] struct {
 	host *Host
 	uses *usage.Query
 	// diag asks sock_diag for a list; it is not called for those without a module.
-	diag func(ctx context.Context, in *netns.Handle, l *list, use *usage.Usage) iter.Seq2[T, error]
+	diag func(ctx context.Context, in *netns.Handle, l *list, use *usage.Usage) iter.Seq2[*T, error]
 	// decode decodes the list's file; nil if it has none.
 	decode func(io.Reader, *list) iter.Seq2[T, error]
 	// keep notes in which namespace a socket of /proc is, and reports whether the
@@ -88,34 +87,36 @@ type reader[T any] struct {
 
 // each streams the sockets of lists in each of the selected namespaces.
 func (r *reader[T]) each(ctx context.Context, namespaces Namespaces, lists []*list) iter.Seq2[T, error] {
-	return netns.Each(ctx, r.host.netns, namespaces, func(in *netns.Handle) iter.Seq2[T, error] {
-		return concat(lists, func(l *list) iter.Seq2[T, error] { return r.read(ctx, in, l) })
-	})
+	return values(netns.Each(ctx, r.host.netns, namespaces, func(in *netns.Handle) iter.Seq2[*T, error] {
+		return concat(lists, func(l *list) iter.Seq2[*T, error] { return r.read(ctx, in, l) })
+	}))
 }
 
-// read streams the sockets of one list in one namespace.
-func (r *reader[T]) read(ctx context.Context, in *netns.Handle, l *list) iter.Seq2[T, error] {
+// read streams the sockets of one list in one namespace. Each is valid until the
+// next: they go through several functions, and a socket is large.
+func (r *reader[T]) read(ctx context.Context, in *netns.Handle, l *list) iter.Seq2[*T, error] {
 	return withFallback(r.uses, l.name,
-		wayOf[T]{r.host.diagWay(l), func(use *usage.Usage) iter.Seq2[T, error] { return r.diag(ctx, in, l, use) }},
-		wayOf[T]{r.host.procWay(l), func(use *usage.Usage) iter.Seq2[T, error] { return r.proc(ctx, in, l, use) }})
+		wayOf[*T]{r.host.diagWay(l), func(use *usage.Usage) iter.Seq2[*T, error] { return r.diag(ctx, in, l, use) }},
+		wayOf[*T]{r.host.procWay(l), func(use *usage.Usage) iter.Seq2[*T, error] { return r.proc(ctx, in, l, use) }})
 }
 
 // proc streams the sockets of a list's file.
-func (r *reader[T]) proc(ctx context.Context, in *netns.Handle, l *list, use *usage.Usage) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var s T // one for all, as keep takes its address
+func (r *reader[T]) proc(ctx context.Context, in *netns.Handle, l *list, use *usage.Usage) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
 		if name, _ := l.registration(); name != "" {
 			if err := unlisted(in, l, use.Reason); err != nil {
-				yield(s, err)
+				yield(nil, err)
 			}
 			return
 		}
+		var s T
 		file := netFile[T]{l.name, l.required, func(file io.Reader) iter.Seq2[T, error] { return r.decode(file, l) }}
 		for next, err := range readNet(ctx, in, file, use) {
-			if s = next; err == nil && !r.keep(&s, in) {
-				continue
+			if err != nil {
+				yield(nil, err)
+				return
 			}
-			if !yield(s, err) {
+			if s = next; r.keep(&s, in) && !yield(&s, nil) {
 				return
 			}
 		}
@@ -179,7 +180,7 @@ func (r *timedReader) Read(b []byte) (int, error) {
 
 // decoded streams what is in the messages of sock_diag. The values are valid until
 // the next.
-func decoded[T any](messages iter.Seq2[netlink.Message, error], decode func(payload []byte, v *T) error) iter.Seq2[*T, error] {
+func decoded[T any](messages iter.Seq2[nlconn.Message, error], decode func(payload []byte, v *T) error) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		var v T
 		for m, err := range messages {
@@ -191,6 +192,22 @@ func decoded[T any](messages iter.Seq2[netlink.Message, error], decode func(payl
 				return
 			}
 			if !yield(&v, nil) {
+				return
+			}
+		}
+	}
+}
+
+// values streams copies of what pointers stream.
+func values[T any](pointers iter.Seq2[*T, error]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		for v, err := range pointers {
+			if err != nil {
+				yield(none, err)
+				return
+			}
+			if !yield(*v, nil) {
 				return
 			}
 		}

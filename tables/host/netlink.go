@@ -39,10 +39,10 @@ func (h *Host) Netlink(ctx context.Context, namespaces Namespaces) iter.Seq2[soc
 			var all netlinkSockets
 			for s, err := range r.read(ctx, in, netlinkLists[0]) {
 				if err != nil {
-					yield(s, err)
+					yield(sock.Netlink{}, err)
 					return
 				}
-				all.add(s)
+				all.add(*s)
 			}
 			if err := h.netlinkDetails(ctx, in, &all); err != nil {
 				yield(sock.Netlink{}, err)

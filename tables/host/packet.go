@@ -34,8 +34,8 @@ func (h *Host) Packet(ctx context.Context, f PacketFilter) iter.Seq2[sock.Packet
 	decode := func(b []byte, s *sock.Packet) error { return sockdiag.Packet(b, binary.NativeEndian, s) }
 	r := reader[sock.Packet]{
 		host: h, uses: h.uses.Query(),
-		diag: func(ctx context.Context, in *netns.Handle, _ *list, use *usage.Usage) iter.Seq2[sock.Packet, error] {
-			return func(yield func(sock.Packet, error) bool) {
+		diag: func(ctx context.Context, in *netns.Handle, _ *list, use *usage.Usage) iter.Seq2[*sock.Packet, error] {
+			return func(yield func(*sock.Packet, error) bool) {
 				// What may make the kernel's list short is asked for first and apart. A
 				// socket that it then leaves out stays without.
 				members := make(map[uint64]sock.Packet) // by cookie
@@ -43,7 +43,7 @@ func (h *Host) Packet(ctx context.Context, f PacketFilter) iter.Seq2[sock.Packet
 					var apart usage.Usage
 					for s, err := range decoded(h.diag.Dump(ctx, in, &sockdiag.PacketRequest{Show: sockdiag.PacketMemberships}, &apart), decode) {
 						if err != nil {
-							yield(sock.Packet{}, err)
+							yield(nil, err)
 							return
 						}
 						members[s.Cookie] = *s
@@ -55,7 +55,7 @@ func (h *Host) Packet(ctx context.Context, f PacketFilter) iter.Seq2[sock.Packet
 						err = fmt.Errorf("%w: it tells less of packet sockets than /proc, as before Linux 3.10", errRefused)
 					}
 					if err != nil {
-						yield(sock.Packet{}, err)
+						yield(nil, err)
 						return
 					}
 					if m, ok := members[s.Cookie]; ok {
@@ -63,7 +63,7 @@ func (h *Host) Packet(ctx context.Context, f PacketFilter) iter.Seq2[sock.Packet
 						s.Known |= m.Known & sock.KnowsMemberships
 					}
 					s.Namespace = in.Inode
-					if !yield(*s, nil) {
+					if !yield(s, nil) {
 						return
 					}
 				}

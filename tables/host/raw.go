@@ -37,13 +37,13 @@ func (h *Host) Raw(ctx context.Context, namespaces Namespaces) iter.Seq2[sock.Ra
 		return func(yield func(sock.RawIP, error) bool) {
 			var pings []sock.RawIP
 			var failure error
-			for s, err := range concat(rawLists, func(l *list) iter.Seq2[sock.RawIP, error] { return r.read(ctx, in, l) }) {
+			for s, err := range concat(rawLists, func(l *list) iter.Seq2[*sock.RawIP, error] { return r.read(ctx, in, l) }) {
 				switch {
 				case err != nil:
 					failure = err
 				case s.Ping:
-					pings = append(pings, s)
-				case !yield(s, nil):
+					pings = append(pings, *s)
+				case !yield(*s, nil):
 					return
 				}
 			}

@@ -53,7 +53,7 @@ func (h *Host) SCTP(ctx context.Context, f SCTPFilter) iter.Seq2[sock.SCTP, erro
 				return true
 			},
 		}
-		return concat(sctpLists, func(l *list) iter.Seq2[sock.SCTP, error] { return r.read(ctx, in, l) })
+		return values(concat(sctpLists, func(l *list) iter.Seq2[*sock.SCTP, error] { return r.read(ctx, in, l) }))
 	})
 }
 

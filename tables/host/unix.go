@@ -105,32 +105,32 @@ func (r *unixReader) request() *sockdiag.UnixRequest {
 // ask streams the sockets of sock_diag, and before them those that only /proc
 // lists: a connection that is accepted meanwhile is then rather seen twice than
 // not at all.
-func (r *unixReader) ask(ctx context.Context, in *netns.Handle, l *list, use *usage.Usage) iter.Seq2[sock.Unix, error] {
-	return func(yield func(sock.Unix, error) bool) {
+func (r *unixReader) ask(ctx context.Context, in *netns.Handle, l *list, use *usage.Usage) iter.Seq2[*sock.Unix, error] {
+	return func(yield func(*sock.Unix, error) bool) {
 		var counts map[uint64]uint32
 		if r.filter.RefCount || r.filter.wantsOwnerless() {
 			var waiting []sock.Unix
 			var err error
 			if counts, waiting, err = r.procOnly(ctx, in, l, use); err != nil {
-				yield(sock.Unix{}, err)
+				yield(nil, err)
 				return
 			}
-			for _, s := range waiting {
-				if !yield(s, nil) {
+			for i := range waiting {
+				if !yield(&waiting[i], nil) {
 					return
 				}
 			}
 		}
 		for s, err := range decoded(r.host.diag.Dump(ctx, in, r.request(), use), decodeUnix) {
 			if err != nil {
-				yield(sock.Unix{}, err)
+				yield(nil, err)
 				return
 			}
 			if n, ok := counts[s.Inode]; ok {
 				s.RefCount = n
 				s.KnownUnix |= sock.KnowsRefCount
 			}
-			if r.keep(s, in) && !yield(*s, nil) {
+			if r.keep(s, in) && !yield(s, nil) {
 				return
 			}
 		}

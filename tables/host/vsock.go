@@ -34,15 +34,15 @@ func (h *Host) Vsock(ctx context.Context, f VsockFilter) iter.Seq2[sock.Vsock, e
 	decode := func(b []byte, s *sock.Vsock) error { return sockdiag.Vsock(b, binary.NativeEndian, s) }
 	r := reader[sock.Vsock]{
 		host: h, uses: h.uses.Query(),
-		diag: func(ctx context.Context, in *netns.Handle, _ *list, use *usage.Usage) iter.Seq2[sock.Vsock, error] {
-			return func(yield func(sock.Vsock, error) bool) {
+		diag: func(ctx context.Context, in *netns.Handle, _ *list, use *usage.Usage) iter.Seq2[*sock.Vsock, error] {
+			return func(yield func(*sock.Vsock, error) bool) {
 				for s, err := range decoded(h.diag.Dump(ctx, in, &request, use), decode) {
 					if err != nil {
-						yield(sock.Vsock{}, err)
+						yield(nil, err)
 						return
 					}
 					s.Namespace = in.Inode
-					if !yield(*s, nil) {
+					if !yield(s, nil) {
 						return
 					}
 				}

@@ -22,6 +22,10 @@ func Each[T any](ctx context.Context, s *Set, selection Selection, read func(in 
 			yield(none, err)
 			return
 		}
+		if len(handles) == 1 && handles[0].Own {
+			read(handles[0])(yield) // nothing is remembered of it, nor passed over
+			return
+		}
 		for _, h := range handles {
 			yielded := false
 			stream := func(h *Handle) (more bool, err error) {

@@ -60,7 +60,7 @@ func TestNamespaceCannotBeEntered(t *testing.T) {
 }
 
 // list returns how many messages there were, and what ended them.
-func list(t *testing.T, messages iter.Seq2[netlink.Message, error]) (n int, err error) {
+func list(t *testing.T, messages iter.Seq2[Message, error]) (n int, err error) {
 	t.Helper()
 	for _, err := range messages {
 		if err != nil {

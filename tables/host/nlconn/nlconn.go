@@ -49,6 +49,12 @@ type Call struct {
 	Buffer   int // size of the receive buffer, bytes
 }
 
+// Message is a message of an answer.
+type Message struct {
+	Type    uint16 // of the protocol's own
+	Payload []byte
+}
+
 var (
 	// ErrRefused means that the kernel or a sandbox does not offer this source
 	// here; try the next one. Nothing was yielded before it. The error that wraps
@@ -119,9 +125,9 @@ func New(protocol Protocol, source usage.Source, exchange Exchange) *Conn {
 // A list that was interrupted before its first message is asked for again; one
 // that was interrupted later ends with ErrInterrupted. If nothing came and the
 // kernel refuses, the only error is ErrRefused.
-func (c *Conn) Dump(ctx context.Context, in Enterer, r Request, use *usage.Usage) iter.Seq2[netlink.Message, error] {
+func (c *Conn) Dump(ctx context.Context, in Enterer, r Request, use *usage.Usage) iter.Seq2[Message, error] {
 	const seq = 1
-	return func(yield func(netlink.Message, error) bool) {
+	return func(yield func(Message, error) bool) {
 		order := binary.NativeEndian
 		for try := 1; ; try++ {
 			yielded, interrupted := 0, false
@@ -155,7 +161,7 @@ func (c *Conn) Dump(ctx context.Context, in Enterer, r Request, use *usage.Usage
 					}
 					yielded++
 					use.Sockets++
-					if !yield(m, nil) {
+					if !yield(Message{m.Type, m.Payload}, nil) {
 						return
 					}
 				}
@@ -177,7 +183,7 @@ func (c *Conn) Dump(ctx context.Context, in Enterer, r Request, use *usage.Usage
 			case yielded == 0 && refused(failure):
 				failure = fmt.Errorf("%s %w: %w", c.source, ErrRefused, failure)
 			}
-			yield(netlink.Message{}, failure)
+			yield(Message{}, failure)
 			return
 		}
 	}
@@ -201,11 +207,11 @@ func (c *Conn) grow(err error) bool {
 // List is Dump for a list that must be whole: of at most 8 MiB, it yields nothing
 // until the list is, and asks for an interrupted one again. A longer one it
 // streams like Dump. The payloads of a list that fits stay valid.
-func (c *Conn) List(ctx context.Context, in Enterer, r Request, use *usage.Usage) iter.Seq2[netlink.Message, error] {
-	return func(yield func(netlink.Message, error) bool) {
+func (c *Conn) List(ctx context.Context, in Enterer, r Request, use *usage.Usage) iter.Seq2[Message, error] {
+	return func(yield func(Message, error) bool) {
 		before := use.Sockets
 		for try := 1; ; try++ {
-			var held []netlink.Message
+			var held []Message
 			var failure error
 			size := 0
 			for m, err := range c.Dump(ctx, in, r, use) {
@@ -234,7 +240,7 @@ func (c *Conn) List(ctx context.Context, in Enterer, r Request, use *usage.Usage
 				continue
 			}
 			if failure != nil {
-				yield(netlink.Message{}, failure)
+				yield(Message{}, failure)
 				return
 			}
 			yieldAll(held, yield)
@@ -243,7 +249,7 @@ func (c *Conn) List(ctx context.Context, in Enterer, r Request, use *usage.Usage
 	}
 }
 
-func yieldAll(messages []netlink.Message, yield func(netlink.Message, error) bool) (more bool) {
+func yieldAll(messages []Message, yield func(Message, error) bool) (more bool) {
 	for _, m := range messages {
 		if !yield(m, nil) {
 			return false
@@ -254,9 +260,9 @@ func yieldAll(messages []netlink.Message, yield func(netlink.Message, error) boo
 
 // Get asks for one thing and returns the answer's first message, whose payload
 // stays valid.
-func (c *Conn) Get(ctx context.Context, in Enterer, r Request, use *usage.Usage) (netlink.Message, error) {
+func (c *Conn) Get(ctx context.Context, in Enterer, r Request, use *usage.Usage) (Message, error) {
 	for m, err := range c.Dump(ctx, in, r, use) {
 		return m, err
 	}
-	return netlink.Message{}, errors.New("the kernel's answer is empty")
+	return Message{}, errors.New("the kernel's answer is empty")
 }

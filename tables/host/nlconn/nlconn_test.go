@@ -30,7 +30,7 @@ func message(seq uint32, size int) []byte {
 }
 
 // count returns how many messages there were, and what ended them.
-func count(messages iter.Seq2[netlink.Message, error]) (n int, err error) {
+func count(messages iter.Seq2[nlconn.Message, error]) (n int, err error) {
 	for m, err := range messages {
 		if err != nil {
 			return n, err
