@@ -60,6 +60,7 @@ var writers = map[string]string{
 	"Words":                   "it takes words of the program",
 	"network/HardwareAddress": "it writes an address",
 	"network/CompareNames":    "it compares",
+	"sock/Hash.Text":          "it hashes",
 }
 
 // decodes reports whether a function is a decoder: it is exported and takes bytes,

@@ -32,7 +32,7 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names, push
 	return inetColumns[R]{
 		ownerColumns: newOwnerColumns(names,
 			"NULL where it has none of its own: in TIME_WAIT, in SYN_RECV (it is the listener's) and, once the program has closed the connection, in FIN_WAIT2.",
-			func(r *R) (uint32, bool) { return inet(r).UID, inet(r).Absent&sock.NoOwner == 0 },
+			func(r *R) (uint32, bool) { return inet(r).UID, inet(r).HasUID },
 			func(r *R) uint64 { return inet(r).Inode },
 			func(r *R) uint32 { return inet(r).Namespace }),
 		cookie: cookieColumn(onlyProc, func(r *R) uint64 { return inet(r).Cookie }),
@@ -78,7 +78,7 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names, push
 		recvQ: schema.Col("recv_q", "Bytes received and not yet read by the program; for a TCP listener the connections that wait to be accepted.",
 			func(r *R) uint32 { return inet(r).RecvQueue }),
 		sendQ: schema.Opt("send_q", "Bytes sent and not yet acknowledged by the peer; for a TCP listener how many connections may wait to be accepted, NULL where only /proc tells of it.",
-			func(r *R) (uint32, bool) { return inet(r).SendQueue, inet(r).Absent&sock.NoBacklog == 0 }),
+			func(r *R) (uint32, bool) { return inet(r).SendQueue, !inet(r).NoBacklog }),
 		localAddress: schema.Col("local_address", "Local IP address: 0.0.0.0 or :: for any. An IPv4-mapped one is spelled ::ffff:192.0.2.1.",
 			func(r *R) netip.Addr { return inet(r).Local.Addr() }, pushed),
 		localPort: schema.Col("local_port", "Local port.",

@@ -2,8 +2,6 @@ package tables
 
 import (
 	"context"
-	"fmt"
-	"hash/fnv"
 	"iter"
 	"math"
 	"net/netip"
@@ -120,10 +118,11 @@ func MasqueradedConnections(h *host.Host) schema.Any {
 			netNamespace,
 		},
 		RowID: func(c *host.Connection) int64 {
-			hash := fnv.New64a()
-			o := &c.Original
-			fmt.Fprint(hash, c.Namespace, c.Protocol, " ", o.Source, " ", o.Destination, " ", o.SourcePort, o.DestinationPort, o.ICMPID, o.ICMPType, o.ICMPCode, o.Zone, c.Reply.Zone)
-			return int64(hash.Sum64())
+			h, o := sock.Hash(0).Add(uint64(c.Namespace)).Add(uint64(c.Protocol)), &c.Original
+			for _, n := range [...]uint16{o.SourcePort, o.DestinationPort, o.ICMPID, uint16(o.ICMPType), uint16(o.ICMPCode), o.Zone, c.Reply.Zone} {
+				h = h.Add(uint64(n))
+			}
+			return h.Addr(o.Source).Addr(o.Destination).ID()
 		},
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[host.Connection, error] {
 			return h.NATConnections(ctx, namespaces(netNamespace, q))

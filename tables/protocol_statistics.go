@@ -2,12 +2,10 @@ package tables
 
 import (
 	"context"
-	"hash/fnv"
-	"io"
 	"iter"
-	"strconv"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
@@ -50,9 +48,7 @@ func ProtocolStatistics(h *host.Host) schema.Any {
 			netNamespace,
 		},
 		RowID: func(r *host.Statistic) int64 {
-			hash := fnv.New64a()
-			io.WriteString(hash, strconv.FormatUint(uint64(r.Namespace), 10)+" "+r.Protocol+" "+r.Name)
-			return int64(hash.Sum64())
+			return sock.Hash(0).Add(uint64(r.Namespace)).Text(r.Protocol).Text(r.Name).ID()
 		},
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[host.Statistic, error] {
 			return h.Statistics(ctx, namespaces(netNamespace, q))

@@ -28,7 +28,7 @@ func UnixSockets(h *host.Host) schema.Any {
 	const pending = "NULL where only /proc tells, and of a connection that waits to be accepted."
 	owner := newOwnerColumns(func(r *unixRow) *names { return r.names },
 		"NULL where only /proc or a kernel before 5.3 tells, and of a connection that waits to be accepted.",
-		func(r *unixRow) (uint32, bool) { return r.UID, r.KnownUnix&sock.KnowsUID != 0 },
+		func(r *unixRow) (uint32, bool) { return r.UID, r.HasUID },
 		func(r *unixRow) uint64 { return r.Inode },
 		func(r *unixRow) uint32 { return r.Namespace })
 	details := func(r *unixRow) *sock.Details { return &r.Details }

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"encoding/binary"
 	"net"
 	"net/netip"
 
@@ -28,9 +27,7 @@ type Group struct {
 
 // ID returns a 63-bit identity of the membership.
 func (g *Group) ID() int64 {
-	b := binary.LittleEndian.AppendUint32([]byte(g.Proto), g.Namespace)
-	b = binary.LittleEndian.AppendUint32(b, g.Index)
-	return identity(append(b, g.Address...))
+	return sock.Hash(0).Add(uint64(g.Namespace)).Text(g.Proto).Add(uint64(g.Index)).Text(string(g.Address)).ID()
 }
 
 // String returns the address as it is written: of IP as osquery does, of the

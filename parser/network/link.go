@@ -2,9 +2,10 @@ package network
 
 import (
 	"cmp"
-	"encoding/binary"
 	"math"
 	"strings"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 )
 
 // Link is a network interface with what it has counted. Of one that came from
@@ -145,12 +146,11 @@ func (s OperState) String() string {
 
 // ID returns a 63-bit identity of the interface.
 func (l *Link) ID() int64 {
-	b := binary.LittleEndian.AppendUint32(nil, l.Namespace)
-	b = binary.LittleEndian.AppendUint32(b, l.Index)
+	h := sock.Hash(0).Add(uint64(l.Namespace)).Add(uint64(l.Index))
 	if l.Index == 0 {
-		b = append(b, l.Name...)
+		h = h.Text(l.Name)
 	}
-	return identity(b)
+	return h.ID()
 }
 
 // CompareNames orders names of interfaces as netstat does: by what is before

@@ -5,8 +5,6 @@
 package network
 
 import (
-	"encoding/binary"
-	"hash/fnv"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -357,26 +355,14 @@ func (r *Route) ID(hop int) int64 {
 	if hop < len(r.Hops) {
 		way = r.Hops[hop]
 	}
-	order := binary.LittleEndian
-	b := make([]byte, 0, 192)
-	b = append(b, byte(r.Family), byte(r.Type), byte(r.Scope), byte(r.Protocol), r.TOS, byte(way.Flags))
-	for _, n := range []uint32{r.Namespace, r.Table, r.Metric, r.NextHopID, uint32(hop), way.Interface} {
-		b = order.AppendUint32(b, n)
+	h := sock.Hash(0)
+	for _, n := range [...]uint32{r.Namespace, uint32(r.Family), uint32(r.Type), uint32(r.Scope), uint32(r.Protocol), uint32(r.TOS),
+		r.Table, r.Metric, r.NextHopID, uint32(hop), way.Interface, uint32(way.Flags)} {
+		h = h.Add(uint64(n))
 	}
-	b = append(b, way.Name...)
-	for _, p := range []netip.Prefix{r.Destination, r.Source, netip.PrefixFrom(r.PreferredSource, 0), netip.PrefixFrom(way.Gateway, 0)} {
-		if p.IsValid() {
-			a := p.Addr().As16()
-			b = append(append(b, a[:]...), byte(p.Bits()))
-		}
-		b = append(b, 0)
+	h = h.Text(way.Name)
+	for _, p := range [...]netip.Prefix{r.Destination, r.Source} {
+		h = h.Addr(p.Addr()).Add(uint64(p.Bits()))
 	}
-	return identity(b)
-}
-
-// identity returns 63 bits of a hash.
-func identity(b []byte) int64 {
-	h := fnv.New64a()
-	h.Write(b) // never fails
-	return int64(h.Sum64() &^ (1 << 63))
+	return h.Addr(r.PreferredSource).Addr(way.Gateway).ID()
 }

@@ -87,7 +87,7 @@ func TestIPXIntern(t *testing.T) {
 	file := "Local_Address               Remote_Address              Tx_Queue  Rx_Queue  State  Uid\n" +
 		"00000010:0000000000AB:4003  Not_Connected               00000000  00000000  07     000\n"
 	got, err := collect(Legacy(strings.NewReader(file), "ipx"))
-	want := sock.Legacy{Proto: "ipx", Local: "00000010:0000000000AB:4003", Remote: "Not_Connected", Queues: true, HasUID: true, Line: 2}
+	want := sock.Legacy{Proto: "ipx", Local: "00000010:0000000000AB:4003", Remote: "Not_Connected", Queues: true, Common: sock.Common{HasUID: true}, Line: 2}
 	if err != nil || len(got) != 1 || got[0] != want {
 		t.Errorf("%+v, %v", got, err)
 	}

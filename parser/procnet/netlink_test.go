@@ -21,10 +21,10 @@ func TestNetlink(t *testing.T) {
 		"000000003652ca0f 16  0          00000000 0        0        0     2        0        12364676\n" +
 		"000000003652ca0f 15  4294963200 80000002 0        768      0     3        0        12364676\n"
 	want := []sock.Netlink{
-		{PortID: 78, Groups: sock.NetlinkGroups{1}, RecvQueue: 4608, RefCount: 2, Drops: 15, Inode: 12365876, Known: known},
-		{PortID: 77, RecvQueue: 4352, Dump: true, RefCount: 2, Inode: 12365875, Known: known},
-		{Protocol: 16, RefCount: 2, Inode: 12364676, Known: known},
-		{Protocol: 15, PortID: 4294963200, Groups: sock.NetlinkGroups{0x80000002}, SendQueue: 768, RefCount: 3, Inode: 12364676, Known: known},
+		{PortID: 78, Groups: sock.NetlinkGroups{1}, RecvQueue: 4608, RefCount: 2, Drops: 15, Common: sock.Common{Inode: 12365876}, Known: known},
+		{PortID: 77, RecvQueue: 4352, Dump: true, RefCount: 2, Common: sock.Common{Inode: 12365875}, Known: known},
+		{Protocol: 16, RefCount: 2, Common: sock.Common{Inode: 12364676}, Known: known},
+		{Protocol: 15, PortID: 4294963200, Groups: sock.NetlinkGroups{0x80000002}, SendQueue: 768, RefCount: 3, Common: sock.Common{Inode: 12364676}, Known: known},
 	}
 	got, err := collect(Netlink(strings.NewReader(in)))
 	if err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {

@@ -27,7 +27,7 @@ func Packet(r io.Reader) iter.Seq2[sock.Packet, error] {
 		}
 		s.Running = f.dec("running", 32) != 0
 		s.RecvQueue = uint32(f.dec("rmem", 32))
-		s.UID = uint32(f.dec("user", 32))
+		s.UID, s.HasUID = uint32(f.dec("user", 32)), true
 		s.Inode = f.dec("inode", 64)
 		return s
 	})

@@ -19,10 +19,10 @@ func TestPacket(t *testing.T) {
 		"0000000027f2d10f 2      3    88cc   -1    0 0      0      12364736\n" +
 		"00000000aeb5a701 3      10   0003   0     1 23040  0      12365823\n"
 	want := []sock.Packet{
-		{Type: sock.Raw, Protocol: 3, Interface: 1, Running: true, RecvQueue: 5120, Inode: 12364732},
-		{Type: sock.Datagram, Protocol: 0x806, Interface: 2, Running: true, UID: 4294967294, Inode: 12364735},
-		{Type: sock.Raw, Protocol: 0x88cc, Interface: sock.NoInterface, Inode: 12364736},
-		{Type: sock.OldPacket, Protocol: 3, Running: true, RecvQueue: 23040, Inode: 12365823},
+		{Type: sock.Raw, Protocol: 3, Interface: 1, Running: true, RecvQueue: 5120, Common: sock.Common{HasUID: true, Inode: 12364732}},
+		{Type: sock.Datagram, Protocol: 0x806, Interface: 2, Running: true, Common: sock.Common{HasUID: true, UID: 4294967294, Inode: 12364735}},
+		{Type: sock.Raw, Protocol: 0x88cc, Interface: sock.NoInterface, Common: sock.Common{HasUID: true, Inode: 12364736}},
+		{Type: sock.OldPacket, Protocol: 3, Running: true, RecvQueue: 23040, Common: sock.Common{HasUID: true, Inode: 12365823}},
 	}
 	got, err := collect(Packet(strings.NewReader(in)))
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {

@@ -29,12 +29,12 @@ const msPerTick = 10
 func TCP(r io.Reader, family sock.Family, order binary.ByteOrder) iter.Seq2[sock.TCP, error] {
 	return list(r, order, inetHeader(false), func(f *fields) (s sock.TCP) {
 		s.Inet = f.inet(family, sock.ProtoTCP, &s.Timer, &s.TimerExpires, &s.Retransmits, &s.Probes)
-		// A closed connection in FIN_WAIT2 is told by its timer only.
+		// Only its timer marks a closed connection in FIN_WAIT2.
 		if s.Timer == sock.TimerTimeWait || s.State == sock.SynRecv || s.State == sock.NewSynRecv {
-			s.Absent |= sock.NoOwner
+			s.HasUID = false
 		}
 		if s.State == sock.Listen {
-			s.Absent |= sock.NoBacklog
+			s.NoBacklog = true
 		}
 		return s
 	})
@@ -126,7 +126,7 @@ func (f *fields) inet(family sock.Family, protocol sock.Protocol, timer *sock.Ti
 	*timer = sock.Timer(f.hex(tr, 8, "timer"))
 	*expires = uint32(min(f.hex(when, 64, "tm->when"), math.MaxUint32/msPerTick) * msPerTick)
 	*retransmits = uint32(f.hex(f.next(), 32, "retrnsmt"))
-	s.UID = uint32(f.dec("uid", 32))
+	s.UID, s.HasUID = uint32(f.dec("uid", 32)), true
 	*probes = uint32(f.dec("timeout", 32))
 	s.Inode = f.dec("inode", 64)
 	return s

@@ -46,14 +46,14 @@ func TestTCP(t *testing.T) {
 		t.Fatal(err)
 	}
 	inet := func(local, remote string, s sock.State, rx, tx, uid uint32, inode uint64) sock.Inet {
-		return sock.Inet{Family: sock.INET, Protocol: sock.ProtoTCP, State: s, Local: ap(local), Remote: ap(remote), RecvQueue: rx, SendQueue: tx, UID: uid, Inode: inode}
+		return sock.Inet{Family: sock.INET, Protocol: sock.ProtoTCP, State: s, Local: ap(local), Remote: ap(remote), RecvQueue: rx, SendQueue: tx, Common: sock.Common{HasUID: true, UID: uid, Inode: inode}}
 	}
 	ownerless := func(s sock.Inet) sock.Inet {
-		s.Absent = sock.NoOwner
+		s.HasUID = false
 		return s
 	}
 	listener := func(s sock.Inet) sock.Inet {
-		s.Absent = sock.NoBacklog
+		s.NoBacklog = true
 		return s
 	}
 	want := []sock.TCP{

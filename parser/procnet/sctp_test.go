@@ -32,7 +32,7 @@ func TestSCTPEndpoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	inet := func(local, remote string, family sock.Family, state sock.State, uid uint32, inode uint64) sock.Inet {
-		return sock.Inet{Family: family, Protocol: sock.ProtoSCTP, State: state, Local: ap(local), Remote: ap(remote), UID: uid, Inode: inode}
+		return sock.Inet{Family: family, Protocol: sock.ProtoSCTP, State: state, Local: ap(local), Remote: ap(remote), Common: sock.Common{HasUID: true, UID: uid, Inode: inode}}
 	}
 	none := inet("0.0.0.0:0", "0.0.0.0:0", 0, sock.Close, 0, 0)
 	none.Local, none.Remote = netip.AddrPortFrom(netip.Addr{}, 5), netip.AddrPort{}
@@ -56,7 +56,7 @@ func TestSCTPEndpoints(t *testing.T) {
 func TestSCTPAssociations(t *testing.T) {
 	addrs := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("192.0.2.45")}
 	want := sock.SCTP{
-		Inet: sock.Inet{Family: sock.INET, Protocol: sock.ProtoSCTP, State: sock.Established, Local: ap("127.0.0.1:8888"), Remote: ap("127.0.0.1:40384"), Inode: 1870580},
+		Inet: sock.Inet{Family: sock.INET, Protocol: sock.ProtoSCTP, State: sock.Established, Local: ap("127.0.0.1:8888"), Remote: ap("127.0.0.1:40384"), Common: sock.Common{HasUID: true, Inode: 1870580}},
 		Type: sock.Stream, LocalAddrs: addrs, RemoteAddrs: addrs, IsAssociation: true, Number: 2, Association: 3,
 	}
 	counted := want

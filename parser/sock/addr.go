@@ -1,6 +1,7 @@
 package sock
 
 import (
+	"encoding/binary"
 	"net/netip"
 )
 
@@ -10,7 +11,7 @@ import (
 func AppendAddr(b []byte, a netip.Addr) []byte {
 	if a.Is6() && !a.Is4In6() {
 		x := a.As16()
-		if be64(x[:8]) == 0 && be64(x[8:])>>32 == 0 && (x[12] != 0 || x[13] != 0) {
+		if binary.BigEndian.Uint64(x[:8]) == 0 && binary.BigEndian.Uint32(x[8:]) == 0 && (x[12] != 0 || x[13] != 0) {
 			b = append(b, "::"...)
 			return netip.AddrFrom4([4]byte(x[12:])).AppendTo(b)
 		}

@@ -18,29 +18,20 @@ type Legacy struct {
 	// Queues says that the list has RecvQueue and SendQueue, bytes.
 	Queues               bool
 	RecvQueue, SendQueue uint32
-	// HasUID says that it has UID.
-	HasUID bool
-	UID    uint32
-	Inode  uint64 // 0 if no file refers to the socket, or the list does not tell
+	Common
 	// Line is that of the list, counted from 1.
 	Line int
-	// Namespace is the inode number of the network namespace; 0 if it is not
-	// known.
-	Namespace uint32
 }
 
-// ID returns a 63-bit identity of the socket: a mix of all that stays the same.
+// ID returns a 63-bit identity of the socket: a hash of all that stays the same.
 // Sockets without an inode that differ in nothing are told apart by their lines.
 func (s *Legacy) ID() int64 {
-	h := mix(uint64(s.Namespace), s.Inode)
+	h := s.hash(0)
 	for _, text := range [...]string{s.Proto, s.Local, s.Remote, s.Digipeaters, s.LocalCall, s.RemoteCall, s.Device} {
-		for i := range len(text) {
-			h = mix(h, uint64(text[i]))
-		}
-		h = mix(h, 1<<8) // the text's end
+		h = h.Text(text)
 	}
 	if s.Inode == 0 {
-		h = mix(h, uint64(s.Line))
+		h = h.Add(uint64(s.Line))
 	}
-	return int64(h &^ (1 << 63))
+	return h.ID()
 }

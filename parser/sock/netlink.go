@@ -68,11 +68,8 @@ type Netlink struct {
 	PortID uint32
 	// Groups that the socket listens to; from /proc only those up to 32.
 	Groups NetlinkGroups
-	// Inode in sockfs. The kernel's own sockets have one too.
-	Inode uint64
-	// Cookie is the kernel's 64-bit identity of the socket; 0 where the source
-	// (/proc) does not tell.
-	Cookie uint64
+	// Common has no UID. The kernel's own sockets have an Inode too.
+	Common
 	// Known names the fields below that have a value.
 	Known NetlinkKnown
 	// RecvQueue and SendQueue are the kernel's memory of messages, in bytes and
@@ -87,9 +84,6 @@ type Netlink struct {
 	// other network namespaces too).
 	NoENOBUFS, ListenAll bool
 	RefCount             uint32
-	// Namespace is the inode number of the network namespace; 0 if it is not
-	// known.
-	Namespace uint32
 }
 
 // NetlinkKnown is a set of fields of [Netlink].
@@ -104,8 +98,8 @@ const (
 	KnowsNetlinkRefCount
 )
 
-// ID returns a 63-bit identity of the socket, a mix of namespace and inode. The
+// ID returns a 63-bit identity of the socket, a hash of namespace and inode. The
 // cookie is not in it, as it may be known at one time and not at another.
 func (s *Netlink) ID() int64 {
-	return int64(mix(mix(uint64(s.Namespace)<<16|uint64(NETLINK)<<8|uint64(s.Protocol), s.Inode), uint64(s.PortID)) &^ (1 << 63))
+	return s.hash(NETLINK).Add(uint64(s.Protocol)).Add(uint64(s.PortID)).ID()
 }

@@ -26,10 +26,10 @@ func TestNetlinkGroups(t *testing.T) {
 func TestIDsOfOtherSockets(t *testing.T) {
 	seen := map[int64]bool{}
 	for _, s := range []interface{ ID() int64 }{
-		&Netlink{Inode: 7}, &Netlink{Inode: 8}, &Netlink{Inode: 7, Namespace: 1}, &Netlink{Inode: 7, Protocol: 1}, &Netlink{Inode: 7, PortID: 1},
-		&Packet{Inode: 7}, &Packet{Inode: 8}, &Packet{Inode: 7, Namespace: 1}, &Packet{Cookie: 1<<63 | 3},
-		&RawIP{Inet: Inet{Family: INET, Inode: 7}}, &RawIP{Inet: Inet{Family: INET, Inode: 7}, IPProtocol: 1},
-		&RawIP{Inet: Inet{Family: INET, Inode: 7}, Ping: true, IPProtocol: 1}, &RawIP{Inet: Inet{Family: INET, Inode: 7}, Ping: true, IPProtocol: 1, Identifier: 5},
+		&Netlink{Common: Common{Inode: 7}}, &Netlink{Common: Common{Inode: 8}}, &Netlink{Common: Common{Inode: 7, Namespace: 1}}, &Netlink{Common: Common{Inode: 7}, Protocol: 1}, &Netlink{Common: Common{Inode: 7}, PortID: 1},
+		&Packet{Common: Common{Inode: 7}}, &Packet{Common: Common{Inode: 8}}, &Packet{Common: Common{Inode: 7, Namespace: 1}}, &Packet{Common: Common{Cookie: 1<<63 | 3}},
+		&RawIP{Inet: Inet{Family: INET, Common: Common{Inode: 7}}}, &RawIP{Inet: Inet{Family: INET, Common: Common{Inode: 7}}, IPProtocol: 1},
+		&RawIP{Inet: Inet{Family: INET, Common: Common{Inode: 7}}, Ping: true, IPProtocol: 1}, &RawIP{Inet: Inet{Family: INET, Common: Common{Inode: 7}}, Ping: true, IPProtocol: 1, Identifier: 5},
 	} {
 		if id := s.ID(); id < 0 || seen[id] {
 			t.Errorf("%+v: identity %d is negative or taken", s, id)
@@ -37,7 +37,7 @@ func TestIDsOfOtherSockets(t *testing.T) {
 		seen[s.ID()] = true
 	}
 	// What is not always known does not change it.
-	if a, b := (&Netlink{Inode: 7}), (&Netlink{Inode: 7, Cookie: 9, Groups: NetlinkGroups{1}, Drops: 3}); a.ID() != b.ID() {
+	if a, b := (&Netlink{Common: Common{Inode: 7}}), (&Netlink{Common: Common{Inode: 7, Cookie: 9}, Groups: NetlinkGroups{1}, Drops: 3}); a.ID() != b.ID() {
 		t.Error("the identity of a netlink socket changed with its cookie")
 	}
 }

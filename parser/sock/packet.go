@@ -19,14 +19,10 @@ type Packet struct {
 	// RecvQueue is the kernel's memory of the frames that wait to be read, in
 	// bytes and with its overhead. Those in a ring are not counted.
 	RecvQueue uint32
-	UID       uint32
-	Inode     uint64
+	Common
 	// Known names the fields that sock_diag gave a value. /proc gives those above,
 	// and names none.
-	Known PacketKnown
-	// Cookie is the kernel's 64-bit identity of the socket; 0 where the source
-	// (/proc) does not tell.
-	Cookie uint64
+	Known  PacketKnown
 	Memory Memory
 	// Version is that of the ring's format, TPACKET_V1 to TPACKET_V3: 1 to 3.
 	Version uint32
@@ -44,9 +40,6 @@ type Packet struct {
 	// PACKET_ADD_MEMBERSHIP, of which Promiscuous are the interfaces that it keeps
 	// in promiscuous mode.
 	Memberships, Promiscuous uint32
-	// Namespace is the inode number of the network namespace; 0 if it is not
-	// known.
-	Namespace uint32
 }
 
 // NoInterface is the Interface of a packet socket whose interface was removed.
@@ -59,7 +52,6 @@ type PacketKnown uint8
 // CopyThreshold and the options.
 const (
 	KnowsPacketInfo PacketKnown = 1 << iota
-	KnowsPacketUID
 	KnowsPacketQueue
 	KnowsPacketMemory
 	KnowsRxRing
@@ -75,13 +67,13 @@ type PacketRing struct {
 	Frames uint32 // of TPACKET_V3, where their length varies, a guess
 }
 
-// ID returns a 63-bit identity of the socket: the kernel's cookie, else a mix of
+// ID returns a 63-bit identity of the socket: the kernel's cookie, else a hash of
 // namespace and inode.
 func (s *Packet) ID() int64 {
 	if s.Cookie != 0 {
-		return int64(s.Cookie &^ (1 << 63))
+		return Hash(s.Cookie).ID()
 	}
-	return int64(mix(uint64(s.Namespace)<<16|uint64(PACKET)<<8, s.Inode) &^ (1 << 63))
+	return s.hash(PACKET).ID()
 }
 
 // FanoutType says how frames are spread, PACKET_FANOUT_* of

@@ -194,22 +194,14 @@ type Inet struct {
 	// RecvQueue and SendQueue are bytes; for a TCP listener the accept
 	// backlog now and its maximum.
 	RecvQueue, SendQueue uint32
-	UID                  uint32
-	// Inode of the socket in sockfs; 0 where no file refers to it: TIME_WAIT,
-	// SYN_RECV and orphans.
-	Inode uint64
-	// Cookie is the kernel's 64-bit identity of the socket; 0 where the
-	// source (/proc) does not tell.
-	Cookie uint64
-	// Absent names the fields above that mean nothing.
-	Absent Absent
+	// NoBacklog says that SendQueue means nothing: /proc does not report the
+	// maximum of a listener's backlog.
+	NoBacklog bool
+	Common
 	Details
-	// Namespace is the inode number of the network namespace; 0 if it is not
-	// known.
-	Namespace uint32
 }
 
-// Details are what only sock_diag tells of a socket, and of a full one only: a
+// Details are what only sock_diag reports of a socket, and of a full one only: a
 // connection in TIME_WAIT or SYN_RECV has none.
 type Details struct {
 	// Known names the fields that have a value.
@@ -258,54 +250,17 @@ type Memory struct {
 	Drops         uint32 // packets dropped since the socket was made
 }
 
-// Absent is a set of fields that the kernel, or the source that was asked, has
-// no value for.
-type Absent uint8
+// IP returns the part that sockets of every IP protocol share.
+func (s *Inet) IP() *Inet { return s }
 
-const (
-	// NoOwner says that UID means nothing: of connections in TIME_WAIT and,
-	// once their program has closed them, in FIN_WAIT2 the kernel keeps no more
-	// than is needed to answer the peer, and the 0 it shows is not root. One in
-	// SYN_RECV is its listener's, but only /proc tells whose that is.
-	NoOwner Absent = 1 << iota
-	// NoBacklog says that SendQueue means nothing: /proc does not tell the
-	// maximum of a listener's backlog.
-	NoBacklog
-)
-
-// ID returns a 63-bit identity of the socket: the kernel's cookie, else a mix of
-// namespace, protocol, inode and both ends, which changes when the socket is connected or
-// its program closes it.
+// ID returns a 63-bit identity of the socket: the kernel's cookie, else a hash of
+// namespace, protocol, inode and both ends, which changes when the socket is
+// connected or its program closes it.
 func (s *Inet) ID() int64 {
 	if s.Cookie != 0 {
-		return int64(s.Cookie &^ (1 << 63))
+		return Hash(s.Cookie).ID()
 	}
-	h := mix(uint64(s.Namespace)<<16|uint64(s.Family)<<8|uint64(s.Protocol), s.Inode)
-	for _, end := range [...]netip.AddrPort{s.Local, s.Remote} {
-		a := end.Addr().As16()
-		h = mix(h, be64(a[:8]))
-		h = mix(h, be64(a[8:]))
-		h = mix(h, uint64(end.Port()))
-	}
-	return int64(h &^ (1 << 63))
-}
-
-func be64(b []byte) uint64 {
-	var v uint64
-	for _, c := range b {
-		v = v<<8 | uint64(c)
-	}
-	return v
-}
-
-// mix is the finaliser of splitmix64 over the running hash and one more word.
-func mix(h, v uint64) uint64 {
-	h ^= v + 0x9e3779b97f4a7c15 + h<<6 + h>>2
-	h ^= h >> 30
-	h *= 0xbf58476d1ce4e5b9
-	h ^= h >> 27
-	h *= 0x94d049bb133111eb
-	return h ^ h>>31
+	return s.hash(s.Family).Add(uint64(s.Protocol)).AddrPort(s.Local).AddrPort(s.Remote).ID()
 }
 
 // TCP is one TCP socket.

@@ -57,7 +57,7 @@ func TestScopeOf(t *testing.T) {
 }
 
 func TestIDIsStableAndDistinct(t *testing.T) {
-	a := Inet{Family: INET, Protocol: ProtoTCP, Inode: 7, State: Listen, Local: netip.MustParseAddrPort("127.0.0.1:22"), Remote: netip.MustParseAddrPort("0.0.0.0:0")}
+	a := Inet{Family: INET, Protocol: ProtoTCP, Common: Common{Inode: 7}, State: Listen, Local: netip.MustParseAddrPort("127.0.0.1:22"), Remote: netip.MustParseAddrPort("0.0.0.0:0")}
 	moved := a
 	moved.State, moved.RecvQueue, moved.UID = Close, 9, 1
 	if a.ID() != moved.ID() {
@@ -68,6 +68,7 @@ func TestIDIsStableAndDistinct(t *testing.T) {
 		func(s *Inet) { s.Family = INET6 },
 		func(s *Inet) { s.Protocol = ProtoUDP },
 		func(s *Inet) { s.Inode = 8 },
+		func(s *Inet) { s.Namespace = 1 },
 		func(s *Inet) { s.Local = netip.MustParseAddrPort("127.0.0.2:22") },
 		func(s *Inet) { s.Local = netip.MustParseAddrPort("127.0.0.1:23") },
 		func(s *Inet) { s.Remote = netip.MustParseAddrPort("0.0.0.0:1") },
@@ -103,5 +104,21 @@ func TestNamesAndBack(t *testing.T) {
 		if f, n, ok := ParseProto(p); !ok || Proto(f, n) != p {
 			t.Errorf("%s does not parse back", p)
 		}
+	}
+}
+
+// Values in a row keep their borders, and addresses their family.
+func TestHash(t *testing.T) {
+	seen := map[int64]int{}
+	for i, h := range []Hash{
+		0, Hash(0).Add(0), Hash(0).Add(1), Hash(1).Add(0), Hash(0).Add(0).Add(1), Hash(0).Text(""), Hash(0).Text("\x00"), Hash(0).Text("a").Text("b"), Hash(0).Text("ab").Text(""),
+		Hash(0).Text("12345678").Text("9"), Hash(0).Text("1234567").Text("89"), Hash(0).Text("123456789"), Hash(0).Text("a\x00"), Hash(0).Text("a"),
+		Hash(0).Addr(netip.Addr{}), Hash(0).Addr(netip.IPv6Unspecified()), Hash(0).Addr(netip.MustParseAddr("192.0.2.1")), Hash(0).Addr(netip.MustParseAddr("::ffff:192.0.2.1")),
+		Hash(0).AddrPort(netip.MustParseAddrPort("192.0.2.1:1")), Hash(0).AddrPort(netip.MustParseAddrPort("192.0.2.1:2")),
+	} {
+		if other, again := seen[h.ID()]; again && !(other == 1 && i == 5) || h.ID() < 0 {
+			t.Errorf("%d and %d have the identity %d", i, other, h.ID())
+		}
+		seen[h.ID()] = i
 	}
 }

@@ -21,12 +21,9 @@ type Unix struct {
 	// writes it in /proc/net/unix, netstat and ss too: an abstract name a cannot
 	// be told from a file @a, nor its NUL bytes from @.
 	Path string
-	// Inode of the socket in sockfs; 0 of a connection that waits to be accepted,
-	// which is in the namespace of who connects.
-	Inode uint64
-	// Cookie is the kernel's 64-bit identity of the socket; 0 where the source
-	// does not tell.
-	Cookie uint64
+	// Common has no Inode of a connection that waits to be accepted, which is in
+	// the namespace of the client.
+	Common
 	// Key tells sockets without inode and cookie apart.
 	Key uint64
 	// Known names those of the fields below that have a value.
@@ -40,12 +37,8 @@ type Unix struct {
 	// Peer is the inode of the other end. It is 0 if there is none, or none with
 	// an inode.
 	Peer uint64
-	UID  uint32
 	// Details has Shutdown and Memory.
 	Details
-	// Namespace is the inode number of the network namespace; 0 if it is not
-	// known.
-	Namespace uint32
 }
 
 // KnownUnix is a set of fields of [Unix].
@@ -55,7 +48,6 @@ type KnownUnix uint8
 const (
 	KnowsRefCount KnownUnix = 1 << iota
 	KnowsQueues
-	KnowsUID
 )
 
 // UnixState is a state as netstat tells it.
@@ -128,12 +120,15 @@ func (s *Unix) FlagNames() string {
 	return strings.Join(names, " ")
 }
 
-// ID returns a 63-bit identity of the socket: the kernel's cookie, else a mix of
+// ID returns a 63-bit identity of the socket: the kernel's cookie, else a hash of
 // namespace, inode and Key.
 func (s *Unix) ID() int64 {
-	h := s.Cookie
-	if h == 0 {
-		h = mix(mix(uint64(s.Namespace)<<8|uint64(UNIX), s.Inode), s.Key)
+	if s.Cookie != 0 {
+		return Hash(s.Cookie).ID()
 	}
-	return int64(h &^ (1 << 63))
+	return s.hash(UNIX).Add(s.Key).ID()
 }
+
+// AppendInodes appends the inodes of both ends: a row names the processes of the
+// peer too.
+func (s *Unix) AppendInodes(to []uint64) []uint64 { return append(to, s.Inode, s.Peer) }

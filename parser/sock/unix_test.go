@@ -26,13 +26,13 @@ func TestUnixWords(t *testing.T) {
 // Sockets without a cookie are told apart, also those without an inode.
 func TestUnixIdentity(t *testing.T) {
 	ids := map[int64]Unix{}
-	for _, s := range []Unix{{Cookie: 7}, {Cookie: 8}, {Inode: 7}, {Inode: 8}, {Inode: 8, Namespace: 5}, {Key: 1}, {Key: 2}} {
+	for _, s := range []Unix{{Common: Common{Cookie: 7}}, {Common: Common{Cookie: 8}}, {Common: Common{Inode: 7}}, {Common: Common{Inode: 8}}, {Common: Common{Inode: 8, Namespace: 5}}, {Key: 1}, {Key: 2}} {
 		if old, ok := ids[s.ID()]; ok || s.ID() < 0 {
 			t.Errorf("%+v and %+v have the identity %d", s, old, s.ID())
 		}
 		ids[s.ID()] = s
 	}
-	if (&Unix{Cookie: 7, Inode: 1, Key: 2}).ID() != (&Unix{Cookie: 7}).ID() {
+	if (&Unix{Common: Common{Cookie: 7, Inode: 1}, Key: 2}).ID() != (&Unix{Common: Common{Cookie: 7}}).ID() {
 		t.Error("the cookie is not the identity")
 	}
 }

@@ -18,17 +18,12 @@ type Vsock struct {
 	Shutdown uint8
 	// The ends: context identifiers, of a machine, and ports, or AnyVsock.
 	LocalCID, LocalPort, RemoteCID, RemotePort uint32
-	// Inode of the socket in sockfs; 0 where no file refers to it.
-	Inode uint64
-	// Cookie is the kernel's identity of the socket.
-	Cookie uint64
-	// Namespace is the inode number of the network namespace; 0 if it is not
-	// known.
-	Namespace uint32
+	Common                                     // without UID
 }
 
-// ID returns a 63-bit identity of the socket.
-func (s *Vsock) ID() int64 { return int64(s.Cookie &^ (1 << 63)) }
+// ID returns a 63-bit identity of the socket: the kernel's cookie, which
+// sock_diag, its only source, always reports.
+func (s *Vsock) ID() int64 { return Hash(s.Cookie).ID() }
 
 // Type is a kind of socket, SOCK_* of include/linux/net.h.
 type Type uint8

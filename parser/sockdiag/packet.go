@@ -90,8 +90,7 @@ func Packet(b []byte, order binary.ByteOrder, s *sock.Packet) error {
 			s.FanoutID, s.FanoutType = uint16(v), sock.FanoutType(v>>16)
 			s.Known |= sock.KnowsFanout
 		case attrPacketUID:
-			s.UID = a.Uint32()
-			s.Known |= sock.KnowsPacketUID
+			s.UID, s.HasUID = a.Uint32(), true
 		case attrPacketMemory:
 			if value, ok := a.Struct(memInfoOldSize); ok {
 				s.RecvQueue = order.Uint32(value)

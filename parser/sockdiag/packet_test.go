@@ -150,7 +150,7 @@ func TestPacketBigEndian(t *testing.T) {
 	if err := Packet(b, o, &s); err != nil {
 		t.Fatal(err)
 	}
-	want := sock.Packet{Type: sock.Raw, Protocol: 0x88cc, Inode: 4242, Cookie: 0x0102030405060708, Interface: 7, Version: 3, Running: true, OrigDev: true,
+	want := sock.Packet{Type: sock.Raw, Protocol: 0x88cc, Common: sock.Common{Inode: 4242, Cookie: 0x0102030405060708}, Interface: 7, Version: 3, Running: true, OrigDev: true,
 		FanoutID: 4711, FanoutType: 1, Known: sock.KnowsPacketInfo | sock.KnowsFanout}
 	if s != want {
 		t.Errorf("got  %+v\nwant %+v", s, want)

@@ -168,7 +168,7 @@ func TCP(b []byte, order binary.ByteOrder, s *sock.TCP) error {
 		s.Probes = retrans
 	}
 	if s.Timer == sock.TimerTimeWait || s.State == sock.SynRecv || s.State == sock.NewSynRecv {
-		s.Absent |= sock.NoOwner
+		s.HasUID = false
 	}
 	a := netlink.NewAttributes(b[inetMessageSize:], order)
 	for a.Next() {
@@ -261,7 +261,7 @@ func inet(b []byte, order binary.ByteOrder, protocol sock.Protocol, s *sock.Inet
 	}
 	s.Cookie = uint64(order.Uint32(b[48:]))<<32 | uint64(order.Uint32(b[44:]))
 	s.RecvQueue, s.SendQueue = order.Uint32(b[56:]), order.Uint32(b[60:])
-	s.UID, s.Inode = order.Uint32(b[64:]), uint64(order.Uint32(b[68:]))
+	s.UID, s.HasUID, s.Inode = order.Uint32(b[64:]), true, uint64(order.Uint32(b[68:]))
 	s.Interface, s.Known = order.Uint32(b[40:]), sock.KnowsInterface
 	return nil
 }

@@ -64,8 +64,8 @@ func TestAgainstSS(t *testing.T) {
 			if line := ssLine(&s); line != expectation(want[i]) {
 				t.Errorf("%s\ngot  %s\nwant %s", want[i], line, expectation(want[i]))
 			}
-			if (s.Absent&sock.NoOwner != 0) != (s.Timer == sock.TimerTimeWait || s.State == sock.SynRecv) {
-				t.Errorf("%+v: absent %v", s, s.Absent)
+			if s.HasUID == (s.Timer == sock.TimerTimeWait || s.State == sock.SynRecv) {
+				t.Errorf("%+v: has an owner: %t", s, s.HasUID)
 			}
 			states[s.State] = true
 		}
@@ -200,7 +200,7 @@ func TestBothByteOrders(t *testing.T) {
 		want := sock.Inet{
 			Family: sock.INET6, Protocol: sock.ProtoTCP, State: sock.Established,
 			Local: netip.MustParseAddrPort("[::ffff:127.0.0.1]:443"), Remote: netip.MustParseAddrPort("[2001:db8::1]:50000"),
-			RecvQueue: 10, SendQueue: 20, UID: 4294967294, Inode: 4242, Cookie: 0x0506070801020304,
+			RecvQueue: 10, SendQueue: 20, Common: sock.Common{HasUID: true, UID: 4294967294, Inode: 4242, Cookie: 0x0506070801020304},
 			Details: sock.Details{Known: sock.KnowsInterface | sock.KnowsMemory, Interface: 7, Memory: sock.Memory{Drops: 77}},
 		}
 		var s sock.TCP

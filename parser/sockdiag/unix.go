@@ -103,8 +103,7 @@ func Unix(b []byte, order binary.ByteOrder, s *sock.Unix) error {
 				s.KnownUnix |= sock.KnowsQueues
 			}
 		case attrUnixUID:
-			s.UID = a.Uint32()
-			s.KnownUnix |= sock.KnowsUID
+			s.UID, s.HasUID = a.Uint32(), true
 		case attrUnixMemInfo:
 			detail(&a, attrSKMemInfo, &s.Details)
 		case attrUnixShutdown:

@@ -58,7 +58,7 @@ func TestUnixAgainstSS(t *testing.T) {
 		if s.State == sock.UnixListening {
 			flags = "ACC"
 		}
-		if s.UID != uid || s.FlagNames() != flags || s.Cookie == 0 || s.KnownUnix != sock.KnowsQueues|sock.KnowsUID || s.Known != sock.KnowsShutdown|sock.KnowsMemory {
+		if s.UID != uid || s.FlagNames() != flags || s.Cookie == 0 || !s.HasUID || s.KnownUnix != sock.KnowsQueues || s.Known != sock.KnowsShutdown|sock.KnowsMemory {
 			t.Errorf("%+v", s)
 		}
 	}
@@ -90,8 +90,8 @@ func TestUnixInBothByteOrders(t *testing.T) {
 		if err := Unix(b, order, &s); err != nil {
 			t.Fatal(err)
 		}
-		want := sock.Unix{Type: sock.SeqPacket, State: sock.UnixListening, Flags: sock.AcceptsConnections, Path: "@a@b@", Inode: 4242, Cookie: 1<<32 | 7,
-			KnownUnix: sock.KnowsQueues | sock.KnowsUID, RecvQueue: 3, SendQueue: 5, Peer: 99, UID: 1000, Details: sock.Details{Known: sock.KnowsShutdown, Shutdown: 3}}
+		want := sock.Unix{Type: sock.SeqPacket, State: sock.UnixListening, Flags: sock.AcceptsConnections, Path: "@a@b@", Common: sock.Common{Inode: 4242, Cookie: 1<<32 | 7, UID: 1000, HasUID: true},
+			KnownUnix: sock.KnowsQueues, RecvQueue: 3, SendQueue: 5, Peer: 99, Details: sock.Details{Known: sock.KnowsShutdown, Shutdown: 3}}
 		if s != want {
 			t.Errorf("%v: got %+v, want %+v", order, s, want)
 		}

@@ -51,8 +51,8 @@ func TestNetlinkDetails(t *testing.T) {
 		h.askBy(kernel(&requests, c.answers...))
 		h.wouldLoad = func(string) bool { return false }
 		var all netlinkSockets
-		all.add(sock.Netlink{Inode: 7, Groups: sock.NetlinkGroups{2}})
-		all.add(sock.Netlink{Inode: 7}) // /proc may repeat it
+		all.add(sock.Netlink{Common: sock.Common{Inode: 7}, Groups: sock.NetlinkGroups{2}})
+		all.add(sock.Netlink{Common: sock.Common{Inode: 7}}) // /proc may repeat it
 		err := h.netlinkDetails(t.Context(), h.netns.Own(), &all)
 		var got []string
 		for _, s := range all.list {

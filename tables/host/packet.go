@@ -51,7 +51,7 @@ func (h *Host) Packet(ctx context.Context, f PacketFilter) iter.Seq2[sock.Packet
 					use.Wait += apart.Wait
 				}
 				for s, err := range decoded(h.diag.Dump(ctx, in, &sockdiag.PacketRequest{Show: sockdiag.PacketDetails}, use), decode) {
-					if always := sock.KnowsPacketInfo | sock.KnowsPacketUID | sock.KnowsPacketQueue; err == nil && s.Known&always != always {
+					if always := sock.KnowsPacketInfo | sock.KnowsPacketQueue; err == nil && (s.Known&always != always || !s.HasUID) {
 						err = fmt.Errorf("%w: it tells less of packet sockets than /proc, as before Linux 3.10", errRefused)
 					}
 					if err != nil {
