@@ -4,14 +4,18 @@
 // One question takes this way, one function an arrow:
 //
 //	SQL in osquery or in the embedded host
-//	  -> schema.Request   columns used and constraints, from osquery's JSON or SQLite's index info
-//	  -> schema.Query     the request in the terms of one table
-//	  -> tables           tcp_sockets' Rows: the query as a host.InetFilter
-//	  -> tables/host      the kernel's lists, as bytes
-//	  -> parser           bytes as sock.TCP, streamed
-//	  -> schema.Cell      only the columns that are used, as text or typed values
+//	  -> schema.Request              columns used and constraints, from osquery's JSON or SQLite's index info
+//	  -> schema.Table.Query          the request in the terms of one table
+//	  -> schema.Table.Scan           a goroutine for the rows of one query
+//	  -> TCPSockets, inet.filter     the query as a host.InetFilter
+//	  -> host.Host.TCP               the kernel's list, from netlink or /proc/net
+//	  -> parser: sockdiag, procnet   bytes as sock.TCP, streamed
+//	  -> row[sock.TCP]               less the rows that a constraint excludes
+//	  -> joinOwners                  names, users and processes, if a used column needs them
+//	  -> schema.Cell                 only the used columns, as text or typed values
 //
 // A table is one file here, one fixture in testdata and one line in [All]. Its
-// columns are declared in tables such as tcp_sockets.go, next to the accessor
-// that computes them; what several tables share stands in inet.go and owner.go.
+// columns are declared in files such as tcp_sockets.go, next to the accessor that
+// computes them. Several tables share the columns of owner.go and inet.go, which
+// are made of the part that all types of sockets share, sock.Common.
 package tables

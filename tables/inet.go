@@ -9,58 +9,61 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
-// inetColumns are the columns that tables of IP sockets share. R is the row of
-// such a table.
-type inetColumns[R any] struct {
-	ownerColumns[R]
-	proto, localService, remoteService, localScope, remoteScope *schema.Typed[R, string]
-	recvQ, sendQ                                                *schema.Typed[R, uint32]
-	localAddress, remoteAddress                                 *schema.Typed[R, netip.Addr]
-	localPort, remotePort, protocol                             *schema.Typed[R, uint16]
-	family                                                      *schema.Typed[R, uint8]
-	cookie                                                      *schema.Typed[R, int64]
-	details                                                     []schema.Column[R]
+// inetSocket is a pointer to a type of IP sockets.
+type inetSocket[S any] interface {
+	socket[S]
+	IP() *sock.Inet
+}
+
+// inetColumns are the columns that tables of IP sockets share.
+type inetColumns[S any, P inetSocket[S]] struct {
+	ownerColumns[S, P]
+	proto, localService, remoteService, localScope, remoteScope *schema.Typed[row[S], string]
+	recvQ, sendQ                                                *schema.Typed[row[S], uint32]
+	localAddress, remoteAddress                                 *schema.Typed[row[S], netip.Addr]
+	localPort, remotePort, protocol                             *schema.Typed[row[S], uint16]
+	family                                                      *schema.Typed[row[S], uint8]
+	cookie                                                      *schema.Typed[row[S], int64]
+	details                                                     []schema.Column[row[S]]
 }
 
 // unpushed is for the columns of a table that reads all whatever is asked for.
 func unpushed(*schema.ColumnInfo) {}
 
 // newInetColumns makes them; pushed is schema.Pushed if the table narrows by
-// addresses, ports, families and protocols.
-func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names, pushed schema.Option) inetColumns[R] {
-	details := func(r *R) *sock.Details { return &inet(r).Details }
-	return inetColumns[R]{
-		ownerColumns: newOwnerColumns(names,
-			"NULL where it has none of its own: in TIME_WAIT, in SYN_RECV (it is the listener's) and, once the program has closed the connection, in FIN_WAIT2.",
-			func(r *R) (uint32, bool) { return inet(r).UID, inet(r).HasUID },
-			func(r *R) uint64 { return inet(r).Inode },
-			func(r *R) uint32 { return inet(r).Namespace }),
-		cookie: cookieColumn(onlyProc, func(r *R) uint64 { return inet(r).Cookie }),
-		details: append([]schema.Column[R]{
+// addresses, ports, families and protocols, and noUID says when uid is absent.
+func newInetColumns[S any, P inetSocket[S]](pushed schema.Option, noUID string) inetColumns[S, P] {
+	inet := func(r *row[S]) *sock.Inet { return P(&r.Socket).IP() }
+	details := func(r *row[S]) *sock.Details { return &inet(r).Details }
+	owner := newOwnerColumns[S, P](noUID)
+	return inetColumns[S, P]{
+		ownerColumns: owner,
+		cookie:       owner.cookieColumn(onlyProc),
+		details: append([]schema.Column[row[S]]{
 			schema.Opt("user", "Name of the user that the process of pid runs as, its effective one, in this machine's /etc/passwd; username is the socket's owner. Empty if there is no such process or no name.",
-				func(r *R) (string, bool) {
-					h, ok := names(r).holder(inet(r).Inode)
+				func(r *row[S]) (string, bool) {
+					h, ok := r.lookups.holder(inet(r).Inode)
 					if !ok {
 						return "", false
 					}
-					number, ok := names(r).processes.User(h.PID)
+					number, ok := r.lookups.processes.User(h.PID)
 					if !ok {
 						return "", false
 					}
-					return names(r).users.Name(number), true
+					return r.lookups.users.Name(number), true
 				}, schema.Hidden, schema.Needs(needHolders|needUsers)),
 			schema.Opt("interface", "Network interface that the socket is bound to; its number if it has no name that can be told. Empty if it is bound to none, or if only /proc tells of it.",
-				func(r *R) (string, bool) {
+				func(r *row[S]) (string, bool) {
 					d := details(r)
 					if d.Interface == 0 {
 						return "", false
 					}
-					return names(r).interfaces.Name(inet(r).Namespace, d.Interface), true
+					return r.lookups.interfaces.Name(inet(r).Namespace, d.Interface), true
 				}, schema.Hidden, schema.Needs(needInterfaces)),
 			schema.Opt("mark", "SO_MARK of the socket, by which routing and packet filters may choose. NULL if it cannot be told: it takes CAP_NET_ADMIN, and /proc does not.",
 				known(details, sock.KnowsMark, func(d *sock.Details) uint32 { return d.Mark }), schema.Hidden),
 			schema.Opt("cgroup_id", "Number of the control group in which the socket was made: the inode of its directory in the cgroup2 file system. NULL if the kernel does not tell (since Linux 5.9), or only /proc does.",
-				func(r *R) (int64, bool) {
+				func(r *row[S]) (int64, bool) {
 					d := details(r)
 					return int64(d.CgroupID), d.Known&sock.KnowsCgroupID != 0 && d.CgroupID < 1<<63
 				}, schema.Hidden),
@@ -74,31 +77,31 @@ func newInetColumns[R any](inet func(*R) *sock.Inet, names func(*R) *names, push
 				known(details, sock.KnowsShutdown, func(d *sock.Details) uint8 { return d.Shutdown }), schema.Hidden),
 		}, memoryColumns("NULL as for tos.", details)...),
 		proto: schema.Col("proto", "Protocol as netstat names it, with a 6 for sockets of the family inet6.",
-			func(r *R) string { return sock.Proto(inet(r).Family, inet(r).Protocol) }, pushed),
+			func(r *row[S]) string { return sock.Proto(inet(r).Family, inet(r).Protocol) }, pushed),
 		recvQ: schema.Col("recv_q", "Bytes received and not yet read by the program; for a TCP listener the connections that wait to be accepted.",
-			func(r *R) uint32 { return inet(r).RecvQueue }),
+			func(r *row[S]) uint32 { return inet(r).RecvQueue }),
 		sendQ: schema.Opt("send_q", "Bytes sent and not yet acknowledged by the peer; for a TCP listener how many connections may wait to be accepted, NULL where only /proc tells of it.",
-			func(r *R) (uint32, bool) { return inet(r).SendQueue, !inet(r).NoBacklog }),
+			func(r *row[S]) (uint32, bool) { return inet(r).SendQueue, !inet(r).NoBacklog }),
 		localAddress: schema.Col("local_address", "Local IP address: 0.0.0.0 or :: for any. An IPv4-mapped one is spelled ::ffff:192.0.2.1.",
-			func(r *R) netip.Addr { return inet(r).Local.Addr() }, pushed),
+			func(r *row[S]) netip.Addr { return inet(r).Local.Addr() }, pushed),
 		localPort: schema.Col("local_port", "Local port.",
-			func(r *R) uint16 { return inet(r).Local.Port() }, pushed),
+			func(r *row[S]) uint16 { return inet(r).Local.Port() }, pushed),
 		remoteAddress: schema.Col("remote_address", "Peer's IP address; 0.0.0.0 or :: if there is no peer.",
-			func(r *R) netip.Addr { return inet(r).Remote.Addr() }, pushed, schema.Synonym("foreign_address")),
+			func(r *row[S]) netip.Addr { return inet(r).Remote.Addr() }, pushed, schema.Synonym("foreign_address")),
 		remotePort: schema.Col("remote_port", "Peer's port; 0 if there is no peer.",
-			func(r *R) uint16 { return inet(r).Remote.Port() }, pushed, schema.Synonym("foreign_port")),
+			func(r *row[S]) uint16 { return inet(r).Remote.Port() }, pushed, schema.Synonym("foreign_port")),
 		localService: schema.Col("local_service", "Name of the local port's service in the services file, for this protocol. Empty if it has none.",
-			func(r *R) string { return names(r).services.Name(inet(r).Local.Port(), inet(r).Protocol) }, schema.Hidden, schema.Needs(needServices)),
+			func(r *row[S]) string { return r.lookups.services.Name(inet(r).Local.Port(), inet(r).Protocol) }, schema.Hidden, schema.Needs(needServices)),
 		remoteService: schema.Col("remote_service", "Name of the peer's port in the services file, for this protocol. Empty if it has none.",
-			func(r *R) string { return names(r).services.Name(inet(r).Remote.Port(), inet(r).Protocol) }, schema.Hidden, schema.Needs(needServices), schema.Synonym("foreign_service")),
+			func(r *row[S]) string { return r.lookups.services.Name(inet(r).Remote.Port(), inet(r).Protocol) }, schema.Hidden, schema.Needs(needServices), schema.Synonym("foreign_service")),
 		localScope: schema.Col("local_scope", "What the local address is exposed to: wildcard, loopback, link_local, private, multicast, global.",
-			func(r *R) string { return string(sock.ScopeOf(inet(r).Local.Addr())) }, schema.Hidden),
+			func(r *row[S]) string { return string(sock.ScopeOf(inet(r).Local.Addr())) }, schema.Hidden),
 		remoteScope: schema.Col("remote_scope", "What the peer's address is: wildcard (no peer), loopback, link_local, private, multicast, global.",
-			func(r *R) string { return string(sock.ScopeOf(inet(r).Remote.Addr())) }, schema.Hidden, schema.Synonym("foreign_scope")),
+			func(r *row[S]) string { return string(sock.ScopeOf(inet(r).Remote.Addr())) }, schema.Hidden, schema.Synonym("foreign_scope")),
 		family: schema.Col("family", "Address family as a number: 2 for IPv4, 10 for IPv6.",
-			func(r *R) uint8 { return uint8(inet(r).Family) }, schema.Hidden, pushed),
+			func(r *row[S]) uint8 { return uint8(inet(r).Family) }, schema.Hidden, pushed),
 		protocol: schema.Col("protocol", "IP protocol as a number, such as 6 for TCP and 17 for UDP.",
-			func(r *R) uint16 { return uint16(inet(r).Protocol) }, schema.Hidden, pushed),
+			func(r *row[S]) uint16 { return uint16(inet(r).Protocol) }, schema.Hidden, pushed),
 	}
 }
 
@@ -133,7 +136,7 @@ func memoryColumns[R any](noMemory string, details func(*R) *sock.Details) (colu
 }
 
 // filter translates what the query says of the shared columns.
-func (c *inetColumns[R]) filter(q schema.Query) host.InetFilter {
+func (c *inetColumns[S, P]) filter(q schema.Query) host.InetFilter {
 	f := host.InetFilter{
 		LocalPorts: ports(c.localPort, q), RemotePorts: ports(c.remotePort, q),
 		LocalAddrs: c.localAddress.In(q), RemoteAddrs: c.remoteAddress.In(q),

@@ -10,21 +10,14 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
-type legacyRow struct {
-	sock.Legacy
-	names *names
-}
+type legacyRow = row[sock.Legacy]
 
 // LegacySockets is the table legacy_sockets.
 func LegacySockets(h *host.Host) schema.Any {
-	owner := newOwnerColumns(func(r *legacyRow) *names { return r.names },
-		"NULL where the list does not tell: of ax25, netrom, rose and x25.",
-		func(r *legacyRow) (uint32, bool) { return r.UID, r.HasUID },
-		func(r *legacyRow) uint64 { return r.Inode },
-		func(r *legacyRow) uint32 { return r.Namespace })
+	owner := newOwnerColumns[sock.Legacy]("NULL where the list does not tell: of ax25, netrom, rose and x25.")
 	proto := schema.Col("proto", "ax25, netrom, rose, x25, ipx, atalk, or of Bluetooth l2cap, rfcomm, sco.",
-		func(r *legacyRow) string { return r.Proto }, schema.Pushed)
-	return schema.Bind(schema.Table[legacyRow]{
+		func(r *legacyRow) string { return r.Socket.Proto }, schema.Pushed)
+	return owner.bind(h, schema.Table[legacyRow]{
 		Name: "legacy_sockets",
 		Doc:  "Sockets of old families of the kernel and of Bluetooth, which netstat has options for (--ax25, --netrom, --rose, --x25, --ipx). Only the first network namespace of a host has any. Not tried on a live kernel.",
 		Examples: []string{
@@ -34,32 +27,30 @@ func LegacySockets(h *host.Host) schema.Any {
 		Columns: append([]schema.Column[legacyRow]{
 			proto,
 			schema.Opt("recv_q", "What was received and not yet read by the program, with the kernel's overhead, bytes. NULL of an AX.25 connection without a socket.",
-				func(r *legacyRow) (uint32, bool) { return r.RecvQueue, r.Queues }),
+				func(r *legacyRow) (uint32, bool) { return r.Socket.RecvQueue, r.Socket.Queues }),
 			schema.Opt("send_q", "What waits to be sent or acknowledged, with the kernel's overhead, bytes. NULL as for recv_q.",
-				func(r *legacyRow) (uint32, bool) { return r.SendQueue, r.Queues }),
+				func(r *legacyRow) (uint32, bool) { return r.Socket.SendQueue, r.Socket.Queues }),
 			schema.Col("local_address", "Local address as the kernel spells it; * for any. Empty of Bluetooth, where most kernels do not tell.",
-				func(r *legacyRow) string { return r.Local }),
+				func(r *legacyRow) string { return r.Socket.Local }),
 			schema.Col("remote_address", "Peer's address, spelled so; * or Not_Connected if there is none. Empty of Bluetooth.",
-				func(r *legacyRow) string { return r.Remote }, schema.Synonym("foreign_address")),
+				func(r *legacyRow) string { return r.Socket.Remote }, schema.Synonym("foreign_address")),
 			schema.Col("state", "State as netstat names it, of ipx and atalk as it does TCP's, empty if they are not connected. One that netstat has no name for is its number. Empty of Bluetooth.",
-				func(r *legacyRow) string { return r.State }),
+				func(r *legacyRow) string { return r.Socket.State }),
 			owner.uid, owner.username, owner.inode, owner.pid, owner.program,
 			schema.Col("interface", "Network interface. Empty if there is none, and of ipx, atalk and Bluetooth.",
-				func(r *legacyRow) string { return r.Device }, schema.Synonym("device")),
+				func(r *legacyRow) string { return r.Socket.Device }, schema.Synonym("device")),
 			schema.Col("local_call", "Call sign besides the local address: of netrom the user, of rose the station.",
-				func(r *legacyRow) string { return r.LocalCall }),
+				func(r *legacyRow) string { return r.Socket.LocalCall }),
 			schema.Col("remote_call", "Call sign besides the peer's address, of rose.",
-				func(r *legacyRow) string { return r.RemoteCall }),
+				func(r *legacyRow) string { return r.Socket.RemoteCall }),
 			schema.Col("digipeaters", "Stations by which ax25 reaches the peer, with commas between, those that have repeated with an asterisk.",
-				func(r *legacyRow) string { return r.Digipeaters }),
+				func(r *legacyRow) string { return r.Socket.Digipeaters }),
 		}, owner.hidden...),
-		RowID: func(r *legacyRow) int64 { return r.ID() },
-		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[legacyRow, error] {
-			protos := proto.In(q)
-			for i := range protos {
-				protos[i] = strings.ToLower(protos[i])
-			}
-			return withNames(ctx, h, q, owner.pid.In(q), h.Legacy(ctx, namespaces(owner.netNamespace, q), protos), func(s *sock.Legacy) uint64 { return s.Inode }, func(s sock.Legacy, n *names) legacyRow { return legacyRow{s, n} })
-		},
+	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.Legacy, error] {
+		protos := proto.In(q)
+		for i := range protos {
+			protos[i] = strings.ToLower(protos[i])
+		}
+		return h.Legacy(ctx, namespaces(owner.netNamespace, q), protos)
 	})
 }

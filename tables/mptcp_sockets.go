@@ -11,26 +11,23 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
-type mptcpRow struct {
-	sock.MPTCP
-	names *names
-}
+type mptcpRow = row[sock.MPTCP]
 
 // MPTCPSockets is the table mptcp_sockets.
 func MPTCPSockets(h *host.Host) schema.Any { return mptcpTable(h, h.MPTCP) }
 
 // mptcpTable is the table of the sockets that read gives.
 func mptcpTable(h *host.Host, read func(context.Context, host.InetFilter) iter.Seq2[sock.MPTCP, error]) schema.Any {
-	inet := newInetColumns(func(r *mptcpRow) *sock.Inet { return &r.Inet }, func(r *mptcpRow) *names { return r.names }, schema.Pushed)
+	inet := newInetColumns[sock.MPTCP](schema.Pushed, "")
 	inet.proto = schema.Col("proto", "mptcp, or mptcp6 for a socket of the IPv6 family.",
-		func(r *mptcpRow) string { return sock.Proto(r.Family, r.Protocol) }, schema.Pushed)
+		func(r *mptcpRow) string { return sock.Proto(r.Socket.Family, r.Socket.Protocol) }, schema.Pushed)
 	inet.recvQ = schema.Col("recv_q", "What was received and not yet read by the program, with the kernel's overhead, bytes; for a listener the connections that wait to be accepted.",
-		func(r *mptcpRow) uint32 { return r.RecvQueue })
+		func(r *mptcpRow) uint32 { return r.Socket.RecvQueue })
 	inet.sendQ = schema.Col("send_q", "What is in the hands of the network layer, with the kernel's overhead, bytes; for a listener how many connections may wait to be accepted.",
-		func(r *mptcpRow) uint32 { return r.SendQueue })
+		func(r *mptcpRow) uint32 { return r.Socket.SendQueue })
 	state := schema.Col("state", "State as netstat names TCP's: ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING. One that we do not know is its number.",
-		func(r *mptcpRow) string { return r.State.String() }, schema.Pushed)
-	return schema.Bind(schema.Table[mptcpRow]{
+		func(r *mptcpRow) string { return r.Socket.State.String() }, schema.Pushed)
+	return inet.bind(h, schema.Table[mptcpRow]{
 		Name: "mptcp_sockets",
 		Doc:  "Multipath TCP sockets of this network namespace, IPv4 and IPv6: what ss -aM shows. A row is a connection as its program has it, or a listener; the TCP connections that it runs over are in tcp_sockets. Only sock_diag tells of them (Linux 5.9): the table fails where there are some and the kernel's module mptcp_diag is not there.",
 		Examples: []string{
@@ -46,13 +43,11 @@ func mptcpTable(h *host.Host, read func(context.Context, host.InetFilter) iter.S
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
 			inet.family, inet.protocol, inet.cookie,
 		}, inet.hidden...), inet.details...)...),
-		RowID: func(r *mptcpRow) int64 { return r.ID() },
-		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[mptcpRow, error] {
-			filter := inet.filter(q)
-			filter.States = states(state.In(q))
-			filter.Info = true
-			return withNames(ctx, h, q, inet.pid.In(q), read(ctx, filter), func(s *sock.MPTCP) uint64 { return s.Inode }, func(s sock.MPTCP, n *names) mptcpRow { return mptcpRow{s, n} })
-		},
+	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.MPTCP, error] {
+		filter := inet.filter(q)
+		filter.States = states(state.In(q))
+		filter.Info = true
+		return read(ctx, filter)
 	})
 }
 
@@ -62,7 +57,7 @@ func mptcpColumns() (columns []schema.Column[mptcpRow]) {
 	columns = append(columns,
 		schema.Opt("token", "Token of the connection, by which the kernel knows it and other ends join it: eight hexadecimal digits. Empty of a listener.",
 			func(r *mptcpRow) (string, bool) {
-				return fmt.Sprintf("%08x", r.Info.Token), r.Info.Known&sock.KnowsMPTCP != 0
+				return fmt.Sprintf("%08x", r.Socket.Info.Token), r.Socket.Info.Known&sock.KnowsMPTCP != 0
 			}),
 		first("subflows", "TCP connections beside the first.", func(i *sock.MPTCPInfo) int64 { return int64(i.Subflows) }),
 		first("add_addr_signal", "Addresses that the peer was told of.", func(i *sock.MPTCPInfo) int64 { return int64(i.AddressesSignalled) }),
@@ -83,7 +78,7 @@ func mptcpColumns() (columns []schema.Column[mptcpRow]) {
 	} {
 		columns = append(columns, schema.Opt(c.name, c.doc+", 64 bits as hexadecimal digits without leading zeros, as ss shows it. Empty of a listener.",
 			func(r *mptcpRow) (string, bool) {
-				return fmt.Sprintf("%x", c.get(&r.Info)), r.Info.Known&sock.KnowsMPTCP != 0
+				return fmt.Sprintf("%x", c.get(&r.Socket.Info)), r.Socket.Info.Known&sock.KnowsMPTCP != 0
 			}, schema.Hidden))
 	}
 	local := mptcpInfo(sock.KnowsMPTCPLocal, "NULL of a listener, and before Linux 5.14.")
@@ -111,7 +106,7 @@ func mptcpColumns() (columns []schema.Column[mptcpRow]) {
 func mptcpInfo(group sock.MPTCPKnown, absent string) func(name, doc string, get func(*sock.MPTCPInfo) int64, options ...schema.Option) schema.Column[mptcpRow] {
 	return func(name, doc string, get func(*sock.MPTCPInfo) int64, options ...schema.Option) schema.Column[mptcpRow] {
 		return schema.Opt(name, doc+" "+absent,
-			func(r *mptcpRow) (int64, bool) { return get(&r.Info), r.Info.Known&group != 0 },
+			func(r *mptcpRow) (int64, bool) { return get(&r.Socket.Info), r.Socket.Info.Known&group != 0 },
 			options...)
 	}
 }

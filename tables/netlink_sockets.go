@@ -9,18 +9,12 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
-type netlinkRow struct {
-	sock.Netlink
-	names *names
-}
+type netlinkRow = row[sock.Netlink]
 
 // NetlinkSockets is the table netlink_sockets.
 func NetlinkSockets(h *host.Host) schema.Any {
-	owner := newOwnerColumns(func(r *netlinkRow) *names { return r.names }, "",
-		func(*netlinkRow) (uint32, bool) { return 0, false }, // the kernel does not tell
-		func(r *netlinkRow) uint64 { return r.Inode },
-		func(r *netlinkRow) uint32 { return r.Namespace })
-	return schema.Bind(schema.Table[netlinkRow]{
+	owner := newOwnerColumns[sock.Netlink]("")
+	return owner.bind(h, schema.Table[netlinkRow]{
 		Name: "netlink_sockets",
 		Doc:  "Netlink sockets of this network namespace, by which programs ask the kernel for routes, rules, sockets and much else, change them, and listen for events: what ss -f netlink -a shows. Sockets that were not yet used are in no list of the kernel.",
 		Examples: []string{
@@ -29,38 +23,36 @@ func NetlinkSockets(h *host.Host) schema.Any {
 		},
 		Columns: append([]schema.Column[netlinkRow]{
 			schema.Col("protocol", "What the socket is for, as a number: 0 for routes, addresses and interfaces, 9 for audit; NETLINK_* of linux/netlink.h.",
-				func(r *netlinkRow) uint8 { return uint8(r.Protocol) }),
+				func(r *netlinkRow) uint8 { return uint8(r.Socket.Protocol) }),
 			schema.Col("protocol_name", "Name of that: route, sock_diag, audit, kobject_uevent, generic, xfrm, netfilter and others. One that we do not know is its number.",
-				func(r *netlinkRow) string { return r.Protocol.String() }),
+				func(r *netlinkRow) string { return r.Socket.Protocol.String() }),
 			schema.Col("port_id", "The socket's address, which is often the number of its process, but need not be: see pid. 0 of the kernel's own sockets, and of one that listens without having been bound.",
-				func(r *netlinkRow) uint32 { return r.PortID }),
+				func(r *netlinkRow) uint32 { return r.Socket.PortID }),
 			schema.Col("groups", "Multicast groups that the socket listens to, as a hexadecimal number whose lowest bit is group 1, such as 0x00000011 for groups 1 and 5; 0x00000000 for none. Where only /proc tells of it those above 32 are left out.",
-				func(r *netlinkRow) string { return r.Groups.String() }),
+				func(r *netlinkRow) string { return r.Socket.Groups.String() }),
 			schema.Opt("recv_q", "Kernel memory of the messages that wait to be read, in bytes and with its overhead.",
-				netlinkKnown(sock.KnowsNetlinkQueues, func(r *netlinkRow) uint32 { return r.RecvQueue })),
+				netlinkKnown(sock.KnowsNetlinkQueues, func(r *netlinkRow) uint32 { return r.Socket.RecvQueue })),
 			schema.Opt("send_q", "Kernel memory of the messages that were sent and not yet taken, in bytes and with its overhead.",
-				netlinkKnown(sock.KnowsNetlinkQueues, func(r *netlinkRow) uint32 { return r.SendQueue })),
+				netlinkKnown(sock.KnowsNetlinkQueues, func(r *netlinkRow) uint32 { return r.Socket.SendQueue })),
 			schema.Opt("dump", "1 if the program has asked for a list that it has not yet read to the end, else 0.",
-				netlinkKnown(sock.KnowsNetlinkDump, func(r *netlinkRow) bool { return r.Dump })),
+				netlinkKnown(sock.KnowsNetlinkDump, func(r *netlinkRow) bool { return r.Socket.Dump })),
 			schema.Opt("drops", "Messages that were lost because the receive queue was full.",
-				netlinkKnown(sock.KnowsNetlinkDrops, func(r *netlinkRow) uint32 { return r.Drops })),
+				netlinkKnown(sock.KnowsNetlinkDrops, func(r *netlinkRow) uint32 { return r.Socket.Drops })),
 			owner.inode, owner.pid, owner.program,
 			schema.Opt("no_enobufs", "1 if the program does not want to be told of lost messages (NETLINK_NO_ENOBUFS), else 0. NULL where only /proc tells of the socket.",
-				netlinkKnown(sock.KnowsNetlinkOptions, func(r *netlinkRow) bool { return r.NoENOBUFS }), schema.Hidden),
+				netlinkKnown(sock.KnowsNetlinkOptions, func(r *netlinkRow) bool { return r.Socket.NoENOBUFS }), schema.Hidden),
 			schema.Opt("listen_all_namespaces", "1 if it gets the messages of other network namespaces too (NETLINK_LISTEN_ALL_NSID), else 0. NULL as for no_enobufs.",
-				netlinkKnown(sock.KnowsNetlinkOptions, func(r *netlinkRow) bool { return r.ListenAll }), schema.Hidden),
+				netlinkKnown(sock.KnowsNetlinkOptions, func(r *netlinkRow) bool { return r.Socket.ListenAll }), schema.Hidden),
 			schema.Opt("ref_count", "References that the kernel holds to the socket. NULL of one that listens without having been bound, of which /proc does not tell.",
-				netlinkKnown(sock.KnowsNetlinkRefCount, func(r *netlinkRow) uint32 { return r.RefCount }), schema.Hidden),
-			cookieColumn(onlyProc, func(r *netlinkRow) uint64 { return r.Cookie }),
+				netlinkKnown(sock.KnowsNetlinkRefCount, func(r *netlinkRow) uint32 { return r.Socket.RefCount }), schema.Hidden),
+			owner.cookieColumn(onlyProc),
 		}, owner.hidden...),
-		RowID: func(r *netlinkRow) int64 { return r.ID() },
-		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[netlinkRow, error] {
-			return withNames(ctx, h, q, owner.pid.In(q), h.Netlink(ctx, namespaces(owner.netNamespace, q)), func(s *sock.Netlink) uint64 { return s.Inode }, func(s sock.Netlink, n *names) netlinkRow { return netlinkRow{s, n} })
-		},
+	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.Netlink, error] {
+		return h.Netlink(ctx, namespaces(owner.netNamespace, q))
 	})
 }
 
 // netlinkKnown is an accessor that is absent unless the field is known.
 func netlinkKnown[V schema.Value](field sock.NetlinkKnown, get func(*netlinkRow) V) func(*netlinkRow) (V, bool) {
-	return func(r *netlinkRow) (V, bool) { return get(r), r.Known&field != 0 }
+	return func(r *netlinkRow) (V, bool) { return get(r), r.Socket.Known&field != 0 }
 }

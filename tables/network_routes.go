@@ -14,9 +14,6 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
-// needRouteLines asks for what only /proc tells of IPv6 routes.
-const needRouteLines schema.Need = 1 << 33
-
 // routeRow is a route's way by one next hop.
 type routeRow struct {
 	network.Route

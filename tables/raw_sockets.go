@@ -10,19 +10,12 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
-type rawRow struct {
-	sock.RawIP
-	names *names
-}
+type rawRow = row[sock.RawIP]
 
 // RawSockets is the table raw_sockets.
 func RawSockets(h *host.Host) schema.Any {
-	inet := newInetColumns(func(r *rawRow) *sock.Inet { return &r.Inet }, func(r *rawRow) *names { return r.names }, unpushed)
-	owner := newOwnerColumns(func(r *rawRow) *names { return r.names }, "",
-		func(r *rawRow) (uint32, bool) { return r.UID, true },
-		func(r *rawRow) uint64 { return r.Inode },
-		func(r *rawRow) uint32 { return r.Namespace })
-	return schema.Bind(schema.Table[rawRow]{
+	inet := newInetColumns[sock.RawIP](unpushed, "")
+	return inet.bind(h, schema.Table[rawRow]{
 		Name: "raw_sockets",
 		Doc:  "Raw sockets of this network namespace, which get a copy of each packet of an IP protocol and send what they like: what netstat -aw shows; and ping sockets, which netstat does not show. Both come from /proc.",
 		Examples: []string{
@@ -31,33 +24,31 @@ func RawSockets(h *host.Host) schema.Any {
 		},
 		Columns: append([]schema.Column[rawRow]{
 			schema.Col("proto", "The kernel's list of such sockets: raw, raw6, which are netstat's words; icmp, icmp6 for ping sockets.",
-				func(r *rawRow) string { return r.Proto() }),
+				func(r *rawRow) string { return r.Socket.Proto() }),
 			schema.Col("recv_q", "Kernel memory of the packets received and not yet read by the program, in bytes and with its overhead.",
-				func(r *rawRow) uint32 { return r.RecvQueue }),
+				func(r *rawRow) uint32 { return r.Socket.RecvQueue }),
 			schema.Col("send_q", "Kernel memory of the packets sent and still on their way out of this host, in bytes and with its overhead.",
-				func(r *rawRow) uint32 { return r.SendQueue }),
+				func(r *rawRow) uint32 { return r.Socket.SendQueue }),
 			inet.localAddress, inet.remoteAddress,
 			schema.Col("ip_protocol", "IP protocol of the packets as a number, such as 1 for ICMP, 58 for ICMPv6; netstat shows it in the place of a port. A raw socket with 255 sends any and gets none.",
-				func(r *rawRow) uint16 { return r.IPProtocol }, schema.Synonym("protocol")),
+				func(r *rawRow) uint16 { return r.Socket.IPProtocol }, schema.Synonym("protocol")),
 			schema.Col("ip_protocol_name", "Name of that protocol in the protocols file (/etc/protocols). Empty if it has none.",
-				func(r *rawRow) string { return r.names.protocols.Name(r.IPProtocol) }, schema.Needs(needProtocols)),
+				func(r *rawRow) string { return r.lookups.protocols.Name(r.Socket.IPProtocol) }, schema.Needs(needProtocols)),
 			schema.Opt("icmp_identifier", "Identifier in the ICMP echo requests that a ping socket sends, by which it gets the replies; 0 before the first one. NULL of raw sockets.",
-				func(r *rawRow) (uint16, bool) { return r.Identifier, r.Ping }),
+				func(r *rawRow) (uint16, bool) { return r.Socket.Identifier, r.Socket.Ping }),
 			schema.Col("state", "ESTABLISHED if the socket is connected to one peer, else empty. netstat shows the kernel's numbers for that, 1 and 7.",
 				func(r *rawRow) string {
-					if r.State == sock.Close {
+					if r.Socket.State == sock.Close {
 						return ""
 					}
-					return r.State.String()
+					return r.Socket.State.String()
 				}),
-			owner.uid, owner.username, owner.inode, owner.pid, owner.program,
+			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
 			schema.Col("drops", "Packets that were dropped at this socket, because its receive queue was full or a check failed.",
-				func(r *rawRow) int64 { return int64(min(r.Drops, math.MaxInt64)) }),
+				func(r *rawRow) int64 { return int64(min(r.Socket.Drops, math.MaxInt64)) }),
 			inet.localScope, inet.remoteScope, inet.family,
-		}, owner.hidden...),
-		RowID: func(r *rawRow) int64 { return r.ID() },
-		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[rawRow, error] {
-			return withNames(ctx, h, q, owner.pid.In(q), h.Raw(ctx, namespaces(owner.netNamespace, q)), func(s *sock.RawIP) uint64 { return s.Inode }, func(s sock.RawIP, n *names) rawRow { return rawRow{s, n} })
-		},
+		}, inet.hidden...),
+	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.RawIP, error] {
+		return h.Raw(ctx, namespaces(inet.netNamespace, q))
 	})
 }

@@ -13,10 +13,6 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
-// needKinds asks for family and protocol of sockets that are known by their
-// inode.
-const needKinds schema.Need = 1 << 32
-
 type holderRow struct {
 	holders.Holder
 	processes *process.Cache

@@ -525,3 +525,26 @@ func TestDeclarations(t *testing.T) {
 		}
 	}
 }
+
+// Owners are looked up for rows that meet the constraints on all other columns:
+// if there are none, no process is read.
+func TestOwnersOfNoRow(t *testing.T) {
+	for name, constraint := range map[string]schema.Constraint{
+		"a number": {Column: "recv_q", Op: schema.EQ, Value: "987654321"},
+		"a text":   {Column: "local_scope", Op: schema.EQ, Value: "nowhere"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := host.New(fixtures)
+			if got := read(t, tables.UDPSockets(h), schema.Request{Used: []string{"program"}, Constraints: []schema.Constraint{constraint}}); len(got) > 0 {
+				t.Fatalf("got %v", got)
+			}
+			lists := map[string]string{}
+			for _, row := range read(t, tables.SocketSources(h), schema.Request{Used: []string{"proto", "last_source"}}) {
+				lists[row[0]] = row[1]
+			}
+			if lists["udp"] == "" || lists["holders"] != "" {
+				t.Errorf("the lists were read from %v", lists)
+			}
+		})
+	}
+}

@@ -43,10 +43,10 @@ func TCPCongestion(h *host.Host) schema.Any {
 	c := newConnectionColumns()
 	bbr := func(name, doc string, get func(*sock.BBR) float64) schema.Column[connectionRow] {
 		return schema.Opt(name, doc+" NULL if the algorithm is not bbr.", func(r *connectionRow) (float64, bool) {
-			if r.Control.BBR == nil {
+			if r.Socket.Control.BBR == nil {
 				return 0, false
 			}
-			return get(r.Control.BBR), true
+			return get(r.Socket.Control.BBR), true
 		})
 	}
 	number := func(name, doc string, get func(*connectionRow) (int64, bool)) schema.Column[connectionRow] {
@@ -54,18 +54,18 @@ func TCPCongestion(h *host.Host) schema.Any {
 	}
 	dctcp := func(name, doc string, get func(*sock.DCTCP) uint32) schema.Column[connectionRow] {
 		return number(name, doc+" NULL if the algorithm is not dctcp.", func(r *connectionRow) (int64, bool) {
-			if r.Control.DCTCP == nil {
+			if r.Socket.Control.DCTCP == nil {
 				return 0, false
 			}
-			return int64(get(r.Control.DCTCP)), true
+			return int64(get(r.Socket.Control.DCTCP)), true
 		})
 	}
 	vegas := func(name, doc string, get func(*sock.Vegas) uint32) schema.Column[connectionRow] {
 		return number(name, doc+" NULL if the algorithm is not vegas or one that tells the same.", func(r *connectionRow) (int64, bool) {
-			if r.Control.Vegas == nil {
+			if r.Socket.Control.Vegas == nil {
 				return 0, false
 			}
-			return int64(get(r.Control.Vegas)), true
+			return int64(get(r.Socket.Control.Vegas)), true
 		})
 	}
 	flag := func(b bool) uint32 {
@@ -88,16 +88,16 @@ func TCPCongestion(h *host.Host) schema.Any {
 		schema.Opt("fastopen_fail", "Why a client's fast open failed: 0 it did not, 1 no cookie, 2 data not acknowledged, 3 SYN sent again.",
 			func(r *connectionRow) (uint8, bool) { return tcpInfo(r).FastOpenFail() }),
 		number("bbr_bandwidth_bytes_per_second", "Bandwidth that BBR estimates. NULL if the algorithm is not bbr.", func(r *connectionRow) (int64, bool) {
-			if r.Control.BBR == nil {
+			if r.Socket.Control.BBR == nil {
 				return 0, false
 			}
-			return int64(r.Control.BBR.Bandwidth), r.Control.BBR.Bandwidth <= math.MaxInt64
+			return int64(r.Socket.Control.BBR.Bandwidth), r.Socket.Control.BBR.Bandwidth <= math.MaxInt64
 		}),
 		number("bbr_min_rtt_us", "Smallest round-trip time that BBR knows, microseconds. NULL if the algorithm is not bbr, or before the first.", func(r *connectionRow) (int64, bool) {
-			if r.Control.BBR == nil {
+			if r.Socket.Control.BBR == nil {
 				return 0, false
 			}
-			return int64(r.Control.BBR.MinRTT), r.Control.BBR.MinRTT != math.MaxUint32
+			return int64(r.Socket.Control.BBR.MinRTT), r.Socket.Control.BBR.MinRTT != math.MaxUint32
 		}),
 		bbr("bbr_pacing_gain", "Factor of the pacing rate.", func(b *sock.BBR) float64 { return b.PacingGain }),
 		bbr("bbr_cwnd_gain", "Factor of the congestion window.", func(b *sock.BBR) float64 { return b.CwndGain }),
@@ -111,7 +111,7 @@ func TCPCongestion(h *host.Host) schema.Any {
 		vegas("vegas_rtt_us", "Round-trip time, microseconds.", func(v *sock.Vegas) uint32 { return v.RTT }),
 		vegas("vegas_min_rtt_us", "Smallest round-trip time, microseconds.", func(v *sock.Vegas) uint32 { return v.MinRTT }),
 	})
-	return schema.Bind(schema.Table[connectionRow]{
+	return c.table(h, schema.Table[connectionRow]{
 		Name: "tcp_congestion",
 		Doc:  "Loss recovery, ECN and the congestion control algorithm's own state of TCP connections, as ss -i shows: one row for each row of tcp_info, with its cookie. A number is NULL where the kernel does not report it; all are where only /proc lists the sockets.",
 		Examples: []string{
@@ -119,7 +119,5 @@ func TCPCongestion(h *host.Host) schema.Any {
 			"SELECT congestion_algorithm, count(*) AS connections, sum(reord_seen) AS reordered FROM tcp_congestion GROUP BY 1",
 		},
 		Columns: columns,
-		RowID:   func(r *connectionRow) int64 { return r.ID() },
-		Rows:    c.rows(h),
 	})
 }

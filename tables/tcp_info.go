@@ -10,24 +10,21 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
-type connectionRow struct {
-	sock.Connection
-	names *names
-}
+type connectionRow = row[sock.Connection]
 
 // connectionColumns are the columns that the tables of connections share.
 type connectionColumns struct {
-	inetColumns[connectionRow]
+	inetColumns[sock.Connection, *sock.Connection]
 	state, congestion *schema.Typed[connectionRow, string]
 }
 
 func newConnectionColumns() connectionColumns {
 	return connectionColumns{
-		inetColumns: newInetColumns(func(r *connectionRow) *sock.Inet { return &r.Inet }, func(r *connectionRow) *names { return r.names }, schema.Pushed),
+		inetColumns: newInetColumns[sock.Connection](schema.Pushed, ""),
 		state: schema.Col("state", "TCP state: ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING.",
-			func(r *connectionRow) string { return r.State.String() }, schema.Pushed),
+			func(r *connectionRow) string { return r.Socket.State.String() }, schema.Pushed),
 		congestion: schema.Col("congestion_algorithm", "Congestion control algorithm, such as cubic.",
-			func(r *connectionRow) string { return r.Congestion }),
+			func(r *connectionRow) string { return r.Socket.Congestion }),
 	}
 }
 
@@ -40,18 +37,16 @@ func (c *connectionColumns) connection() []schema.Column[connectionRow] {
 	}
 }
 
-// rows reads the connections.
-func (c *connectionColumns) rows(h *host.Host) func(context.Context, schema.Query) iter.Seq2[connectionRow, error] {
-	return func(ctx context.Context, q schema.Query) iter.Seq2[connectionRow, error] {
+// table makes a table of connections ready.
+func (c *connectionColumns) table(h *host.Host, t schema.Table[connectionRow]) schema.Any {
+	return c.bind(h, t, func(ctx context.Context, q schema.Query) iter.Seq2[sock.Connection, error] {
 		filter := c.filter(q)
 		filter.States = states(c.state.In(q))
-		return withNames(ctx, h, q, c.pid.In(q), h.Connections(ctx, filter),
-			func(s *sock.Connection) uint64 { return s.Inode },
-			func(s sock.Connection, n *names) connectionRow { return connectionRow{s, n} })
-	}
+		return h.Connections(ctx, filter)
+	})
 }
 
-func tcpInfo(r *connectionRow) *sock.TCPInfo { return &r.Info }
+func tcpInfo(r *connectionRow) *sock.TCPInfo { return &r.Socket.Info }
 
 // infoColumn is a number of struct tcp_info.
 type infoColumn struct {
@@ -123,7 +118,7 @@ func TCPInfo(h *host.Host) schema.Any {
 	}, numbers(infoColumns), numbers(idleColumns, schema.Hidden), []schema.Column[connectionRow]{
 		c.localService, c.remoteService, c.localScope, c.remoteScope, c.containerID, c.systemdUnit,
 	})
-	return schema.Bind(schema.Table[connectionRow]{
+	return c.table(h, schema.Table[connectionRow]{
 		Name: "tcp_info",
 		Doc:  "Round-trip times, rates, windows and counts of TCP connections, as ss -i shows: one row for each socket that has or makes a connection. tcp_congestion and tcp_ulp have the rest. A number is NULL where the kernel does not report it; all are where only /proc lists the sockets.",
 		Examples: []string{
@@ -132,7 +127,5 @@ func TCPInfo(h *host.Host) schema.Any {
 			"SELECT pid, program, sum(bytes_sent) AS sent, sum(bytes_received) AS received FROM tcp_info GROUP BY pid",
 		},
 		Columns: columns,
-		RowID:   func(r *connectionRow) int64 { return r.ID() },
-		Rows:    c.rows(h),
 	})
 }

@@ -9,19 +9,17 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
-type tcpRow struct {
-	sock.TCP
-	names *names
-}
+type tcpRow = row[sock.TCP]
 
 // TCPSockets is the table tcp_sockets.
 func TCPSockets(h *host.Host) schema.Any {
-	inet := newInetColumns(func(r *tcpRow) *sock.Inet { return &r.Inet }, func(r *tcpRow) *names { return r.names }, schema.Pushed)
+	inet := newInetColumns[sock.TCP](schema.Pushed,
+		"NULL where it has none of its own: in TIME_WAIT, in SYN_RECV (it is the listener's) and, once the program has closed the connection, in FIN_WAIT2.")
 	state := schema.Col("state", "TCP state as netstat names it: ESTABLISHED, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING. An unknown one is its number. BOUND is that of the sockets with bound_only = 1.",
-		func(r *tcpRow) string { return r.State.String() }, schema.Pushed)
+		func(r *tcpRow) string { return r.Socket.State.String() }, schema.Pushed)
 	bound := schema.Col("bound_only", "1 if the socket is bound to a port and neither listens nor connects, else 0. A statement that uses this column sees these sockets too, as ss -B does; one that does not leaves them out, as netstat does. They are known since Linux 6.8, from sock_diag only.",
-		func(r *tcpRow) bool { return r.State == sock.Bound }, schema.Hidden, schema.Scope)
-	return schema.Bind(schema.Table[tcpRow]{
+		func(r *tcpRow) bool { return r.Socket.State == sock.Bound }, schema.Hidden, schema.Scope)
+	return inet.bind(h, schema.Table[tcpRow]{
 		Name: "tcp_sockets",
 		Doc:  "TCP sockets of this network namespace, IPv4 and IPv6, in every state: what netstat -at shows.",
 		Examples: []string{
@@ -35,25 +33,23 @@ func TCPSockets(h *host.Host) schema.Any {
 			state,
 			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
 			schema.Col("timer", "Timer that runs, as in netstat -o: off, on (retransmission), keepalive, timewait, probe (zero window).",
-				func(r *tcpRow) string { return r.Timer.String() }),
+				func(r *tcpRow) string { return r.Socket.Timer.String() }),
 			schema.Opt("timer_expires_ms", "Milliseconds until that timer fires. NULL if none runs.",
-				func(r *tcpRow) (uint32, bool) { return r.TimerExpires, r.Timer != sock.TimerOff }, schema.Hidden),
+				func(r *tcpRow) (uint32, bool) { return r.Socket.TimerExpires, r.Socket.Timer != sock.TimerOff }, schema.Hidden),
 			schema.Col("retransmits", "Times that the segment waiting for its acknowledgement was sent again. In SYN_RECV, where only /proc tells, the times that this was due.",
-				func(r *tcpRow) uint32 { return r.Retransmits }, schema.Needs(needAttempts)),
+				func(r *tcpRow) uint32 { return r.Socket.Retransmits }, schema.Needs(needAttempts)),
 			schema.Col("probes", "Keepalive or zero window probes sent and not answered.",
-				func(r *tcpRow) uint32 { return r.Probes }, schema.Needs(needAttempts)),
+				func(r *tcpRow) uint32 { return r.Socket.Probes }, schema.Needs(needAttempts)),
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
 			inet.family, inet.protocol, inet.cookie, bound,
 			schema.Col("congestion_algorithm", "Congestion control algorithm, such as cubic. Empty if it cannot be told, as of TIME_WAIT and where only /proc does.",
-				func(r *tcpRow) string { return r.Congestion }, schema.Hidden, schema.Needs(needCongestion)),
+				func(r *tcpRow) string { return r.Socket.Congestion }, schema.Hidden, schema.Needs(needCongestion)),
 		}, append(inet.hidden, inet.details...)...),
-		RowID: func(r *tcpRow) int64 { return r.ID() },
-		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[tcpRow, error] {
-			filter := inet.filter(q)
-			filter.States = states(state.In(q))
-			filter.Bound = bound.Uses(q)
-			filter.Congestion = q.Needs(needCongestion)
-			return withNames(ctx, h, q, inet.pid.In(q), h.TCP(ctx, filter), func(s *sock.TCP) uint64 { return s.Inode }, func(s sock.TCP, n *names) tcpRow { return tcpRow{s, n} })
-		},
+	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.TCP, error] {
+		filter := inet.filter(q)
+		filter.States = states(state.In(q))
+		filter.Bound = bound.Uses(q)
+		filter.Congestion = q.Needs(needCongestion)
+		return h.TCP(ctx, filter)
 	})
 }

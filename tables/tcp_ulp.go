@@ -16,23 +16,23 @@ func TCPULP(h *host.Host) schema.Any {
 	}
 	tls := func(name, doc string, get func(*sock.TLS) string) schema.Column[connectionRow] {
 		return schema.Col(name, doc+" Empty without the kernel's TLS.", func(r *connectionRow) string {
-			if r.ULP.TLS == nil {
+			if r.Socket.ULP.TLS == nil {
 				return ""
 			}
-			return get(r.ULP.TLS)
+			return get(r.Socket.ULP.TLS)
 		})
 	}
 	mptcp := func(name, doc string, get func(*sock.Subflow) uint32) schema.Column[connectionRow] {
 		return number(name, doc+" NULL if the connection is no part of an MPTCP one.", func(r *connectionRow) (int64, bool) {
-			if r.ULP.MPTCP == nil {
+			if r.Socket.ULP.MPTCP == nil {
 				return 0, false
 			}
-			return int64(get(r.ULP.MPTCP)), true
+			return int64(get(r.Socket.ULP.MPTCP)), true
 		})
 	}
 	columns := slices.Concat(c.connection(), []schema.Column[connectionRow]{
 		schema.Col("ulp", "Protocol in the kernel between the program and TCP: tls, mptcp. Empty if there is none.",
-			func(r *connectionRow) string { return r.ULP.Name }),
+			func(r *connectionRow) string { return r.Socket.ULP.Name }),
 		tls("tls_version", "Version of the kernel's TLS: 1.2, 1.3.", func(t *sock.TLS) string { return t.Version }),
 		tls("tls_cipher", "Its cipher, such as aes-gcm-128.", func(t *sock.TLS) string { return t.Cipher }),
 		tls("tls_send", "Who encrypts: none, sw (the kernel), hw, hw-record (the network card).", func(t *sock.TLS) string { return t.Send }),
@@ -43,7 +43,7 @@ func TCPULP(h *host.Host) schema.Any {
 		mptcp("mptcp_remote_id", "Number of the peer's address in it.", func(f *sock.Subflow) uint32 { return uint32(f.RemoteID) }),
 		mptcp("mptcp_flags", "State of it, MPTCP_SUBFLOW_FLAG_* of the kernel.", func(f *sock.Subflow) uint32 { return f.Flags }),
 	})
-	return schema.Bind(schema.Table[connectionRow]{
+	return c.table(h, schema.Table[connectionRow]{
 		Name: "tcp_ulp",
 		Doc:  "Upper layer protocols of TCP connections, which the kernel runs between the program and TCP, such as TLS and MPTCP: one row for each row of tcp_info, with its cookie. From /proc no upper layer is known.",
 		Examples: []string{
@@ -51,7 +51,5 @@ func TCPULP(h *host.Host) schema.Any {
 			"SELECT mptcp_local_token, count(*) AS subflows FROM tcp_ulp WHERE ulp = 'mptcp' GROUP BY 1",
 		},
 		Columns: columns,
-		RowID:   func(r *connectionRow) int64 { return r.ID() },
-		Rows:    c.rows(h),
 	})
 }

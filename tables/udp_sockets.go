@@ -10,15 +10,12 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
-type udpRow struct {
-	sock.UDP
-	names *names
-}
+type udpRow = row[sock.UDP]
 
 // UDPSockets is the table udp_sockets.
 func UDPSockets(h *host.Host) schema.Any {
-	inet := newInetColumns(func(r *udpRow) *sock.Inet { return &r.Inet }, func(r *udpRow) *names { return r.names }, schema.Pushed)
-	return schema.Bind(schema.Table[udpRow]{
+	inet := newInetColumns[sock.UDP](schema.Pushed, "")
+	return inet.bind(h, schema.Table[udpRow]{
 		Name: "udp_sockets",
 		Doc:  "UDP and UDP-Lite sockets of this network namespace, IPv4 and IPv6: what netstat -auU shows.",
 		Examples: []string{
@@ -30,22 +27,22 @@ func UDPSockets(h *host.Host) schema.Any {
 			inet.localAddress, inet.localPort, inet.remoteAddress, inet.remotePort,
 			schema.Col("state", "ESTABLISHED if the socket is connected to one peer, else empty, as in netstat.",
 				func(r *udpRow) string {
-					if r.State == sock.Close {
+					if r.Socket.State == sock.Close {
 						return ""
 					}
-					return r.State.String()
+					return r.Socket.State.String()
 				}),
 			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
 			schema.Col("drops", "Datagrams that were dropped at this socket, because its receive queue was full or a checksum was wrong.",
-				func(r *udpRow) int64 { return int64(min(r.Drops, math.MaxInt64)) }, schema.Needs(needMemory)),
+				func(r *udpRow) int64 { return int64(min(r.Socket.Drops, math.MaxInt64)) }, schema.Needs(needMemory)),
 			schema.Col("listening", "1 if the socket has a port and takes datagrams from anyone, else 0.",
-				func(r *udpRow) bool { return r.State == sock.Close && r.Local.Port() != 0 && r.Remote.Port() == 0 }),
+				func(r *udpRow) bool {
+					return r.Socket.State == sock.Close && r.Socket.Local.Port() != 0 && r.Socket.Remote.Port() == 0
+				}),
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
 			inet.family, inet.protocol, inet.cookie,
 		}, append(inet.hidden, inet.details...)...),
-		RowID: func(r *udpRow) int64 { return r.ID() },
-		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[udpRow, error] {
-			return withNames(ctx, h, q, inet.pid.In(q), h.UDP(ctx, inet.filter(q)), func(s *sock.UDP) uint64 { return s.Inode }, func(s sock.UDP, n *names) udpRow { return udpRow{s, n} })
-		},
+	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.UDP, error] {
+		return h.UDP(ctx, inet.filter(q))
 	})
 }

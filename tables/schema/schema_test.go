@@ -421,3 +421,59 @@ func TestTextsAreEscaped(t *testing.T) {
 		})
 	}
 }
+
+// Join gets the rows that meet the constraints on columns that do not need it,
+// and only where the query needs it.
+func TestJoin(t *testing.T) {
+	owner := Col("owner", "Known only after the join.", func(r *row) string { return r.text }, Needs(4|1))
+	big := Col("big", "Number.", func(r *row) int64 { return r.big }, Needs(1))
+	var joined []int64
+	table := Bind(Table[row]{
+		Name: "t", Doc: "A table.",
+		Columns: []Column[row]{owner, big},
+		RowID:   func(r *row) int64 { return r.id },
+		Rows: func(context.Context, Query) iter.Seq2[row, error] {
+			return func(yield func(row, error) bool) {
+				for i := range int64(6) {
+					if !yield(row{id: i, big: i % 3}, nil) {
+						return
+					}
+				}
+			}
+		},
+		Joined: 4,
+		Join: func(_ context.Context, _ Query, rows iter.Seq2[row, error]) iter.Seq2[row, error] {
+			return func(yield func(row, error) bool) {
+				for r, err := range rows {
+					joined = append(joined, r.id)
+					if r.text = "odd"; r.id%2 == 0 {
+						r.text = "even"
+					}
+					if !yield(r, err) {
+						return
+					}
+				}
+			}
+		},
+	})
+	for name, c := range map[string]struct {
+		used           []string
+		where          []Constraint
+		joined, passed []int64
+	}{
+		"no owner":          {[]string{"big"}, []Constraint{{"big", EQ, "1"}}, nil, []int64{1, 4}},
+		"no constraint":     {[]string{"owner"}, nil, []int64{0, 1, 2, 3, 4, 5}, []int64{0, 1, 2, 3, 4, 5}},
+		"before":            {[]string{"owner"}, []Constraint{{"big", EQ, "1"}}, []int64{1, 4}, []int64{1, 4}},
+		"before and after":  {[]string{"big"}, []Constraint{{"big", EQ, "1"}, {"owner", EQ, "odd"}}, []int64{1, 4}, []int64{1}},
+		"after only":        {[]string{"owner"}, []Constraint{{"owner", EQ, "even"}}, []int64{0, 1, 2, 3, 4, 5}, []int64{0, 2, 4}},
+		"nothing is joined": {[]string{"owner"}, []Constraint{{"big", EQ, "7"}}, nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			joined = nil
+			got := scanIDs(t, table, Request{Used: c.used, Constraints: c.where})
+			if !slices.Equal(got, c.passed) || !slices.Equal(joined, c.joined) {
+				t.Errorf("%d of the joined %d, want %d of %d", got, joined, c.passed, c.joined)
+			}
+		})
+	}
+}

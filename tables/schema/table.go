@@ -30,6 +30,12 @@ type Table[R any] struct {
 	// Rows streams the rows. It may leave out those that the query's
 	// constraints exclude. An error ends the stream and is the query's error.
 	Rows func(context.Context, Query) iter.Seq2[R, error]
+	// Join completes rows for the columns that need any work of Joined, which
+	// have their values only after it. It gets the rows that meet the constraints
+	// on all other columns, and is not called unless the query needs that work.
+	// It is nil if no column does.
+	Join   func(context.Context, Query, iter.Seq2[R, error]) iter.Seq2[R, error]
+	Joined Need
 }
 
 // Any is a table of any row type, as hosts see it. Only [Table] implements it.
@@ -217,28 +223,36 @@ func (b *bound[R]) Scan(ctx context.Context, q Query) Scan {
 // read reads the rows into batches: each row's identity is added, which gives
 // the batch that takes its values, or nil to stop.
 func (b *bound[R]) read(ctx context.Context, q Query, used []Column[R], add func(id int64) *batch) error {
-	var filters []func(*R) bool
+	join := b.Join != nil && q.Needs(b.Joined)
+	var before, filters []func(*R) bool
 	for _, c := range b.Columns {
-		if f := c.filter(q); f != nil {
+		switch f := c.filter(q); {
+		case f == nil:
+		case join && c.info().Needs&b.Joined == 0:
+			before = append(before, f)
+		default:
 			filters = append(filters, f)
 		}
 	}
-	var row R // one for all, as it is handed on by its address
+	rows := b.Rows(ctx, q)
+	if join {
+		if len(before) > 0 {
+			rows = narrowed(ctx, rows, before)
+		}
+		rows = b.Join(ctx, q, rows)
+	}
+	var row R // one for all, as columns take its address
 	var cell Cell
 	seen := 0
-rows:
-	for next, err := range b.Rows(ctx, q) {
+	for next, err := range rows {
 		if seen++; err == nil && seen%batchSize == 0 {
 			err = ctx.Err()
 		}
 		if err != nil {
 			return err
 		}
-		row = next
-		for _, f := range filters {
-			if !f(&row) {
-				continue rows
-			}
+		if row = next; !passes(&row, filters) {
+			continue
 		}
 		to := add(b.RowID(&row) & (1<<63 - 1))
 		if to == nil {
@@ -251,6 +265,36 @@ rows:
 		}
 	}
 	return nil
+}
+
+// passes reports whether a row meets all filters.
+func passes[R any](row *R, filters []func(*R) bool) bool {
+	for _, f := range filters {
+		if !f(row) {
+			return false
+		}
+	}
+	return true
+}
+
+// narrowed streams the rows that meet all filters.
+func narrowed[R any](ctx context.Context, rows iter.Seq2[R, error], filters []func(*R) bool) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
+		var row R
+		seen := 0
+		for next, err := range rows {
+			if seen++; err == nil && seen%batchSize == 0 {
+				err = ctx.Err()
+			}
+			row = next
+			if err == nil && !passes(&row, filters) {
+				continue
+			}
+			if !yield(row, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // batch is rows of cells.
