@@ -192,7 +192,7 @@ func TestFailingSources(t *testing.T) {
 	for sql, want := range map[string]string{
 		"SELECT * FROM tcp_sockets":             "table tcp_sockets: /nonexistent is no proc filesystem",
 		"SELECT count(*) FROM udp_sockets":      "table udp_sockets: /nonexistent is no proc filesystem",
-		"SELECT name FROM well_known_services":  "table well_known_services: the list of services cannot be read: stat /nonexistent/services",
+		"SELECT name FROM well_known_services":  "table well_known_services: the list of services cannot be read: open /nonexistent/services",
 		"SELECT local_service FROM tcp_sockets": "/nonexistent/services",
 	} {
 		results, err := run(t.Context(), db, sql)
