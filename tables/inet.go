@@ -27,7 +27,7 @@ type inetColumns[S any, P inetSocket[S]] struct {
 	details                                                     []schema.Column[row[S]]
 }
 
-// unpushed is for the columns of a table that reads all whatever is asked for.
+// unpushed is for the columns of a table that reads its whole list for any query.
 func unpushed(*schema.ColumnInfo) {}
 
 // newInetColumns makes them; pushed is schema.Pushed if the table narrows by
@@ -38,9 +38,9 @@ func newInetColumns[S any, P inetSocket[S]](pushed schema.Option, noUID string) 
 	owner := newOwnerColumns[S, P](noUID)
 	return inetColumns[S, P]{
 		ownerColumns: owner,
-		cookie:       owner.cookieColumn(onlyProc),
+		cookie:       owner.cookieColumn(""),
 		details: append([]schema.Column[row[S]]{
-			schema.Opt("user", "Name of the user that the process of pid runs as, its effective one, in this machine's /etc/passwd; username is the socket's owner. Empty if there is no such process or no name.",
+			schema.Opt("user", "Name in this machine's /etc/passwd of the user that the process pid runs as, its effective one; username is the socket's owner. Empty if there is no such process or no name.",
 				func(r *row[S]) (string, bool) {
 					h, ok := r.lookups.holder(inet(r).Inode)
 					if !ok {
@@ -51,61 +51,61 @@ func newInetColumns[S any, P inetSocket[S]](pushed schema.Option, noUID string) 
 						return "", false
 					}
 					return r.lookups.users.Name(number), true
-				}, schema.Hidden, schema.Needs(needHolders|needUsers)),
-			schema.Opt("interface", "Network interface that the socket is bound to; its number if it has no name that can be told. Empty if it is bound to none, or if only /proc tells of it.",
+				}, schema.Hidden, schema.Needs(needHolders|needUsers), schema.Shared),
+			schema.Opt("interface", "Network interface that the socket is bound to; its number if its name is unknown. Empty if it is bound to none, and from /proc.",
 				func(r *row[S]) (string, bool) {
 					d := details(r)
 					if d.Interface == 0 {
 						return "", false
 					}
 					return r.lookups.interfaces.Name(inet(r).Namespace, d.Interface), true
-				}, schema.Hidden, schema.Needs(needInterfaces)),
-			schema.Opt("mark", "SO_MARK of the socket, by which routing and packet filters may choose. NULL if it cannot be told: it takes CAP_NET_ADMIN, and /proc does not.",
-				known(details, sock.KnowsMark, func(d *sock.Details) uint32 { return d.Mark }), schema.Hidden),
-			schema.Opt("cgroup_id", "Number of the control group in which the socket was made: the inode of its directory in the cgroup2 file system. NULL if the kernel does not tell (since Linux 5.9), or only /proc does.",
+				}, schema.Hidden, schema.Needs(needInterfaces), schema.Shared),
+			schema.Opt("mark", "SO_MARK of the socket, by which routing and packet filters may choose. NULL if unknown: sock_diag reports it with CAP_NET_ADMIN, /proc never.",
+				known(details, sock.KnowsMark, func(d *sock.Details) uint32 { return d.Mark }), schema.Hidden, schema.Shared),
+			schema.Opt("cgroup_id", "Number of the control group in which the socket was made: the inode of its directory in the cgroup2 file system. NULL before Linux 5.9, and from /proc.",
 				func(r *row[S]) (int64, bool) {
 					d := details(r)
 					return int64(d.CgroupID), d.Known&sock.KnowsCgroupID != 0 && d.CgroupID < 1<<63
-				}, schema.Hidden),
-			schema.Opt("tos", "IPv4 type of service of the packets that the socket sends, a byte. NULL if it cannot be told, as of TIME_WAIT and where only /proc does.",
-				known(details, sock.KnowsTOS, func(d *sock.Details) uint8 { return d.TOS }), schema.Hidden, schema.Needs(needTypeOfService)),
-			schema.Opt("tclass", "IPv6 traffic class of the packets that the socket sends, a byte. NULL of IPv4 sockets, and as for tos.",
-				known(details, sock.KnowsTClass, func(d *sock.Details) uint8 { return d.TClass }), schema.Hidden, schema.Needs(needTypeOfService)),
-			schema.Opt("v6only", "1 if an IPv6 socket takes no IPv4 packets, 0 if it takes both. NULL of IPv4 sockets, and as for tos.",
-				known(details, sock.KnowsV6Only, func(d *sock.Details) bool { return d.V6Only }), schema.Hidden),
-			schema.Opt("shutdown", "What was shut down: 0 nothing, 1 receiving, 2 sending, 3 both. NULL as for tos.",
-				known(details, sock.KnowsShutdown, func(d *sock.Details) uint8 { return d.Shutdown }), schema.Hidden),
-		}, memoryColumns("NULL as for tos.", details)...),
+				}, schema.Hidden, schema.Shared),
+			schema.Opt("tos", "IPv4 type of service of the packets that the socket sends, a byte. NULL if unknown, such as in TIME_WAIT and from /proc.",
+				known(details, sock.KnowsTOS, func(d *sock.Details) uint8 { return d.TOS }), schema.Hidden, schema.Needs(needTypeOfService), schema.Shared),
+			schema.Opt("tclass", "IPv6 traffic class of the packets that the socket sends, a byte. NULL for IPv4 sockets, and as for tos.",
+				known(details, sock.KnowsTClass, func(d *sock.Details) uint8 { return d.TClass }), schema.Hidden, schema.Needs(needTypeOfService), schema.Shared),
+			schema.Opt("v6only", "1 if an IPv6 socket takes no IPv4 packets, 0 if it takes both. NULL for IPv4 sockets, and as for tos.",
+				known(details, sock.KnowsV6Only, func(d *sock.Details) bool { return d.V6Only }), schema.Hidden, schema.Shared),
+			schema.Opt("shutdown", shutdownDoc,
+				known(details, sock.KnowsShutdown, func(d *sock.Details) uint8 { return d.Shutdown }), schema.Hidden, schema.Shared),
+		}, memoryColumns(details)...),
 		proto: schema.Col("proto", "Protocol as netstat names it, with a 6 for sockets of the family inet6.",
-			func(r *row[S]) string { return sock.Proto(inet(r).Family, inet(r).Protocol) }, pushed),
+			func(r *row[S]) string { return sock.Proto(inet(r).Family, inet(r).Protocol) }, pushed, schema.Shared),
 		recvQ: schema.Col("recv_q", "Bytes received and not yet read by the program; for a TCP listener the connections that wait to be accepted.",
-			func(r *row[S]) uint32 { return inet(r).RecvQueue }),
-		sendQ: schema.Opt("send_q", "Bytes sent and not yet acknowledged by the peer; for a TCP listener how many connections may wait to be accepted, NULL where only /proc tells of it.",
-			func(r *row[S]) (uint32, bool) { return inet(r).SendQueue, !inet(r).NoBacklog }),
+			func(r *row[S]) uint32 { return inet(r).RecvQueue }, schema.Shared),
+		sendQ: schema.Opt("send_q", "Bytes sent and not yet acknowledged by the peer; for a TCP listener how many connections may wait to be accepted, NULL from /proc.",
+			func(r *row[S]) (uint32, bool) { return inet(r).SendQueue, !inet(r).NoBacklog }, schema.Shared),
 		localAddress: schema.Col("local_address", "Local IP address: 0.0.0.0 or :: for any. An IPv4-mapped one is spelled ::ffff:192.0.2.1.",
-			func(r *row[S]) netip.Addr { return inet(r).Local.Addr() }, pushed),
+			func(r *row[S]) netip.Addr { return inet(r).Local.Addr() }, pushed, schema.Shared),
 		localPort: schema.Col("local_port", "Local port.",
-			func(r *row[S]) uint16 { return inet(r).Local.Port() }, pushed),
+			func(r *row[S]) uint16 { return inet(r).Local.Port() }, pushed, schema.Shared),
 		remoteAddress: schema.Col("remote_address", "Peer's IP address; 0.0.0.0 or :: if there is no peer.",
-			func(r *row[S]) netip.Addr { return inet(r).Remote.Addr() }, pushed, schema.Synonym("foreign_address")),
+			func(r *row[S]) netip.Addr { return inet(r).Remote.Addr() }, pushed, schema.Synonym("foreign_address"), schema.Shared),
 		remotePort: schema.Col("remote_port", "Peer's port; 0 if there is no peer.",
-			func(r *row[S]) uint16 { return inet(r).Remote.Port() }, pushed, schema.Synonym("foreign_port")),
+			func(r *row[S]) uint16 { return inet(r).Remote.Port() }, pushed, schema.Synonym("foreign_port"), schema.Shared),
 		localService: schema.Col("local_service", "Name of the local port's service in the services file, for this protocol. Empty if it has none.",
-			func(r *row[S]) string { return r.lookups.services.Name(inet(r).Local.Port(), inet(r).Protocol) }, schema.Hidden, schema.Needs(needServices)),
+			func(r *row[S]) string { return r.lookups.services.Name(inet(r).Local.Port(), inet(r).Protocol) }, schema.Hidden, schema.Needs(needServices), schema.Shared),
 		remoteService: schema.Col("remote_service", "Name of the peer's port in the services file, for this protocol. Empty if it has none.",
-			func(r *row[S]) string { return r.lookups.services.Name(inet(r).Remote.Port(), inet(r).Protocol) }, schema.Hidden, schema.Needs(needServices), schema.Synonym("foreign_service")),
+			func(r *row[S]) string { return r.lookups.services.Name(inet(r).Remote.Port(), inet(r).Protocol) }, schema.Hidden, schema.Needs(needServices), schema.Synonym("foreign_service"), schema.Shared),
 		localScope: schema.Col("local_scope", "What the local address is exposed to: wildcard, loopback, link_local, private, multicast, global.",
-			func(r *row[S]) string { return string(sock.ScopeOf(inet(r).Local.Addr())) }, schema.Hidden),
+			func(r *row[S]) string { return string(sock.ScopeOf(inet(r).Local.Addr())) }, schema.Hidden, schema.Shared),
 		remoteScope: schema.Col("remote_scope", "What the peer's address is: wildcard (no peer), loopback, link_local, private, multicast, global.",
-			func(r *row[S]) string { return string(sock.ScopeOf(inet(r).Remote.Addr())) }, schema.Hidden, schema.Synonym("foreign_scope")),
+			func(r *row[S]) string { return string(sock.ScopeOf(inet(r).Remote.Addr())) }, schema.Hidden, schema.Synonym("foreign_scope"), schema.Shared),
 		family: schema.Col("family", "Address family as a number: 2 for IPv4, 10 for IPv6.",
-			func(r *row[S]) uint8 { return uint8(inet(r).Family) }, schema.Hidden, pushed),
+			func(r *row[S]) uint8 { return uint8(inet(r).Family) }, schema.Hidden, pushed, schema.Shared),
 		protocol: schema.Col("protocol", "IP protocol as a number, such as 6 for TCP and 17 for UDP.",
-			func(r *row[S]) uint16 { return uint16(inet(r).Protocol) }, schema.Hidden, pushed),
+			func(r *row[S]) uint16 { return uint16(inet(r).Protocol) }, schema.Hidden, pushed, schema.Shared),
 	}
 }
 
-// known returns an accessor that is absent unless the kernel told of the field.
+// known returns an accessor that is absent unless the kernel reported the field.
 func known[R any, V schema.Value](details func(*R) *sock.Details, field sock.Known, get func(*sock.Details) V) func(*R) (V, bool) {
 	return func(r *R) (V, bool) {
 		d := details(r)
@@ -113,29 +113,31 @@ func known[R any, V schema.Value](details func(*R) *sock.Details, field sock.Kno
 	}
 }
 
-// memoryColumns are those of ss's skmem, in its order; noMemory says, in their
-// documents, when they are absent.
-func memoryColumns[R any](noMemory string, details func(*R) *sock.Details) (columns []schema.Column[R]) {
+// shutdownDoc describes the column shutdown.
+const shutdownDoc = "Directions that were shut down: 0 none, 1 receiving, 2 sending, 3 both. NULL if unknown, such as in TIME_WAIT and from /proc."
+
+// memoryColumns are the numbers of ss's skmem, in its order.
+func memoryColumns[R any](details func(*R) *sock.Details) (columns []schema.Column[R]) {
 	for _, c := range []struct {
 		name, doc string
 		get       func(*sock.Memory) uint32
 	}{
 		{"received_memory_bytes", "Kernel memory in the receive queue, with its overhead: r of ss's skmem.", func(m *sock.Memory) uint32 { return m.Received }},
-		{"receive_buffer_bytes", "Limit of that, SO_RCVBUF: rb of ss's skmem.", func(m *sock.Memory) uint32 { return m.ReceiveBuffer }},
-		{"sent_memory_bytes", "Kernel memory of what was given to the network layer: t of ss's skmem.", func(m *sock.Memory) uint32 { return m.Sent }},
-		{"send_buffer_bytes", "Limit of what may wait to be sent, SO_SNDBUF: tb of ss's skmem.", func(m *sock.Memory) uint32 { return m.SendBuffer }},
+		{"receive_buffer_bytes", "Limit of received_memory_bytes, SO_RCVBUF: rb of ss's skmem.", func(m *sock.Memory) uint32 { return m.ReceiveBuffer }},
+		{"sent_memory_bytes", "Kernel memory of the packets that the network layer holds: t of ss's skmem.", func(m *sock.Memory) uint32 { return m.Sent }},
+		{"send_buffer_bytes", "Limit of the data that may wait to be sent, SO_SNDBUF: tb of ss's skmem.", func(m *sock.Memory) uint32 { return m.SendBuffer }},
 		{"forward_memory_bytes", "Kernel memory set aside for what comes next: f of ss's skmem.", func(m *sock.Memory) uint32 { return m.Forward }},
-		{"queued_memory_bytes", "Kernel memory of what waits to be sent or acknowledged: w of ss's skmem.", func(m *sock.Memory) uint32 { return m.Queued }},
+		{"queued_memory_bytes", "Kernel memory of the data that wait to be sent or acknowledged: w of ss's skmem.", func(m *sock.Memory) uint32 { return m.Queued }},
 		{"option_memory_bytes", "Kernel memory of socket options and filters: o of ss's skmem.", func(m *sock.Memory) uint32 { return m.Options }},
 		{"backlog_memory_bytes", "Kernel memory of packets that came while the program held the socket: bl of ss's skmem.", func(m *sock.Memory) uint32 { return m.Backlog }},
 	} {
-		columns = append(columns, schema.Opt(c.name, c.doc+" "+noMemory,
-			known(details, sock.KnowsMemory, func(d *sock.Details) uint32 { return c.get(&d.Memory) }), schema.Hidden, schema.Needs(needMemory)))
+		columns = append(columns, schema.Opt(c.name, c.doc+" NULL as for shutdown.",
+			known(details, sock.KnowsMemory, func(d *sock.Details) uint32 { return c.get(&d.Memory) }), schema.Hidden, schema.Needs(needMemory), schema.Shared))
 	}
 	return columns
 }
 
-// filter translates what the query says of the shared columns.
+// filter translates the query's constraints on the shared columns.
 func (c *inetColumns[S, P]) filter(q schema.Query) host.InetFilter {
 	f := host.InetFilter{
 		LocalPorts: ports(c.localPort, q), RemotePorts: ports(c.remotePort, q),
@@ -160,8 +162,8 @@ func (c *inetColumns[S, P]) filter(q schema.Query) host.InetFilter {
 	return f
 }
 
-// ports translates what the query says of a port. Where it excludes every port
-// the answer is any: no row will pass.
+// ports translates the query's constraints on a port. If they exclude every port
+// the answer is any port: no row will pass.
 func ports[R any](c *schema.Typed[R, uint16], q schema.Query) (ranges []sock.PortRange) {
 	low, high := c.Range(q)
 	low, high = max(low, 0), min(high, math.MaxUint16)
@@ -178,7 +180,7 @@ func ports[R any](c *schema.Typed[R, uint16], q schema.Query) (ranges []sock.Por
 }
 
 // states translates the states that a query names; an unknown name, which may
-// be the number of a state that we do not know, widens to any.
+// be the number of an unknown state, widens to any.
 func states(in []string) sock.StateSet {
 	var all sock.StateSet
 	for _, name := range in {

@@ -26,7 +26,7 @@ func IPProtocols(h *host.Host) schema.Any {
 				func(p *services.Protocol) int32 { return p.Number }),
 			schema.Col("aliases", "Other names of the protocol, separated by blanks. Empty if it has none.",
 				func(p *services.Protocol) string { return strings.Join(p.Aliases, " ") }),
-			schema.Col("comment", "What the file says behind the entry. Empty if it says nothing.",
+			schema.Col("comment", "Comment behind the entry. Empty if there is none.",
 				func(p *services.Protocol) string { return p.Comment }),
 			schema.Col("line", "Line of the file, counted from 1.",
 				func(p *services.Protocol) int64 { return int64(p.Line) }, schema.Hidden),

@@ -14,36 +14,36 @@ type legacyRow = row[sock.Legacy]
 
 // LegacySockets is the table legacy_sockets.
 func LegacySockets(h *host.Host) schema.Any {
-	owner := newOwnerColumns[sock.Legacy]("NULL where the list does not tell: of ax25, netrom, rose and x25.")
-	proto := schema.Col("proto", "ax25, netrom, rose, x25, ipx, atalk, or of Bluetooth l2cap, rfcomm, sco.",
+	owner := newOwnerColumns[sock.Legacy]("NULL for ax25, netrom, rose and x25, whose lists do not have it.")
+	proto := schema.Col("proto", "ax25, netrom, rose, x25, ipx, atalk; for Bluetooth l2cap, rfcomm, sco.",
 		func(r *legacyRow) string { return r.Socket.Proto }, schema.Pushed)
 	return owner.bind(h, schema.Table[legacyRow]{
 		Name: "legacy_sockets",
-		Doc:  "Sockets of old families of the kernel and of Bluetooth, which netstat has options for (--ax25, --netrom, --rose, --x25, --ipx). Only the first network namespace of a host has any. Not tried on a live kernel.",
+		Doc:  "Sockets of Bluetooth and of the kernel's old families, for which netstat has options (--ax25, --netrom, --rose, --x25, --ipx). Only the first network namespace of a host has any. Not tried on a live kernel.",
 		Examples: []string{
 			"SELECT proto, count(*) AS sockets FROM legacy_sockets GROUP BY proto",
 			"SELECT proto, username, pid, program FROM legacy_sockets WHERE proto IN ('l2cap', 'rfcomm', 'sco')",
 		},
 		Columns: append([]schema.Column[legacyRow]{
 			proto,
-			schema.Opt("recv_q", "What was received and not yet read by the program, with the kernel's overhead, bytes. NULL of an AX.25 connection without a socket.",
+			schema.Opt("recv_q", "Bytes received and not yet read by the program, with the kernel's overhead. NULL for an AX.25 connection without a socket.",
 				func(r *legacyRow) (uint32, bool) { return r.Socket.RecvQueue, r.Socket.Queues }),
-			schema.Opt("send_q", "What waits to be sent or acknowledged, with the kernel's overhead, bytes. NULL as for recv_q.",
+			schema.Opt("send_q", "Bytes that wait to be sent or acknowledged, with the kernel's overhead. NULL as for recv_q.",
 				func(r *legacyRow) (uint32, bool) { return r.Socket.SendQueue, r.Socket.Queues }),
-			schema.Col("local_address", "Local address as the kernel spells it; * for any. Empty of Bluetooth, where most kernels do not tell.",
+			schema.Col("local_address", "Local address as the kernel spells it; * for any. Empty for Bluetooth, whose addresses most kernels do not list.",
 				func(r *legacyRow) string { return r.Socket.Local }),
-			schema.Col("remote_address", "Peer's address, spelled so; * or Not_Connected if there is none. Empty of Bluetooth.",
+			schema.Col("remote_address", "Peer's address as the kernel spells it; * or Not_Connected if there is none. Empty for Bluetooth.",
 				func(r *legacyRow) string { return r.Socket.Remote }, schema.Synonym("foreign_address")),
-			schema.Col("state", "State as netstat names it, of ipx and atalk as it does TCP's, empty if they are not connected. One that netstat has no name for is its number. Empty of Bluetooth.",
+			schema.Col("state", "State as netstat names it; for ipx and atalk a state of TCP, empty if they are not connected. A state without a name is its number. Empty for Bluetooth.",
 				func(r *legacyRow) string { return r.Socket.State }),
 			owner.uid, owner.username, owner.inode, owner.pid, owner.program,
-			schema.Col("interface", "Network interface. Empty if there is none, and of ipx, atalk and Bluetooth.",
+			schema.Col("interface", "Network interface. Empty if there is none, and for ipx, atalk and Bluetooth.",
 				func(r *legacyRow) string { return r.Socket.Device }, schema.Synonym("device")),
-			schema.Col("local_call", "Call sign besides the local address: of netrom the user, of rose the station.",
+			schema.Col("local_call", "Call sign besides the local address: the user of netrom, the station of rose.",
 				func(r *legacyRow) string { return r.Socket.LocalCall }),
 			schema.Col("remote_call", "Call sign besides the peer's address, of rose.",
 				func(r *legacyRow) string { return r.Socket.RemoteCall }),
-			schema.Col("digipeaters", "Stations by which ax25 reaches the peer, with commas between, those that have repeated with an asterisk.",
+			schema.Col("digipeaters", "Stations by which ax25 reaches the peer, with commas between. An asterisk marks a station that has repeated.",
 				func(r *legacyRow) string { return r.Socket.Digipeaters }),
 		}, owner.hidden...),
 	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.Legacy, error] {

@@ -5,7 +5,6 @@ import (
 	"iter"
 	"net"
 	"net/netip"
-	"strings"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/network"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
@@ -26,7 +25,7 @@ type routeRow struct {
 // NetworkRoutes is the table network_routes.
 func NetworkRoutes(h *host.Host) schema.Any {
 	family := schema.Col("family", "Address family as a number: 2 for IPv4, 10 for IPv6.",
-		func(r *routeRow) uint8 { return uint8(r.Family) }, schema.Pushed)
+		func(r *routeRow) uint8 { return uint8(r.Family) }, schema.Pushed, schema.Shared)
 	netNamespace := netNamespaceColumn(func(r *routeRow) uint32 { return r.Namespace })
 	source := sourceColumn("Those of procfs are the lines of /proc/net/route and ipv6_route, which netstat -r prints: IPv4 routes of the main table only, IPv6 routes of all tables with lines for what is not found, of several next hops often the first only.",
 		func(r *routeRow) bool { return r.FromProc })
@@ -36,8 +35,8 @@ func NetworkRoutes(h *host.Host) schema.Any {
 			return get(k), k.Known
 		}
 	}
-	// told is a text that /proc does not tell.
-	told := func(get func(*routeRow) string) func(*routeRow) (string, bool) {
+	// netlinkOnly is a text that /proc does not have.
+	netlinkOnly := func(get func(*routeRow) string) func(*routeRow) (string, bool) {
 		return func(r *routeRow) (string, bool) { return get(r), !r.FromProc }
 	}
 	metric := func(number int) func(*routeRow) (uint32, bool) {
@@ -46,57 +45,57 @@ func NetworkRoutes(h *host.Host) schema.Any {
 	columns := []schema.Column[routeRow]{
 		schema.Col("destination", "Address of the network or host that the route leads to: 0.0.0.0 or :: for the default route.",
 			func(r *routeRow) netip.Addr { return r.Destination.Addr() }),
-		schema.Opt("gateway", "Router by which it is reached, of an IPv4 route sometimes an IPv6 one. Empty if it is reached directly, or if only /proc tells of a route with a router of the other family.",
+		schema.Opt("gateway", "Router by which the destination is reached, for an IPv4 route sometimes an IPv6 one. Empty if it is reached directly, and from /proc for a router of the other family.",
 			func(r *routeRow) (netip.Addr, bool) { return r.hop.Gateway, r.hop.Gateway.IsValid() }),
 		schema.Opt("genmask", "Netmask of an IPv4 route. Empty for IPv6.",
 			func(r *routeRow) (netip.Addr, bool) {
 				mask, ok := netip.AddrFromSlice(net.CIDRMask(r.Destination.Bits(), 32))
 				return mask, ok && r.Family == sock.INET
 			}),
-		schema.Opt("flags", "Flags as letters of netstat -r: U up, G by a gateway, H a host, ! rejected; of IPv6 also D default and A address by router advertisement, e expires, n without a next hop. Empty if the kernel did not tell those of an IPv6 route, as of one that was added just now.",
+		schema.Opt("flags", "Flags as letters of netstat -r: U up, G by a gateway, H a host, ! rejected; for IPv6 also D default and A address by router advertisement, e expires, n without a next hop. Empty if the kernel did not report the flags of an IPv6 route, such as one that was just added.",
 			func(r *routeRow) (string, bool) {
 				flags, ok := r.FlagsOf(r.position)
 				return flags.Letters(r.Family), ok
 			}, schema.Needs(needRouteLines)),
 		schema.Col("metric", "Metric: of routes to one destination the lowest wins. netstat prints 4294967295 as -1.",
 			func(r *routeRow) uint32 { return r.Metric }),
-		schema.Opt("ref", "References to an IPv6 route within the kernel. NULL of IPv4, where only /proc has a number, always 0, and as for flags.",
+		schema.Opt("ref", "References to an IPv6 route within the kernel. NULL for IPv4, where only /proc has a number, always 0, and where flags is empty.",
 			kernel(func(k network.Kernel) uint32 { return k.Ref }), schema.Needs(needRouteLines)),
-		schema.Opt("use", "Times that the route was used, which the kernel no longer counts: 0. NULL as for ref.",
+		schema.Opt("use", "Times that the route was used: 0, since the kernel no longer counts them. NULL as for ref.",
 			kernel(func(k network.Kernel) uint32 { return k.Use }), schema.Needs(needRouteLines)),
-		schema.Col("interface", "Network interface that leads there; its number if it has no name that can be told. Empty if there is none, as for a blackhole.",
+		schema.Col("interface", "Network interface that leads there; its number if its name is unknown. Empty if there is none, such as for a blackhole.",
 			func(r *routeRow) string {
 				if r.hop.Interface == 0 {
 					return r.hop.Name
 				}
 				return r.names.Name(r.Namespace, r.hop.Interface)
 			}),
-		schema.Opt("mss", "Largest TCP segment that connections by an IPv4 route announce, and 40 bytes for its headers, as netstat -r shows it. NULL if the route does not say, and of IPv6.",
+		schema.Opt("mss", "Largest TCP segment that connections by an IPv4 route announce, and 40 bytes for its headers, as netstat -r shows it. NULL if the route does not set it, and for IPv6.",
 			func(r *routeRow) (uint32, bool) {
 				mss, ok := r.Metrics.Get(network.MetricAdvMSS)
 				return mss + 40, ok && r.Family == sock.INET
 			}),
-		schema.Opt("window", "Largest TCP window that they announce, bytes. NULL if the route does not say, or if only /proc tells of an IPv6 route.", metric(network.MetricWindow)),
+		schema.Opt("window", "Largest TCP window that they announce, bytes. NULL if the route does not set it, and from /proc for IPv6.", metric(network.MetricWindow)),
 		schema.Opt("irtt", "Round trip time from which they start, milliseconds. NULL as for window.",
 			func(r *routeRow) (uint32, bool) {
 				rtt, ok := r.Metrics.Get(network.MetricRTT)
 				return rtt >> 3, ok && rtt>>3 != 0
 			}),
-		schema.Opt("mtu", "Largest packet by this route, bytes. NULL if the route does not say, or if only /proc tells of it.", metric(network.MetricMTU)),
+		schema.Opt("mtu", "Largest packet by this route, bytes. NULL if the route does not set it, and from /proc.", metric(network.MetricMTU)),
 		schema.Col("prefix_length", "Bits of the destination's prefix.",
 			func(r *routeRow) uint8 { return uint8(r.Destination.Bits()) }),
 		family,
-		schema.Opt("table_id", "Number of the routing table. NULL if only /proc tells of an IPv6 route.",
+		schema.Opt("table_id", "Number of the routing table. NULL from /proc for IPv6.",
 			func(r *routeRow) (uint32, bool) { return r.Table, !r.FromProc || r.Family == sock.INET }),
-		schema.Col("table_name", "Its name if it is one of every kernel's: default, main, local. Empty for others, and as for table_id.",
+		schema.Col("table_name", "Name of that table if every kernel has it: default, main, local. Empty for others, and where table_id is NULL.",
 			func(r *routeRow) string { return network.TableName(r.Table) }),
-		schema.Opt("type", "What becomes of the packets: unicast, local, broadcast, anycast, multicast, blackhole, unreachable, prohibit, throw; a type that we do not know is its number. Empty if only /proc tells of the route, but for local and anycast ones of IPv6.",
+		schema.Opt("type", "What becomes of the packets: unicast, local, broadcast, anycast, multicast, blackhole, unreachable, prohibit, throw; an unknown type is its number. From /proc empty but for local and anycast routes of IPv6.",
 			func(r *routeRow) (string, bool) { return r.Type.String(), !r.FromProc || r.Type != 0 }),
-		schema.Opt("scope", "How far the destination is: global, site, link, host, nowhere; another is its number. Empty if only /proc tells of the route.",
-			told(func(r *routeRow) string { return r.Scope.String() })),
-		schema.Opt("protocol", "Who made the route: kernel, boot, static, ra (router advertisement), dhcp, bird, bgp and others; one that we do not know is its number. Empty if only /proc tells of it.",
-			told(func(r *routeRow) string { return r.Protocol.String() })),
-		schema.Opt("preferred_source", "Local address from which packets by this route are sent. Empty if the route does not say, or if only /proc tells of it.",
+		schema.Opt("scope", "How far the destination is: global, site, link, host, nowhere; another scope is its number. Empty from /proc.",
+			netlinkOnly(func(r *routeRow) string { return r.Scope.String() })),
+		schema.Opt("protocol", "Who made the route: kernel, boot, static, ra (router advertisement), dhcp, bird, bgp and others; an unknown origin is its number. Empty from /proc.",
+			netlinkOnly(func(r *routeRow) string { return r.Protocol.String() })),
+		schema.Opt("preferred_source", "Local address from which packets by this route are sent. Empty if the route does not set it, and from /proc.",
 			func(r *routeRow) (netip.Addr, bool) { return r.PreferredSource, r.PreferredSource.IsValid() }),
 
 		schema.Opt("flags_number", "Flags as the number in /proc: RTF_* of linux/route.h and linux/ipv6_route.h. NULL where flags is empty.",
@@ -108,28 +107,28 @@ func NetworkRoutes(h *host.Host) schema.Any {
 			func(r *routeRow) int32 { return int32(r.position) }, schema.Hidden),
 		schema.Opt("weight", "Share of this next hop among the route's. NULL if it is the only one.",
 			func(r *routeRow) (uint16, bool) { return r.hop.Weight, r.hop.Weight != 0 }, schema.Hidden),
-		schema.Col("next_hop_flags", "What is special about the next hop, with blanks between: dead, pervasive, onlink, offload, linkdown, unresolved, trap. Empty if nothing is, or if only /proc tells of it.",
+		schema.Col("next_hop_flags", "What is special about the next hop, with blanks between: dead, pervasive, onlink, offload, linkdown, unresolved, trap. Empty if nothing is, and from /proc.",
 			func(r *routeRow) string { return r.hop.Flags.String() }, schema.Hidden),
-		schema.Opt("next_hop_id", "Number of the nexthop object, ip-nexthop(8), from which the next hops come. NULL if the route has its own, or if only /proc tells of it.",
+		schema.Opt("next_hop_id", "Number of the nexthop object, ip-nexthop(8), from which the next hops come. NULL if the route has its own, and from /proc.",
 			func(r *routeRow) (uint32, bool) { return r.NextHopID, r.NextHopID != 0 }, schema.Hidden),
-		schema.Opt("interface_index", "Number of the interface. NULL if there is none, or if only /proc tells of the route.",
+		schema.Opt("interface_index", "Number of the interface. NULL if there is none, and from /proc.",
 			func(r *routeRow) (uint32, bool) { return r.hop.Interface, r.hop.Interface != 0 }, schema.Hidden),
-		schema.Col("encapsulation", "How packets are wrapped on their way: mpls, ip, ip6, seg6, bpf and others. Empty if they are not, or if only /proc tells of the route.",
+		schema.Col("encapsulation", "How packets are wrapped on their way: mpls, ip, ip6, seg6, bpf and others. Empty if they are not, and from /proc.",
 			func(r *routeRow) string { return r.hop.Encap.String() }, schema.Hidden),
 		schema.Opt("source_network", "Network that a packet must come from, of an IPv6 route. Empty if any, and of IPv4.",
 			func(r *routeRow) (netip.Addr, bool) { return r.Source.Addr(), r.Source.Bits() > 0 }, schema.Hidden),
 		schema.Opt("source_prefix_length", "Bits of that network's prefix. NULL if any, and of IPv4.",
 			func(r *routeRow) (uint8, bool) { return uint8(r.Source.Bits()), r.Source.Bits() > 0 }, schema.Hidden),
-		schema.Opt("tos", "Type of service that a packet must have to take an IPv4 route, 0 for any. NULL if only /proc tells of the route.",
+		schema.Opt("tos", "Type of service that a packet must have to take an IPv4 route, 0 for any. NULL from /proc.",
 			func(r *routeRow) (uint8, bool) { return r.TOS, !r.FromProc }, schema.Hidden),
-		schema.Opt("pref", "Preference of the router of an IPv6 route: low, medium, high. Empty of IPv4.",
+		schema.Opt("pref", "Preference of the router of an IPv6 route: low, medium, high. Empty for IPv4.",
 			func(r *routeRow) (string, bool) { return network.Preference(r.Preference), r.HasPreference }, schema.Hidden),
-		schema.Opt("expires_s", "Seconds until the route expires. NULL if it does not, or if only /proc tells of it.",
+		schema.Opt("expires_s", "Seconds until the route expires. NULL if it does not, and from /proc.",
 			func(r *routeRow) (int32, bool) { return r.Expires, r.Expiring }, schema.Hidden),
-		schema.Opt("realm", "Realm of the destination, in the upper 16 bits that of the source. NULL if the route has none, or if only /proc tells of it.",
+		schema.Opt("realm", "Realm of the destination, in the upper 16 bits that of the source. NULL if the route has none, and from /proc.",
 			func(r *routeRow) (uint32, bool) { return r.Realm, r.Realm != 0 }, schema.Hidden),
 		schema.Opt("advmss", "Largest TCP segment that connections by this route announce, bytes. NULL as for window.", metric(network.MetricAdvMSS), schema.Hidden),
-		schema.Opt("mtu_locked", "1 if path MTU discovery leaves mtu alone, else 0. NULL if only /proc tells of the route.",
+		schema.Opt("mtu_locked", "1 if path MTU discovery leaves mtu alone, else 0. NULL from /proc.",
 			func(r *routeRow) (bool, bool) {
 				lock, _ := r.Metrics.Get(network.MetricLock)
 				return lock&(1<<network.MetricMTU) != 0, !r.FromProc
@@ -159,13 +158,13 @@ func NetworkRoutes(h *host.Host) schema.Any {
 	}
 	return schema.Bind(schema.Table[routeRow]{
 		Name: "network_routes",
-		Doc:  "Routes of this network namespace, IPv4 and IPv6, in all tables, a row for each next hop: what netstat -r and ip route show table all show. Those that the kernel clones for single destinations are left out.",
+		Doc:  "Routes of this network namespace, IPv4 and IPv6, in all tables, a row for each next hop: what netstat -r and ip route show table all show. Routes that the kernel clones for single destinations are left out.",
 		Examples: []string{
 			"SELECT destination, prefix_length, gateway, interface, metric FROM network_routes WHERE table_name = 'main' AND type = 'unicast'",
 			"SELECT interface, gateway, protocol FROM network_routes WHERE prefix_length = 0 ORDER BY family, metric",
 		},
 		Columns: append(columns,
-			schema.Col("congestion_algorithm", "Congestion control algorithm of connections by this route. Empty if the route does not say, or if only /proc tells of it.",
+			schema.Col("congestion_algorithm", "Congestion control algorithm of connections by this route. Empty if the route does not set it, and from /proc.",
 				func(r *routeRow) string { return r.Metrics.Congestion }, schema.Hidden),
 			source, netNamespace),
 		RowID: func(r *routeRow) int64 { return r.id },
@@ -215,13 +214,14 @@ func sources[R any](source *schema.Typed[R, string], q schema.Query) []string {
 	return in
 }
 
-// sourceColumn is the column of where a row comes from.
-func sourceColumn[R any](doc string, fromProc func(*R) bool) *schema.Typed[R, string] {
-	return schema.Col("source", strings.TrimSpace("Where the row comes from: rtnetlink or procfs. A statement that uses this column sees the rows of both; one that does not sees those of rtnetlink, or of procfs where rtnetlink is refused. "+doc),
+// sourceColumn is the column of where a row comes from; note adds what holds for
+// one table.
+func sourceColumn[R any](note string, fromProc func(*R) bool) *schema.Typed[R, string] {
+	return schema.Col("source", "Where the row comes from: rtnetlink or procfs. A statement that uses this column sees the rows of both; one that does not sees those of rtnetlink, or of procfs where rtnetlink is refused.",
 		func(r *R) string {
 			if fromProc(r) {
 				return string(usage.ProcFS)
 			}
 			return string(usage.RTNetlink)
-		}, schema.Hidden, schema.Scope)
+		}, schema.Hidden, schema.Scope, schema.Shared, schema.Note(note))
 }

@@ -28,19 +28,19 @@ func ProtocolStatistics(h *host.Host) schema.Any {
 				func(r *host.Statistic) string { return r.Name }),
 			schema.Opt("value", "The number. NULL if it is above 2^63-1.",
 				func(r *host.Statistic) (int64, bool) { return r.Value, !r.TooLarge }),
-			schema.Col("unit", "What is counted, such as packets or bytes. Empty if it is occasions, or not known.",
+			schema.Col("unit", "Unit of the number, such as packets or bytes. Empty for events, and if unknown.",
 				func(r *host.Statistic) string {
 					unit, _, _ := procnet.Describe(r.Protocol, r.Name)
 					return unit
 				}),
-			schema.Col("kind", "counter, which only grows, or gauge, a number of now or a setting.",
+			schema.Col("kind", "counter, which only grows, or gauge, a current number or a setting.",
 				func(r *host.Statistic) string {
 					if _, _, gauge := procnet.Describe(r.Protocol, r.Name); gauge {
 						return "gauge"
 					}
 					return "counter"
 				}),
-			schema.Col("description", "What it means. Empty of those that this program does not know.",
+			schema.Col("description", "Meaning of the counter. Empty if this program does not know it.",
 				func(r *host.Statistic) string {
 					_, description, _ := procnet.Describe(r.Protocol, r.Name)
 					return description

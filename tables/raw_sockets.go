@@ -30,11 +30,11 @@ func RawSockets(h *host.Host) schema.Any {
 			schema.Col("send_q", "Kernel memory of the packets sent and still on their way out of this host, in bytes and with its overhead.",
 				func(r *rawRow) uint32 { return r.Socket.SendQueue }),
 			inet.localAddress, inet.remoteAddress,
-			schema.Col("ip_protocol", "IP protocol of the packets as a number, such as 1 for ICMP, 58 for ICMPv6; netstat shows it in the place of a port. A raw socket with 255 sends any and gets none.",
+			schema.Col("ip_protocol", "IP protocol of the packets as a number, such as 1 for ICMP, 58 for ICMPv6; netstat shows it in place of a port. A raw socket with 255 sends any and gets none.",
 				func(r *rawRow) uint16 { return r.Socket.IPProtocol }, schema.Synonym("protocol")),
 			schema.Col("ip_protocol_name", "Name of that protocol in the protocols file (/etc/protocols). Empty if it has none.",
 				func(r *rawRow) string { return r.lookups.protocols.Name(r.Socket.IPProtocol) }, schema.Needs(needProtocols)),
-			schema.Opt("icmp_identifier", "Identifier in the ICMP echo requests that a ping socket sends, by which it gets the replies; 0 before the first one. NULL of raw sockets.",
+			schema.Opt("icmp_identifier", "Identifier in the ICMP echo requests that a ping socket sends, by which it gets the replies; 0 before the first one. NULL for raw sockets.",
 				func(r *rawRow) (uint16, bool) { return r.Socket.Identifier, r.Socket.Ping }),
 			schema.Col("state", "ESTABLISHED if the socket is connected to one peer, else empty. netstat shows the kernel's numbers for that, 1 and 7.",
 				func(r *rawRow) string {

@@ -17,13 +17,13 @@ type sctpRow = row[sock.SCTP]
 func SCTPSockets(h *host.Host) schema.Any {
 	inet := newInetColumns[sock.SCTP](unpushed, "")
 	queue := func(name, doc string, get func(*sctpRow) uint32) *schema.Typed[sctpRow, uint32] {
-		return schema.Opt(name, doc+" NULL of an endpoint.", func(r *sctpRow) (uint32, bool) { return get(r), r.Socket.IsAssociation })
+		return schema.Opt(name, doc+" NULL for an endpoint.", func(r *sctpRow) (uint32, bool) { return get(r), r.Socket.IsAssociation })
 	}
-	state := schema.Col("state", "State of the socket as netstat names it: CLOSE, LISTEN, SYN_SENT, ESTABLISHED, CLOSE_WAIT. That of a socket with several associations is LISTEN or CLOSE in their rows too. One that we do not know is its number.",
+	state := schema.Col("state", "State of the socket as netstat names it: CLOSE, LISTEN, SYN_SENT, ESTABLISHED, CLOSE_WAIT. A socket with several associations is LISTEN or CLOSE in their rows too. An unknown state is its number.",
 		func(r *sctpRow) string { return r.Socket.State.String() })
 	return inet.bind(h, schema.Table[sctpRow]{
 		Name: "sctp_sockets",
-		Doc:  "SCTP endpoints and associations of this network namespace, one row each: what netstat -aS shows. They are read from /proc/net/sctp. Not tried on a live kernel.",
+		Doc:  "SCTP endpoints and associations of this network namespace, one row each, from /proc/net/sctp: what netstat -aS shows. Not tried on a live kernel.",
 		Examples: []string{
 			"SELECT local_addresses, local_port, pid, program FROM sctp_sockets WHERE association_id IS NULL AND state = 'LISTEN'",
 			"SELECT local_address, local_port, remote_addresses, remote_port, association_state FROM sctp_sockets WHERE association_id IS NOT NULL",
@@ -31,43 +31,43 @@ func SCTPSockets(h *host.Host) schema.Any {
 		Columns: append([]schema.Column[sctpRow]{
 			schema.Col("proto", "sctp.", func(*sctpRow) string { return "sctp" }),
 			queue("recv_q", "Bytes received and not yet read by the program, with the kernel's overhead.", func(r *sctpRow) uint32 { return r.Socket.RecvQueue }),
-			queue("send_q", "Bytes that the program sent and the peer did not acknowledge, with the kernel's overhead.", func(r *sctpRow) uint32 { return r.Socket.SendQueue }),
-			schema.Col("local_address", "Local IP address that an association uses, of an endpoint the first: 0.0.0.0 or :: for any. Empty if there is none.",
+			queue("send_q", "Bytes sent and not yet acknowledged by the peer, with the kernel's overhead.", func(r *sctpRow) uint32 { return r.Socket.SendQueue }),
+			schema.Col("local_address", "Local IP address that an association uses, the first one of an endpoint: 0.0.0.0 or :: for any. Empty if there is none.",
 				func(r *sctpRow) netip.Addr { return r.Socket.Local.Addr() }, schema.Pushed),
 			inet.localPort,
-			schema.Col("remote_address", "Peer's IP address that is its primary one; 0.0.0.0 or :: of an endpoint.",
+			schema.Col("remote_address", "Peer's primary IP address; 0.0.0.0 or :: for an endpoint.",
 				func(r *sctpRow) netip.Addr { return r.Socket.Remote.Addr() }, schema.Pushed, schema.Synonym("foreign_address")),
 			inet.remotePort,
 			state,
 			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
 			schema.Col("local_addresses", "All local IP addresses with commas between.",
 				func(r *sctpRow) string { return addresses(r.Socket.LocalAddrs) }),
-			schema.Col("remote_addresses", "All IP addresses of the peer with commas between. Empty of an endpoint.",
+			schema.Col("remote_addresses", "All IP addresses of the peer with commas between. Empty for an endpoint.",
 				func(r *sctpRow) string { return addresses(r.Socket.RemoteAddrs) }),
-			schema.Opt("association_id", "The kernel's number of the association. NULL of an endpoint.",
+			schema.Opt("association_id", "The kernel's number of the association. NULL for an endpoint.",
 				func(r *sctpRow) (int32, bool) { return r.Socket.Number, r.Socket.IsAssociation }),
-			schema.Opt("association_state", "State of the association: CLOSED, COOKIE_WAIT, COOKIE_ECHOED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT, SHUTDOWN_RECEIVED, SHUTDOWN_ACK_SENT. One that we do not know is its number. Empty of an endpoint.",
+			schema.Opt("association_state", "State of the association: CLOSED, COOKIE_WAIT, COOKIE_ECHOED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT, SHUTDOWN_RECEIVED, SHUTDOWN_ACK_SENT. An unknown state is its number. Empty for an endpoint.",
 				func(r *sctpRow) (string, bool) { return r.Socket.Association.String(), r.Socket.IsAssociation }),
-			schema.Col("type", "STREAM if the socket can have one association, SEQPACKET if any number.",
+			schema.Col("type", "STREAM for a socket with at most one association, SEQPACKET for one with any number.",
 				func(r *sctpRow) string { return r.Socket.Type.String() }),
 			sctpCounter("retransmitted_chunks", "Data chunks that were sent again.", func(r *sctpRow) uint32 { return r.Socket.Retransmits }),
-			sctpCounter("init_retransmits", "Times that a chunk to open the association was sent again.", func(r *sctpRow) uint32 { return r.Socket.InitRetransmits }, schema.Hidden),
-			sctpCounter("shutdown_retransmits", "Times that a chunk to end it was sent again.", func(r *sctpRow) uint32 { return r.Socket.ShutdownRetransmits }, schema.Hidden),
+			sctpCounter("init_retransmits", "Times that a chunk that opens the association was sent again.", func(r *sctpRow) uint32 { return r.Socket.InitRetransmits }, schema.Hidden),
+			sctpCounter("shutdown_retransmits", "Times that a chunk that ends the association was sent again.", func(r *sctpRow) uint32 { return r.Socket.ShutdownRetransmits }, schema.Hidden),
 			sctpCounter("max_retransmits", "Chunks sent again in a row after which the association fails.", func(r *sctpRow) uint32 { return r.Socket.MaxRetransmits }, schema.Hidden),
 			sctpCounter("in_streams", "Streams from the peer.", func(r *sctpRow) uint32 { return r.Socket.InStreams }, schema.Hidden),
 			sctpCounter("out_streams", "Streams to the peer.", func(r *sctpRow) uint32 { return r.Socket.OutStreams }, schema.Hidden),
-			schema.Opt("heartbeat_interval_ticks", "Time between two heartbeats in ticks of the kernel's clock. How many of them make a second, CONFIG_HZ, the kernel does not tell: mostly 250 or 1000. NULL as for retransmitted_chunks.",
+			schema.Opt("heartbeat_interval_ticks", "Time between two heartbeats in ticks of the kernel's clock. The kernel does not report CONFIG_HZ, the ticks of a second: mostly 250 or 1000. NULL as for retransmitted_chunks.",
 				func(r *sctpRow) (int64, bool) {
 					return int64(r.Socket.Heartbeat), r.Socket.Counters && r.Socket.Heartbeat <= math.MaxInt64
 				}, schema.Hidden),
-			schema.Opt("rto_ticks", "Time until what the peer's primary address does not acknowledge is sent again, in such ticks. NULL of an endpoint.",
+			schema.Opt("rto_ticks", "Retransmission timeout of the peer's primary address, in such ticks. NULL for an endpoint.",
 				func(r *sctpRow) (int64, bool) {
 					if r.Socket.Path == nil || r.Socket.Path.RTO > math.MaxInt64 {
 						return 0, false
 					}
 					return int64(r.Socket.Path.RTO), true
 				}, schema.Hidden, schema.Needs(needSCTPPaths)),
-			schema.Opt("heartbeat_active", "1 if the timer of heartbeats to the peer's primary address runs, else 0. NULL of an endpoint.",
+			schema.Opt("heartbeat_active", "1 if the heartbeat timer of the peer's primary address runs, else 0. NULL for an endpoint.",
 				func(r *sctpRow) (bool, bool) {
 					return r.Socket.Path != nil && r.Socket.Path.HeartbeatActive, r.Socket.Path != nil
 				}, schema.Hidden, schema.Needs(needSCTPPaths)),
@@ -79,7 +79,7 @@ func SCTPSockets(h *host.Host) schema.Any {
 }
 
 func sctpCounter(name, doc string, get func(*sctpRow) uint32, options ...schema.Option) schema.Column[sctpRow] {
-	return schema.Opt(name, doc+" NULL of an endpoint, and on kernels that do not list it.",
+	return schema.Opt(name, doc+" NULL for an endpoint, and if the kernel does not list it.",
 		func(r *sctpRow) (uint32, bool) { return get(r), r.Socket.Counters }, options...)
 }
 

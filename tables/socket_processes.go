@@ -33,24 +33,24 @@ func SocketProcesses(h *host.Host) schema.Any {
 	info := func(r *holderRow) process.Info { return r.processes.Get(r.PID) }
 	return schema.Bind(schema.Table[holderRow]{
 		Name: "socket_processes",
-		Doc:  "Who has sockets open, of every kind: one row for each file descriptor. Without root only this user's processes are seen.",
+		Doc:  "Processes that have sockets of any kind open: one row for each file descriptor. Without root the table has only this user's processes.",
 		Examples: []string{
 			"SELECT pid, program, count(*) AS sockets FROM socket_processes GROUP BY pid ORDER BY sockets DESC LIMIT 10",
 			"SELECT p.pid, p.program, t.local_port FROM tcp_sockets t JOIN socket_processes p ON p.inode = t.inode WHERE t.state = 'LISTEN'",
 		},
 		Columns: []schema.Column[holderRow]{
 			inode, pid,
-			schema.Col("fd", "File descriptor by which it has the socket.",
+			schema.Col("fd", "File descriptor by which the process has the socket open.",
 				func(r *holderRow) int32 { return r.FD }),
-			schema.Col("program", "Its name as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name of it.",
+			schema.Col("program", "Its name as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name.",
 				func(r *holderRow) string { return info(r).Program }),
-			schema.Col("exe", "Path of its executable file. Empty if it cannot be told.",
+			schema.Col("exe", "Path of its executable file. Empty if unknown.",
 				func(r *holderRow) string { return info(r).Exe }),
-			schema.Col("cmdline", "Its command line, the arguments separated by blanks. Empty if it cannot be told.",
+			schema.Col("cmdline", "Its command line, the arguments separated by blanks. Empty if unknown.",
 				func(r *holderRow) string { return strings.Join(info(r).Args, " ") }),
 			schema.Opt("family", "Address family of the socket as a number: 1 for unix, 2 for IPv4, 10 for IPv6. NULL if it is no unix, TCP or UDP socket of this network namespace.",
 				func(r *holderRow) (uint8, bool) { k, ok := r.kinds[r.Inode]; return uint8(k.family), ok }, schema.Needs(needKinds)),
-			schema.Opt("protocol", "IP protocol of the socket as a number: 6 for TCP, 17 for UDP, 136 for UDP-Lite. NULL of unix sockets, and as for family.",
+			schema.Opt("protocol", "IP protocol of the socket as a number: 6 for TCP, 17 for UDP, 136 for UDP-Lite. NULL for unix sockets, and as for family.",
 				func(r *holderRow) (uint16, bool) {
 					k := r.kinds[r.Inode]
 					return uint16(k.protocol), k.protocol != 0
@@ -104,7 +104,7 @@ func kinds(ctx context.Context, h *host.Host) (map[uint64]socketKind, error) {
 		}
 		kinds[s.Inode] = socketKind{s.Family, s.Protocol}
 	}
-	// Without those that have no inode, for which /proc would be read besides.
+	// Not those without an inode, for which /proc would be read too.
 	const held = sock.AllUnixStates &^ (1<<sock.UnixConnecting | 1<<sock.UnixDisconnecting)
 	for s, err := range h.Unix(ctx, host.UnixFilter{States: held}) {
 		if err != nil {

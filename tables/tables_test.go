@@ -490,6 +490,7 @@ func TestDeclarations(t *testing.T) {
 	for _, file := range files {
 		fixtures[strings.TrimSuffix(filepath.Base(file), ".csv")] = true
 	}
+	shared := make(map[string]string) // descriptions by column
 	perTable(t, func(t *testing.T, table schema.Any) {
 		spec := table.Spec()
 		names = append(names, spec.Name)
@@ -507,6 +508,13 @@ func TestDeclarations(t *testing.T) {
 			t.Run(c.Name, func(t *testing.T) {
 				if !strings.HasSuffix(c.Doc, ".") {
 					t.Errorf("%q is no sentence", c.Doc)
+				}
+				doc := strings.TrimSuffix(c.Doc, " "+c.Note)
+				if other := shared[c.Name]; c.Shared && other != "" && other != doc {
+					t.Errorf("the shared column is described as %q, in another table as %q", doc, other)
+				}
+				if c.Shared {
+					shared[c.Name] = doc
 				}
 			})
 		}

@@ -12,19 +12,19 @@ import (
 // congestionColumns are the numbers of struct tcp_info that tcp_congestion shows.
 var congestionColumns = []infoColumn{
 	{"ato_us", sock.InfoATO, "Timeout of delayed acknowledgements, microseconds; 0 before data was received."},
-	{"advmss_bytes", sock.InfoAdvMSS, "Largest segment that we told the peer we take."},
-	{"max_pacing_rate_bytes_per_second", sock.InfoMaxPacingRate, "Limit of that, SO_MAX_PACING_RATE. NULL if there is none."},
-	{"delivered_ce", sock.InfoDeliveredCE, "Of those the ones that met congestion, as ECN told."},
-	{"sacked", sock.InfoSacked, "Of those the ones that the peer has selectively."},
+	{"advmss_bytes", sock.InfoAdvMSS, "Largest segment that this host announced to the peer."},
+	{"max_pacing_rate_bytes_per_second", sock.InfoMaxPacingRate, "Limit of the pacing rate, SO_MAX_PACING_RATE. NULL if there is none."},
+	{"delivered_ce", sock.InfoDeliveredCE, "Delivered segments that met congestion, as ECN reported."},
+	{"sacked", sock.InfoSacked, "Unacknowledged segments that the peer has acknowledged selectively."},
 	{"fackets", sock.InfoFackets, "Forward acknowledged segments; 0 since Linux 4.15."},
 	{"backoff", sock.InfoBackoff, "Times that the timeout was doubled."},
-	{"reordering", sock.InfoReordering, "By how many segments packets may change places and not be taken for lost."},
-	{"reord_seen", sock.InfoReorderingSeen, "Times that packets were seen to have changed places."},
-	{"dsack_dups", sock.InfoDSACKDups, "Segments that the peer told it received twice."},
+	{"reordering", sock.InfoReordering, "Segments by which packets may be reordered before they count as lost."},
+	{"reord_seen", sock.InfoReorderingSeen, "Times that reordering was seen."},
+	{"dsack_dups", sock.InfoDSACKDups, "Segments that the peer reported as received twice."},
 	{"rcv_ooopack", sock.InfoReceiveOutOfOrder, "Segments received out of order."},
-	{"rcv_ssthresh_bytes", sock.InfoReceiveSSThresh, "Limit of the window that we tell the peer."},
-	{"rehash", sock.InfoRehash, "Times that the flow label was changed to look for another path."},
-	{"total_rto", sock.InfoTotalRTO, "Retransmission timeouts since the connection began."},
+	{"rcv_ssthresh_bytes", sock.InfoReceiveSSThresh, "Limit of the window that this host announces."},
+	{"rehash", sock.InfoRehash, "Times that the flow label was changed to find another path."},
+	{"total_rto", sock.InfoTotalRTO, "Retransmission timeouts of the whole connection."},
 	{"total_rto_recoveries", sock.InfoTotalRTORecoveries, "Recoveries from timeouts."},
 	{"total_rto_time_ms", sock.InfoTotalRTOMillis, "Milliseconds spent in such recoveries."},
 	{"received_ce", sock.InfoReceivedCE, "Segments received that met congestion, as accurate ECN counts them."},
@@ -34,7 +34,7 @@ var congestionColumns = []infoColumn{
 	{"received_e1_bytes", sock.InfoReceivedECT1Bytes, "Accurate ECN: bytes received with ECT(1)."},
 	{"received_e0_bytes", sock.InfoReceivedECT0Bytes, "Accurate ECN: bytes received with ECT(0)."},
 	{"received_ce_bytes", sock.InfoReceivedCEBytes, "Accurate ECN: bytes received with CE."},
-	{"accecn_fail_mode", sock.InfoAccECNFailMode, "Accurate ECN: bits of what failed, TCP_ACCECN_*_FAIL_* of the kernel."},
+	{"accecn_fail_mode", sock.InfoAccECNFailMode, "Accurate ECN: bits of the failures, TCP_ACCECN_*_FAIL_* of the kernel."},
 	{"accecn_opt_seen", sock.InfoAccECNOptionSeen, "Accurate ECN: whether its option was seen, TCP_ACCECN_OPT_* of the kernel."},
 }
 
@@ -61,7 +61,7 @@ func TCPCongestion(h *host.Host) schema.Any {
 		})
 	}
 	vegas := func(name, doc string, get func(*sock.Vegas) uint32) schema.Column[connectionRow] {
-		return number(name, doc+" NULL if the algorithm is not vegas or one that tells the same.", func(r *connectionRow) (int64, bool) {
+		return number(name, doc+" NULL if the algorithm is neither vegas nor one that reports the same.", func(r *connectionRow) (int64, bool) {
 			if r.Socket.Control.Vegas == nil {
 				return 0, false
 			}

@@ -21,14 +21,14 @@ type connectionColumns struct {
 func newConnectionColumns() connectionColumns {
 	return connectionColumns{
 		inetColumns: newInetColumns[sock.Connection](schema.Pushed, ""),
-		state: schema.Col("state", "TCP state: ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING.",
-			func(r *connectionRow) string { return r.Socket.State.String() }, schema.Pushed),
+		state: schema.Col("state", "State of the connection: ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING.",
+			func(r *connectionRow) string { return r.Socket.State.String() }, schema.Pushed, schema.Shared),
 		congestion: schema.Col("congestion_algorithm", "Congestion control algorithm, such as cubic.",
-			func(r *connectionRow) string { return r.Socket.Congestion }),
+			func(r *connectionRow) string { return r.Socket.Congestion }, schema.Shared),
 	}
 }
 
-// connection are the columns that name a connection and who has it.
+// connection returns the columns that name a connection and its owner.
 func (c *connectionColumns) connection() []schema.Column[connectionRow] {
 	return []schema.Column[connectionRow]{
 		c.proto, c.localAddress, c.localPort, c.remoteAddress, c.remotePort,
@@ -67,13 +67,13 @@ func numbers(of []infoColumn, options ...schema.Option) (columns []schema.Column
 var infoColumns = []infoColumn{
 	{"rtt_us", sock.InfoRTT, "Smoothed round-trip time, microseconds."},
 	{"rttvar_us", sock.InfoRTTVar, "Mean deviation of the round-trip time, microseconds."},
-	{"min_rtt_us", sock.InfoMinRTT, "Smallest round-trip time of late, microseconds. NULL before the first."},
+	{"min_rtt_us", sock.InfoMinRTT, "Smallest recent round-trip time, microseconds. NULL before the first."},
 	{"rcv_rtt_us", sock.InfoReceiveRTT, "Round-trip time as the receiver estimates it, microseconds; 0 before the first estimate."},
 	{"rto_us", sock.InfoRTO, "Retransmission timeout, microseconds."},
 	{"cwnd", sock.InfoCwnd, "Congestion window, segments."},
-	{"ssthresh", sock.InfoSSThresh, "Slow start threshold, segments. NULL if it was not set yet."},
+	{"ssthresh", sock.InfoSSThresh, "Slow start threshold, segments. NULL before it is set."},
 	{"snd_mss_bytes", sock.InfoSendMSS, "Largest segment that is sent."},
-	{"rcv_mss_bytes", sock.InfoReceiveMSS, "Largest segment of late that was received, as delayed acknowledgements take it."},
+	{"rcv_mss_bytes", sock.InfoReceiveMSS, "Largest recently received segment, by which acknowledgements are delayed."},
 	{"pmtu_bytes", sock.InfoPMTU, "Path MTU."},
 	{"pacing_rate_bytes_per_second", sock.InfoPacingRate, "Rate at which packets are sent. NULL if it has no limit."},
 	{"delivery_rate_bytes_per_second", sock.InfoDeliveryRate, "Rate at which data was last delivered to the peer."},
@@ -81,24 +81,24 @@ var infoColumns = []infoColumn{
 	{"bytes_acked", sock.InfoBytesAcked, "Bytes that the peer acknowledged, its FIN or SYN as one included."},
 	{"bytes_retrans", sock.InfoBytesRetrans, "Bytes of data sent again."},
 	{"bytes_received", sock.InfoBytesReceived, "Bytes received and acknowledged."},
-	{"notsent_bytes", sock.InfoNotSentBytes, "Bytes that the program wrote and that were not sent yet."},
+	{"notsent_bytes", sock.InfoNotSentBytes, "Bytes that the program wrote and that are not yet sent."},
 	{"segs_out", sock.InfoSegsOut, "Segments sent, retransmissions included."},
 	{"segs_in", sock.InfoSegsIn, "Segments received."},
 	{"data_segs_out", sock.InfoDataSegsOut, "Segments with data that were sent, retransmissions included."},
 	{"data_segs_in", sock.InfoDataSegsIn, "Segments with data that were received."},
-	{"delivered", sock.InfoDelivered, "Segments delivered to the peer, as it told, retransmissions included."},
+	{"delivered", sock.InfoDelivered, "Segments delivered to the peer, as it reported, retransmissions included."},
 	{"unacked", sock.InfoUnacked, "Segments sent and not acknowledged."},
-	{"lost", sock.InfoLost, "Of those the ones taken for lost."},
-	{"retrans", sock.InfoRetrans, "Of those the ones sent again."},
-	{"retrans_total", sock.InfoTotalRetrans, "Segments sent again since the connection began."},
+	{"lost", sock.InfoLost, "Unacknowledged segments that count as lost."},
+	{"retrans", sock.InfoRetrans, "Unacknowledged segments that were sent again."},
+	{"retrans_total", sock.InfoTotalRetrans, "Segments sent again over the whole connection."},
 	{"retransmits", sock.InfoRetransmits, "Times that the segment waiting for its acknowledgement was sent again."},
 	{"probes", sock.InfoProbes, "Keepalive or zero window probes sent and not answered."},
 	{"snd_wnd_bytes", sock.InfoSendWindow, "The peer's receive window."},
-	{"rcv_wnd_bytes", sock.InfoReceiveWindow, "Our receive window, as we told the peer."},
+	{"rcv_wnd_bytes", sock.InfoReceiveWindow, "This host's receive window, as announced to the peer."},
 	{"rcv_space_bytes", sock.InfoReceiveSpace, "Bytes that the program reads in a round trip, by which the receive buffer grows."},
 	{"busy_us", sock.InfoBusyTime, "Microseconds in which there was data to send."},
-	{"rwnd_limited_us", sock.InfoRwndLimited, "Of those the ones in which the peer's window was full."},
-	{"sndbuf_limited_us", sock.InfoSndbufLimited, "Of those the ones in which the send buffer was full."},
+	{"rwnd_limited_us", sock.InfoRwndLimited, "Microseconds of busy_us in which the peer's window was full."},
+	{"sndbuf_limited_us", sock.InfoSndbufLimited, "Microseconds of busy_us in which the send buffer was full."},
 }
 
 // idleColumns change while nothing happens.
@@ -120,7 +120,7 @@ func TCPInfo(h *host.Host) schema.Any {
 	})
 	return c.table(h, schema.Table[connectionRow]{
 		Name: "tcp_info",
-		Doc:  "Round-trip times, rates, windows and counts of TCP connections, as ss -i shows: one row for each socket that has or makes a connection. tcp_congestion and tcp_ulp have the rest. A number is NULL where the kernel does not report it; all are where only /proc lists the sockets.",
+		Doc:  "Round-trip times, rates, windows and counts of TCP connections, as ss -i shows: one row for each socket that has or makes a connection. tcp_congestion and tcp_ulp show the rest. A number is NULL where the kernel does not report it; all are where only /proc lists the sockets.",
 		Examples: []string{
 			"SELECT remote_address, count(*) AS connections, avg(rtt_us) AS rtt_us, sum(retrans_total) AS retransmitted FROM tcp_info GROUP BY remote_address ORDER BY retransmitted DESC",
 			"SELECT local_port, remote_address, remote_port, rwnd_limited_us * 100.0 / busy_us AS percent FROM tcp_info WHERE busy_us > 0 AND rwnd_limited_us > 0",

@@ -15,9 +15,9 @@ type tcpRow = row[sock.TCP]
 func TCPSockets(h *host.Host) schema.Any {
 	inet := newInetColumns[sock.TCP](schema.Pushed,
 		"NULL where it has none of its own: in TIME_WAIT, in SYN_RECV (it is the listener's) and, once the program has closed the connection, in FIN_WAIT2.")
-	state := schema.Col("state", "TCP state as netstat names it: ESTABLISHED, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING. An unknown one is its number. BOUND is that of the sockets with bound_only = 1.",
+	state := schema.Col("state", "TCP state as netstat names it: ESTABLISHED, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING. An unknown state is its number. BOUND is the state of sockets with bound_only = 1.",
 		func(r *tcpRow) string { return r.Socket.State.String() }, schema.Pushed)
-	bound := schema.Col("bound_only", "1 if the socket is bound to a port and neither listens nor connects, else 0. A statement that uses this column sees these sockets too, as ss -B does; one that does not leaves them out, as netstat does. They are known since Linux 6.8, from sock_diag only.",
+	bound := schema.Col("bound_only", "1 if the socket is bound to a port and neither listens nor connects, else 0. A statement that uses this column sees these sockets too, as ss -B does; one that does not leaves them out, as netstat does. Only sock_diag lists them, since Linux 6.8.",
 		func(r *tcpRow) bool { return r.Socket.State == sock.Bound }, schema.Hidden, schema.Scope)
 	return inet.bind(h, schema.Table[tcpRow]{
 		Name: "tcp_sockets",
@@ -32,17 +32,17 @@ func TCPSockets(h *host.Host) schema.Any {
 			inet.localAddress, inet.localPort, inet.remoteAddress, inet.remotePort,
 			state,
 			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
-			schema.Col("timer", "Timer that runs, as in netstat -o: off, on (retransmission), keepalive, timewait, probe (zero window).",
+			schema.Col("timer", "Running timer, as in netstat -o: off, on (retransmission), keepalive, timewait, probe (zero window).",
 				func(r *tcpRow) string { return r.Socket.Timer.String() }),
 			schema.Opt("timer_expires_ms", "Milliseconds until that timer fires. NULL if none runs.",
 				func(r *tcpRow) (uint32, bool) { return r.Socket.TimerExpires, r.Socket.Timer != sock.TimerOff }, schema.Hidden),
-			schema.Col("retransmits", "Times that the segment waiting for its acknowledgement was sent again. In SYN_RECV, where only /proc tells, the times that this was due.",
+			schema.Col("retransmits", "Times that the segment waiting for its acknowledgement was sent again. In SYN_RECV from /proc, the times that this was due.",
 				func(r *tcpRow) uint32 { return r.Socket.Retransmits }, schema.Needs(needAttempts)),
 			schema.Col("probes", "Keepalive or zero window probes sent and not answered.",
 				func(r *tcpRow) uint32 { return r.Socket.Probes }, schema.Needs(needAttempts)),
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
 			inet.family, inet.protocol, inet.cookie, bound,
-			schema.Col("congestion_algorithm", "Congestion control algorithm, such as cubic. Empty if it cannot be told, as of TIME_WAIT and where only /proc does.",
+			schema.Col("congestion_algorithm", "Congestion control algorithm, such as cubic. Empty if unknown, such as in TIME_WAIT and from /proc.",
 				func(r *tcpRow) string { return r.Socket.Congestion }, schema.Hidden, schema.Needs(needCongestion)),
 		}, append(inet.hidden, inet.details...)...),
 	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.TCP, error] {

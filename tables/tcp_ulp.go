@@ -23,7 +23,7 @@ func TCPULP(h *host.Host) schema.Any {
 		})
 	}
 	mptcp := func(name, doc string, get func(*sock.Subflow) uint32) schema.Column[connectionRow] {
-		return number(name, doc+" NULL if the connection is no part of an MPTCP one.", func(r *connectionRow) (int64, bool) {
+		return number(name, doc+" NULL if the connection is no subflow of MPTCP.", func(r *connectionRow) (int64, bool) {
 			if r.Socket.ULP.MPTCP == nil {
 				return 0, false
 			}
@@ -34,14 +34,14 @@ func TCPULP(h *host.Host) schema.Any {
 		schema.Col("ulp", "Protocol in the kernel between the program and TCP: tls, mptcp. Empty if there is none.",
 			func(r *connectionRow) string { return r.Socket.ULP.Name }),
 		tls("tls_version", "Version of the kernel's TLS: 1.2, 1.3.", func(t *sock.TLS) string { return t.Version }),
-		tls("tls_cipher", "Its cipher, such as aes-gcm-128.", func(t *sock.TLS) string { return t.Cipher }),
+		tls("tls_cipher", "Cipher of the kernel's TLS, such as aes-gcm-128.", func(t *sock.TLS) string { return t.Cipher }),
 		tls("tls_send", "Who encrypts: none, sw (the kernel), hw, hw-record (the network card).", func(t *sock.TLS) string { return t.Send }),
 		tls("tls_receive", "Who decrypts: none, sw, hw, hw-record.", func(t *sock.TLS) string { return t.Receive }),
-		mptcp("mptcp_local_token", "Our token of the MPTCP connection that this is part of.", func(f *sock.Subflow) uint32 { return f.LocalToken }),
-		mptcp("mptcp_remote_token", "The peer's token of it.", func(f *sock.Subflow) uint32 { return f.RemoteToken }),
-		mptcp("mptcp_local_id", "Number of our address in it.", func(f *sock.Subflow) uint32 { return uint32(f.LocalID) }),
-		mptcp("mptcp_remote_id", "Number of the peer's address in it.", func(f *sock.Subflow) uint32 { return uint32(f.RemoteID) }),
-		mptcp("mptcp_flags", "State of it, MPTCP_SUBFLOW_FLAG_* of the kernel.", func(f *sock.Subflow) uint32 { return f.Flags }),
+		mptcp("mptcp_local_token", "This host's token of the MPTCP connection.", func(f *sock.Subflow) uint32 { return f.LocalToken }),
+		mptcp("mptcp_remote_token", "The peer's token of the MPTCP connection.", func(f *sock.Subflow) uint32 { return f.RemoteToken }),
+		mptcp("mptcp_local_id", "Number of the local address in the MPTCP connection.", func(f *sock.Subflow) uint32 { return uint32(f.LocalID) }),
+		mptcp("mptcp_remote_id", "Number of the peer's address in the MPTCP connection.", func(f *sock.Subflow) uint32 { return uint32(f.RemoteID) }),
+		mptcp("mptcp_flags", "State of the subflow, MPTCP_SUBFLOW_FLAG_* of the kernel.", func(f *sock.Subflow) uint32 { return f.Flags }),
 	})
 	return c.table(h, schema.Table[connectionRow]{
 		Name: "tcp_ulp",

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
@@ -44,23 +45,124 @@ func notes(c *schema.ColumnInfo) string {
 	return c.Doc
 }
 
-// Markdown prints tables as a page.
+// Markdown prints tables as a page. Of several tables it describes the columns
+// that they share once.
 func Markdown(w io.Writer, specs []*schema.Spec) error {
 	p := printer{w: w}
 	p.printf("# Tables\n\nPrinted by `sockets.ext schema --markdown`. Hidden columns are not part of `SELECT *`; name them.\n\n" +
 		"In a text, `\\xNN` is a byte of a control or invisible character, or of what is not UTF-8; every other backslash is one: see [Names that others chose](../README.md#names-that-others-chose).\n")
+	shared := sharedColumns(specs)
+	if len(shared) > 0 {
+		p.printf("\n## Shared columns\n\nThese columns mean the same in every table that names them as shared. `sockets.ext schema TABLE` prints all columns of a table, in the order of `SELECT *`.\n\n")
+		p.columns(shared)
+	}
 	for _, s := range specs {
-		p.printf("\n## %s\n\n%s\n\n| column | type | |\n|---|---|---|\n", s.Name, s.Doc)
+		p.printf("\n## %s\n\n%s\n\n", s.Name, s.Doc)
+		var own, others []schema.ColumnInfo
 		for _, c := range s.Columns {
-			p.printf("| `%s` | %s | %s |\n", c.Name, c.Type, strings.ReplaceAll(notes(&c), "|", `\|`))
+			if c.Shared && slices.ContainsFunc(shared, func(s schema.ColumnInfo) bool { return s.Name == c.Name }) {
+				others = append(others, c)
+			} else {
+				own = append(own, c)
+			}
 		}
-		p.printf("\n```sql\n")
+		if len(own) > 0 {
+			p.columns(own)
+			p.printf("\n")
+		}
+		p.names(others)
+		p.printf("```sql\n")
 		for _, e := range s.Examples {
 			p.printf("%s;\n", e)
 		}
 		p.printf("```\n")
 	}
 	return p.err
+}
+
+// sharedColumns returns the columns that more than one of the tables has, without
+// what holds for one table only, in the order of the table that has most of them.
+// A column is hidden if it is in all.
+func sharedColumns(specs []*schema.Spec) (shared []schema.ColumnInfo) {
+	tables := make(map[string]int) // that have the column
+	visible := make(map[string]bool)
+	for _, s := range specs {
+		for _, c := range s.Columns {
+			if c.Shared {
+				tables[c.Name]++
+				visible[c.Name] = visible[c.Name] || !c.Hidden
+			}
+		}
+	}
+	count := func(s *schema.Spec) (n int) {
+		for _, c := range s.Columns {
+			if c.Shared {
+				n++
+			}
+		}
+		return n
+	}
+	most := slices.SortedStableFunc(slices.Values(specs), func(a, b *schema.Spec) int { return count(b) - count(a) })
+	for _, s := range most {
+		for _, c := range s.Columns {
+			if !c.Shared || tables[c.Name] < 2 {
+				continue
+			}
+			delete(tables, c.Name)
+			c.Hidden = !visible[c.Name]
+			if c.Note != "" {
+				c.Doc = strings.TrimSuffix(c.Doc, " "+c.Note)
+			}
+			shared = append(shared, c)
+		}
+	}
+	return shared
+}
+
+// columns prints a Markdown table of columns.
+func (p *printer) columns(all []schema.ColumnInfo) {
+	p.printf("| column | type | |\n|---|---|---|\n")
+	for _, c := range all {
+		p.printf("| `%s` | %s | %s |\n", c.Name, c.Type, strings.ReplaceAll(notes(&c), "|", `\|`))
+	}
+}
+
+// names prints a line of the names of shared columns, without synonyms, which come
+// with their columns, and what holds for this table only.
+func (p *printer) names(shared []schema.ColumnInfo) {
+	var visible, hidden, noted []string
+	by := make(map[string][]string) // names by note
+	for _, c := range shared {
+		name := "`" + c.Name + "`"
+		switch {
+		case c.SynonymOf != "":
+			continue
+		case c.Hidden:
+			hidden = append(hidden, name)
+		default:
+			visible = append(visible, name)
+		}
+		if c.Note != "" {
+			if by[c.Note] == nil {
+				noted = append(noted, c.Note)
+			}
+			by[c.Note] = append(by[c.Note], name)
+		}
+	}
+	if len(visible)+len(hidden) == 0 {
+		return
+	}
+	p.printf("[Shared columns](#shared-columns):")
+	if len(visible) > 0 {
+		p.printf(" %s.", strings.Join(visible, ", "))
+	}
+	if len(hidden) > 0 {
+		p.printf(" Hidden: %s.", strings.Join(hidden, ", "))
+	}
+	for _, note := range noted {
+		p.printf(" Here %s: %s", strings.Join(by[note], ", "), note)
+	}
+	p.printf("\n\n")
 }
 
 // Index prints a Markdown table of the tables, one a line.

@@ -14,6 +14,10 @@ type ColumnInfo struct {
 	Name string
 	Doc  string
 	Type Type
+	// Shared columns mean the same in all tables that have one of the name: their
+	// Docs differ in nothing but Note, with which they end.
+	Shared bool
+	Note   string
 	// Hidden columns are left out of SELECT *.
 	Hidden bool
 	// Pushed columns narrow the work by their constraints. osquery sends the
@@ -43,6 +47,20 @@ func Pushed(c *ColumnInfo) { c.Pushed = true }
 // Scope makes the table look further where a statement uses the column: see
 // [Typed.Uses].
 func Scope(c *ColumnInfo) { c.Pushed, c.Scope = true, true }
+
+// Shared says that other tables have the column too: documents of several tables
+// describe it once.
+func Shared(c *ColumnInfo) { c.Shared = true }
+
+// Note adds what holds for this table only to the description of a [Shared]
+// column. The empty text adds nothing.
+func Note(text string) Option {
+	return func(c *ColumnInfo) {
+		if c.Note = text; text != "" {
+			c.Doc += " " + text
+		}
+	}
+}
 
 // Needs says what work the column's values cost.
 func Needs(n Need) Option { return func(c *ColumnInfo) { c.Needs |= n } }

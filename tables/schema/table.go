@@ -128,7 +128,7 @@ func Bind[R any](t Table[R]) Any {
 		for _, name := range c.info().synonyms {
 			about := *c.info()
 			about.Name, about.SynonymOf, about.Hidden = name, about.Name, true
-			about.Doc = "The same as " + about.SynonymOf + "."
+			about.Doc, about.Note = "The same as "+about.SynonymOf+".", ""
 			add(c, about)
 		}
 	}
