@@ -147,11 +147,11 @@ func (o *options) host(log hclog.Logger) *host.Host {
 
 // tables are those of the host and the one of this program, by their names, and
 // what counts for that one.
-func (o *options) tables(log hclog.Logger) ([]schema.Any, *schema.Stats) {
+func (o *options) tables(log hclog.Logger) ([]schema.Table, *schema.Stats) {
 	h := o.host(log)
 	all := tables.All(h)
 	stats := schema.NewStats(all...)
 	all = append(all, tables.ExtensionInfo(h, tables.Build{Version: version, Commit: commit, Start: started}, stats))
-	slices.SortFunc(all, func(a, b schema.Any) int { return strings.Compare(a.Spec().Name, b.Spec().Name) })
+	slices.SortFunc(all, func(a, b schema.Table) int { return strings.Compare(a.Spec().Name, b.Spec().Name) })
 	return all, stats
 }

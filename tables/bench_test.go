@@ -24,7 +24,7 @@ const benchRows = 100_000
 
 // benchTables are those of a host whose /proc/net/tcp repeats the fixture's
 // until it has benchRows sockets.
-func benchTables(b *testing.B) []schema.Any {
+func benchTables(b *testing.B) []schema.Table {
 	b.Helper()
 	fixture, err := os.ReadFile("testdata/proc/1/net/tcp")
 	if err != nil {
@@ -88,7 +88,7 @@ func BenchmarkQuery(b *testing.B) {
 // BenchmarkPlugin is the way of osquery's request for rows, without the wire.
 func BenchmarkPlugin(b *testing.B) {
 	all := benchTables(b)
-	table := all[slices.IndexFunc(all, func(t schema.Any) bool { return t.Spec().Name == "tcp_sockets" })]
+	table := all[slices.IndexFunc(all, func(t schema.Table) bool { return t.Spec().Name == "tcp_sockets" })]
 	plugin := sockets.NewTablePlugin(table)
 	var visible []string
 	for _, c := range table.Spec().Columns {

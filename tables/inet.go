@@ -18,13 +18,13 @@ type inetSocket[S any] interface {
 // inetColumns are the columns that tables of IP sockets share.
 type inetColumns[S any, P inetSocket[S]] struct {
 	ownerColumns[S, P]
-	proto, localService, remoteService, localScope, remoteScope *schema.Typed[row[S], string]
-	recvQ, sendQ                                                *schema.Typed[row[S], uint32]
-	localAddress, remoteAddress                                 *schema.Typed[row[S], netip.Addr]
-	localPort, remotePort, protocol                             *schema.Typed[row[S], uint16]
-	family                                                      *schema.Typed[row[S], uint8]
-	cookie                                                      *schema.Typed[row[S], int64]
-	details                                                     []schema.Column[row[S]]
+	proto, localService, remoteService, localScope, remoteScope *schema.Column[row[S], string]
+	recvQ, sendQ                                                *schema.Column[row[S], uint32]
+	localAddress, remoteAddress                                 *schema.Column[row[S], netip.Addr]
+	localPort, remotePort, protocol                             *schema.Column[row[S], uint16]
+	family                                                      *schema.Column[row[S], uint8]
+	cookie                                                      *schema.Column[row[S], int64]
+	details                                                     []schema.AnyColumn[row[S]]
 }
 
 // unpushed is for the columns of a table that reads its whole list for any query.
@@ -39,8 +39,8 @@ func newInetColumns[S any, P inetSocket[S]](pushed schema.Option, noUID string) 
 	return inetColumns[S, P]{
 		ownerColumns: owner,
 		cookie:       owner.cookieColumn(""),
-		details: append([]schema.Column[row[S]]{
-			schema.Opt("user", "Name in this machine's /etc/passwd of the user that the process pid runs as, its effective one; username is the socket's owner. Empty if there is no such process or no name.",
+		details: append([]schema.AnyColumn[row[S]]{
+			schema.Nullable("user", "Name in this machine's /etc/passwd of the user that the process pid runs as, its effective one; username is the socket's owner. Empty if there is no such process or no name.",
 				func(r *row[S]) (string, bool) {
 					h, ok := r.lookups.holder(inet(r).Inode)
 					if !ok {
@@ -52,7 +52,7 @@ func newInetColumns[S any, P inetSocket[S]](pushed schema.Option, noUID string) 
 					}
 					return r.lookups.users.Name(number), true
 				}, schema.Hidden, schema.Needs(needHolders|needUsers), schema.Shared),
-			schema.Opt("interface", "Network interface that the socket is bound to; its number if its name is unknown. Empty if it is bound to none, and from /proc.",
+			schema.Nullable("interface", "Network interface that the socket is bound to; its number if its name is unknown. Empty if it is bound to none, and from /proc.",
 				func(r *row[S]) (string, bool) {
 					d := details(r)
 					if d.Interface == 0 {
@@ -60,47 +60,47 @@ func newInetColumns[S any, P inetSocket[S]](pushed schema.Option, noUID string) 
 					}
 					return r.lookups.interfaces.Name(inet(r).Namespace, d.Interface), true
 				}, schema.Hidden, schema.Needs(needInterfaces), schema.Shared),
-			schema.Opt("mark", "SO_MARK of the socket, by which routing and packet filters may choose. NULL if unknown: sock_diag reports it with CAP_NET_ADMIN, /proc never.",
+			schema.Nullable("mark", "SO_MARK of the socket, by which routing and packet filters may choose. NULL if unknown: sock_diag reports it with CAP_NET_ADMIN, /proc never.",
 				known(details, sock.KnowsMark, func(d *sock.Details) uint32 { return d.Mark }), schema.Hidden, schema.Shared),
-			schema.Opt("cgroup_id", "Number of the control group in which the socket was made: the inode of its directory in the cgroup2 file system. NULL before Linux 5.9, and from /proc.",
+			schema.Nullable("cgroup_id", "Number of the control group in which the socket was made: the inode of its directory in the cgroup2 file system. NULL before Linux 5.9, and from /proc.",
 				func(r *row[S]) (int64, bool) {
 					d := details(r)
 					return int64(d.CgroupID), d.Known&sock.KnowsCgroupID != 0 && d.CgroupID < 1<<63
 				}, schema.Hidden, schema.Shared),
-			schema.Opt("tos", "IPv4 type of service of the packets that the socket sends, a byte. NULL if unknown, such as in TIME_WAIT and from /proc.",
+			schema.Nullable("tos", "IPv4 type of service of the packets that the socket sends, a byte. NULL if unknown, such as in TIME_WAIT and from /proc.",
 				known(details, sock.KnowsTOS, func(d *sock.Details) uint8 { return d.TOS }), schema.Hidden, schema.Needs(needTypeOfService), schema.Shared),
-			schema.Opt("tclass", "IPv6 traffic class of the packets that the socket sends, a byte. NULL for IPv4 sockets, and as for tos.",
+			schema.Nullable("tclass", "IPv6 traffic class of the packets that the socket sends, a byte. NULL for IPv4 sockets, and as for tos.",
 				known(details, sock.KnowsTClass, func(d *sock.Details) uint8 { return d.TClass }), schema.Hidden, schema.Needs(needTypeOfService), schema.Shared),
-			schema.Opt("v6only", "1 if an IPv6 socket takes no IPv4 packets, 0 if it takes both. NULL for IPv4 sockets, and as for tos.",
+			schema.Nullable("v6only", "1 if an IPv6 socket takes no IPv4 packets, 0 if it takes both. NULL for IPv4 sockets, and as for tos.",
 				known(details, sock.KnowsV6Only, func(d *sock.Details) bool { return d.V6Only }), schema.Hidden, schema.Shared),
-			schema.Opt("shutdown", shutdownDoc,
+			schema.Nullable("shutdown", shutdownDoc,
 				known(details, sock.KnowsShutdown, func(d *sock.Details) uint8 { return d.Shutdown }), schema.Hidden, schema.Shared),
 		}, memoryColumns(details)...),
-		proto: schema.Col("proto", "Protocol as netstat names it, with a 6 for sockets of the family inet6.",
+		proto: schema.NotNull("proto", "Protocol as netstat names it, with a 6 for sockets of the family inet6.",
 			func(r *row[S]) string { return sock.Proto(inet(r).Family, inet(r).Protocol) }, pushed, schema.Shared),
-		recvQ: schema.Col("recv_q", "Bytes received and not yet read by the program; for a TCP listener the connections that wait to be accepted.",
+		recvQ: schema.NotNull("recv_q", "Bytes received and not yet read by the program; for a TCP listener the connections that wait to be accepted.",
 			func(r *row[S]) uint32 { return inet(r).RecvQueue }, schema.Shared),
-		sendQ: schema.Opt("send_q", "Bytes sent and not yet acknowledged by the peer; for a TCP listener how many connections may wait to be accepted, NULL from /proc.",
+		sendQ: schema.Nullable("send_q", "Bytes sent and not yet acknowledged by the peer; for a TCP listener how many connections may wait to be accepted, NULL from /proc.",
 			func(r *row[S]) (uint32, bool) { return inet(r).SendQueue, !inet(r).NoBacklog }, schema.Shared),
-		localAddress: schema.Col("local_address", "Local IP address: 0.0.0.0 or :: for any. An IPv4-mapped one is spelled ::ffff:192.0.2.1.",
+		localAddress: schema.NotNull("local_address", "Local IP address: 0.0.0.0 or :: for any. An IPv4-mapped one is spelled ::ffff:192.0.2.1.",
 			func(r *row[S]) netip.Addr { return inet(r).Local.Addr() }, pushed, schema.Shared),
-		localPort: schema.Col("local_port", "Local port.",
+		localPort: schema.NotNull("local_port", "Local port.",
 			func(r *row[S]) uint16 { return inet(r).Local.Port() }, pushed, schema.Shared),
-		remoteAddress: schema.Col("remote_address", "Peer's IP address; 0.0.0.0 or :: if there is no peer.",
+		remoteAddress: schema.NotNull("remote_address", "Peer's IP address; 0.0.0.0 or :: if there is no peer.",
 			func(r *row[S]) netip.Addr { return inet(r).Remote.Addr() }, pushed, schema.Synonym("foreign_address"), schema.Shared),
-		remotePort: schema.Col("remote_port", "Peer's port; 0 if there is no peer.",
+		remotePort: schema.NotNull("remote_port", "Peer's port; 0 if there is no peer.",
 			func(r *row[S]) uint16 { return inet(r).Remote.Port() }, pushed, schema.Synonym("foreign_port"), schema.Shared),
-		localService: schema.Col("local_service", "Name of the local port's service in the services file, for this protocol. Empty if it has none.",
+		localService: schema.NotNull("local_service", "Name of the local port's service in the services file, for this protocol. Empty if it has none.",
 			func(r *row[S]) string { return r.lookups.services.Name(inet(r).Local.Port(), inet(r).Protocol) }, schema.Hidden, schema.Needs(needServices), schema.Shared),
-		remoteService: schema.Col("remote_service", "Name of the peer's port in the services file, for this protocol. Empty if it has none.",
+		remoteService: schema.NotNull("remote_service", "Name of the peer's port in the services file, for this protocol. Empty if it has none.",
 			func(r *row[S]) string { return r.lookups.services.Name(inet(r).Remote.Port(), inet(r).Protocol) }, schema.Hidden, schema.Needs(needServices), schema.Synonym("foreign_service"), schema.Shared),
-		localScope: schema.Col("local_scope", "What the local address is exposed to: wildcard, loopback, link_local, private, multicast, global.",
+		localScope: schema.NotNull("local_scope", "What the local address is exposed to: wildcard, loopback, link_local, private, multicast, global.",
 			func(r *row[S]) string { return string(sock.ScopeOf(inet(r).Local.Addr())) }, schema.Hidden, schema.Shared),
-		remoteScope: schema.Col("remote_scope", "What the peer's address is: wildcard (no peer), loopback, link_local, private, multicast, global.",
+		remoteScope: schema.NotNull("remote_scope", "What the peer's address is: wildcard (no peer), loopback, link_local, private, multicast, global.",
 			func(r *row[S]) string { return string(sock.ScopeOf(inet(r).Remote.Addr())) }, schema.Hidden, schema.Synonym("foreign_scope"), schema.Shared),
-		family: schema.Col("family", "Address family as a number: 2 for IPv4, 10 for IPv6.",
+		family: schema.NotNull("family", "Address family as a number: 2 for IPv4, 10 for IPv6.",
 			func(r *row[S]) uint8 { return uint8(inet(r).Family) }, schema.Hidden, pushed, schema.Shared),
-		protocol: schema.Col("protocol", "IP protocol as a number, such as 6 for TCP and 17 for UDP.",
+		protocol: schema.NotNull("protocol", "IP protocol as a number, such as 6 for TCP and 17 for UDP.",
 			func(r *row[S]) uint16 { return uint16(inet(r).Protocol) }, schema.Hidden, pushed, schema.Shared),
 	}
 }
@@ -117,7 +117,7 @@ func known[R any, V schema.Value](details func(*R) *sock.Details, field sock.Kno
 const shutdownDoc = "Directions that were shut down: 0 none, 1 receiving, 2 sending, 3 both. NULL if unknown, such as in TIME_WAIT and from /proc."
 
 // memoryColumns are the numbers of ss's skmem, in its order.
-func memoryColumns[R any](details func(*R) *sock.Details) (columns []schema.Column[R]) {
+func memoryColumns[R any](details func(*R) *sock.Details) (columns []schema.AnyColumn[R]) {
 	for _, c := range []struct {
 		name, doc string
 		get       func(*sock.Memory) uint32
@@ -131,7 +131,7 @@ func memoryColumns[R any](details func(*R) *sock.Details) (columns []schema.Colu
 		{"option_memory_bytes", "Kernel memory of socket options and filters: o of ss's skmem.", func(m *sock.Memory) uint32 { return m.Options }},
 		{"backlog_memory_bytes", "Kernel memory of packets that came while the program held the socket: bl of ss's skmem.", func(m *sock.Memory) uint32 { return m.Backlog }},
 	} {
-		columns = append(columns, schema.Opt(c.name, c.doc+" NULL as for shutdown.",
+		columns = append(columns, schema.Nullable(c.name, c.doc+" NULL as for shutdown.",
 			known(details, sock.KnowsMemory, func(d *sock.Details) uint32 { return c.get(&d.Memory) }), schema.Hidden, schema.Needs(needMemory), schema.Shared))
 	}
 	return columns
@@ -141,17 +141,17 @@ func memoryColumns[R any](details func(*R) *sock.Details) (columns []schema.Colu
 func (c *inetColumns[S, P]) filter(q schema.Query) host.InetFilter {
 	f := host.InetFilter{
 		LocalPorts: ports(c.localPort, q), RemotePorts: ports(c.remotePort, q),
-		LocalAddrs: c.localAddress.In(q), RemoteAddrs: c.remoteAddress.In(q),
+		LocalAddrs: c.localAddress.Values(q), RemoteAddrs: c.remoteAddress.Values(q),
 		Attempts: q.Needs(needAttempts), Memory: q.Needs(needMemory), TypeOfService: q.Needs(needTypeOfService),
 		Namespaces: namespaces(c.netNamespace, q),
 	}
-	for _, n := range c.family.In(q) {
+	for _, n := range c.family.Values(q) {
 		f.Families = append(f.Families, sock.Family(n))
 	}
-	for _, n := range c.protocol.In(q) {
+	for _, n := range c.protocol.Values(q) {
 		f.Protocols = append(f.Protocols, sock.Protocol(n))
 	}
-	if protos := c.proto.In(q); f.Families == nil && f.Protocols == nil && protos != nil {
+	if protos := c.proto.Values(q); f.Families == nil && f.Protocols == nil && protos != nil {
 		f.Families, f.Protocols = []sock.Family{}, []sock.Protocol{}
 		for _, name := range protos {
 			if family, protocol, ok := sock.ParseProto(name); ok {
@@ -164,10 +164,10 @@ func (c *inetColumns[S, P]) filter(q schema.Query) host.InetFilter {
 
 // ports translates the query's constraints on a port. If they exclude every port
 // the answer is any port: no row will pass.
-func ports[R any](c *schema.Typed[R, uint16], q schema.Query) (ranges []sock.PortRange) {
+func ports[R any](c *schema.Column[R, uint16], q schema.Query) (ranges []sock.PortRange) {
 	low, high := c.Range(q)
 	low, high = max(low, 0), min(high, math.MaxUint16)
-	if in := c.In(q); in != nil {
+	if in := c.Values(q); in != nil {
 		for _, port := range in {
 			if low <= int64(port) && int64(port) <= high {
 				ranges = append(ranges, sock.PortRange{Low: port, High: port})

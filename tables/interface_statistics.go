@@ -10,13 +10,13 @@ import (
 )
 
 // InterfaceStatistics is the table interface_statistics.
-func InterfaceStatistics(h *host.Host) schema.Any {
+func InterfaceStatistics(h *host.Host) schema.Table {
 	netNamespace := netNamespaceColumn(func(l *network.Link) uint32 { return l.Namespace })
 	source := sourceColumn("",
 		func(l *network.Link) bool { return l.FromProc })
 	const notFromProc = " from /proc."
-	counter := func(name, doc string, number int, options ...schema.Option) schema.Column[network.Link] {
-		return schema.Opt(name, doc, func(l *network.Link) (int64, bool) { return l.Counters.Get(number) }, options...)
+	counter := func(name, doc string, number int, options ...schema.Option) schema.AnyColumn[network.Link] {
+		return schema.Nullable(name, doc, func(l *network.Link) (int64, bool) { return l.Counters.Get(number) }, options...)
 	}
 	netlinkOnly := func(get func(*network.Link) string) func(*network.Link) (string, bool) {
 		return func(l *network.Link) (string, bool) { return get(l), !l.FromProc }
@@ -24,17 +24,17 @@ func InterfaceStatistics(h *host.Host) schema.Any {
 	number := func(get func(*network.Link) network.Number) func(*network.Link) (uint32, bool) {
 		return func(l *network.Link) (uint32, bool) { return get(l).Value, get(l).Known }
 	}
-	return schema.Bind(schema.Table[network.Link]{
+	return schema.Bind(schema.TableDef[network.Link]{
 		Name: "interface_statistics",
 		Doc:  "Network interfaces of this network namespace, up or not, with all their counters: what netstat -ia and ip -s -s link show, in netstat's order. A counter is NULL if this kernel does not report it, or above 2^63-1.",
 		Examples: []string{
 			"SELECT interface, rx_packets, tx_packets FROM interface_statistics WHERE flags LIKE '%RU'",
 			"SELECT interface, rx_errors, rx_dropped, rx_missed_errors, tx_errors, tx_dropped FROM interface_statistics WHERE rx_errors + rx_dropped + rx_missed_errors + tx_errors + tx_dropped > 0",
 		},
-		Columns: []schema.Column[network.Link]{
-			schema.Col("interface", "Name of the interface.",
+		Columns: []schema.AnyColumn[network.Link]{
+			schema.NotNull("interface", "Name of the interface.",
 				func(l *network.Link) string { return l.Name }, schema.Synonym("name"), schema.Synonym("iface")),
-			schema.Opt("mtu", "Largest packet that the interface carries, bytes. NULL"+notFromProc,
+			schema.Nullable("mtu", "Largest packet that the interface carries, bytes. NULL"+notFromProc,
 				func(l *network.Link) (uint32, bool) { return l.MTU, !l.FromProc }),
 			counter("rx_packets", "Packets received, netstat's RX-OK.", network.RxPackets, schema.Synonym("rx_ok")),
 			counter("rx_errors", "Packets received that were bad, netstat's RX-ERR.", network.RxErrors, schema.Synonym("rx_err")),
@@ -44,11 +44,11 @@ func InterfaceStatistics(h *host.Host) schema.Any {
 			counter("tx_errors", "Packets that could not be sent, netstat's TX-ERR.", network.TxErrors, schema.Synonym("tx_err")),
 			counter("tx_dropped", "Packets dropped on their way out, netstat's TX-DRP.", network.TxDropped, schema.Synonym("tx_drp")),
 			counter("tx_fifo_errors", "Packets not sent because a queue of the device ran empty or over, netstat's TX-OVR.", network.TxFIFOErrors, schema.Synonym("tx_ovr")),
-			schema.Opt("flags", "Flags as letters of netstat -i: A all multicast, B broadcast, D debug, L loopback, M multicast, d dynamic, P promiscuous, N no trailers, O no ARP, p point to point, s slave, m master, R running, U up. Empty"+notFromProc,
+			schema.Nullable("flags", "Flags as letters of netstat -i: A all multicast, B broadcast, D debug, L loopback, M multicast, d dynamic, P promiscuous, N no trailers, O no ARP, p point to point, s slave, m master, R running, U up. Empty"+notFromProc,
 				netlinkOnly(func(l *network.Link) string { return l.Flags.Letters() })),
-			schema.Opt("flag_names", "Flags by their names with commas between: UP, BROADCAST, RUNNING, LOWER_UP and others. Empty"+notFromProc,
+			schema.Nullable("flag_names", "Flags by their names with commas between: UP, BROADCAST, RUNNING, LOWER_UP and others. Empty"+notFromProc,
 				netlinkOnly(func(l *network.Link) string { return l.Flags.String() })),
-			schema.Opt("state", "Whether the interface can carry packets (RFC 2863): UP, DOWN, DORMANT, LOWERLAYERDOWN, TESTING, NOTPRESENT; UNKNOWN if its driver does not say. Empty"+notFromProc,
+			schema.Nullable("state", "Whether the interface can carry packets (RFC 2863): UP, DOWN, DORMANT, LOWERLAYERDOWN, TESTING, NOTPRESENT; UNKNOWN if its driver does not say. Empty"+notFromProc,
 				netlinkOnly(func(l *network.Link) string { return l.State.String() })),
 			counter("rx_bytes", "Bytes received.", network.RxBytes),
 			counter("tx_bytes", "Bytes sent.", network.TxBytes),
@@ -67,26 +67,26 @@ func InterfaceStatistics(h *host.Host) schema.Any {
 			counter("rx_compressed", "Compressed packets received.", network.RxCompressed),
 			counter("tx_compressed", "Compressed packets sent.", network.TxCompressed),
 			counter("rx_nohandler", "Packets dropped because the interface is an inactive part of another (since Linux 4.6). NULL"+notFromProc, network.RxNoHandler),
-			schema.Opt("address", "Address of the link layer, such as the MAC address. Empty if it has none, and"+notFromProc,
+			schema.Nullable("address", "Address of the link layer, such as the MAC address. Empty if it has none, and"+notFromProc,
 				netlinkOnly(func(l *network.Link) string { return network.HardwareAddress(l.Address) })),
-			schema.Opt("type", "Type of the link layer as a number, ARPHRD_* of linux/if_arp.h: 1 for Ethernet, 772 for the loopback. NULL"+notFromProc,
+			schema.Nullable("type", "Type of the link layer as a number, ARPHRD_* of linux/if_arp.h: 1 for Ethernet, 772 for the loopback. NULL"+notFromProc,
 				func(l *network.Link) (uint16, bool) { return l.Type, !l.FromProc }),
 
-			schema.Opt("interface_index", "Number of the interface. NULL"+notFromProc,
+			schema.Nullable("interface_index", "Number of the interface. NULL"+notFromProc,
 				func(l *network.Link) (uint32, bool) { return l.Index, !l.FromProc }, schema.Hidden),
-			schema.Opt("flags_number", "Flags as a number, IFF_* of linux/if.h. NULL"+notFromProc,
+			schema.Nullable("flags_number", "Flags as a number, IFF_* of linux/if.h. NULL"+notFromProc,
 				func(l *network.Link) (uint32, bool) { return uint32(l.Flags), !l.FromProc }, schema.Hidden),
-			schema.Col("kind", "Kind of a virtual interface, such as veth, bridge or vlan. Empty for others, and"+notFromProc,
+			schema.NotNull("kind", "Kind of a virtual interface, such as veth, bridge or vlan. Empty for others, and"+notFromProc,
 				func(l *network.Link) string { return l.Kind }, schema.Hidden),
-			schema.Col("master", "Interface that this one is part of, such as its bridge. Empty if there is none, and"+notFromProc,
+			schema.NotNull("master", "Interface that this one is part of, such as its bridge. Empty if there is none, and"+notFromProc,
 				func(l *network.Link) string { return l.MasterName }, schema.Hidden),
-			schema.Opt("promiscuity", "Number of requests that put the interface in promiscuous mode. NULL if the kernel does not report it, and"+notFromProc,
+			schema.Nullable("promiscuity", "Number of requests that put the interface in promiscuous mode. NULL if the kernel does not report it, and"+notFromProc,
 				number(func(l *network.Link) network.Number { return l.Promiscuity }), schema.Hidden),
-			schema.Col("qdisc", "Queueing discipline, such as fq_codel. Empty"+notFromProc,
+			schema.NotNull("qdisc", "Queueing discipline, such as fq_codel. Empty"+notFromProc,
 				func(l *network.Link) string { return l.Queueing }, schema.Hidden),
-			schema.Opt("qdisc_length", "Packets that may wait to be sent, txqueuelen. NULL"+notFromProc,
+			schema.Nullable("qdisc_length", "Packets that may wait to be sent, txqueuelen. NULL"+notFromProc,
 				number(func(l *network.Link) network.Number { return l.QueueLength }), schema.Hidden),
-			schema.Opt("carrier_changes", "Times that the carrier came or went. NULL if the kernel does not report it, and"+notFromProc,
+			schema.Nullable("carrier_changes", "Times that the carrier came or went. NULL if the kernel does not report it, and"+notFromProc,
 				number(func(l *network.Link) network.Number { return l.CarrierChanges }), schema.Hidden),
 			counter("rx_otherhost_dropped", "Packets dropped because they were for another host (since Linux 6.0). NULL"+notFromProc, network.RxOtherHostDropped, schema.Hidden),
 			counter("rx_frame", "Sum of rx_length_errors, rx_over_errors, rx_crc_errors and rx_frame_errors, which /proc/net/dev and ifconfig call frame.", network.RxFrame, schema.Hidden),

@@ -14,48 +14,48 @@ import (
 type mptcpRow = row[sock.MPTCP]
 
 // MPTCPSockets is the table mptcp_sockets.
-func MPTCPSockets(h *host.Host) schema.Any { return mptcpTable(h, h.MPTCP) }
+func MPTCPSockets(h *host.Host) schema.Table { return mptcpTable(h, h.MPTCP) }
 
 // mptcpTable is the table of the sockets that read streams.
-func mptcpTable(h *host.Host, read func(context.Context, host.InetFilter) iter.Seq2[sock.MPTCP, error]) schema.Any {
+func mptcpTable(h *host.Host, read func(context.Context, host.InetFilter) iter.Seq2[sock.MPTCP, error]) schema.Table {
 	inet := newInetColumns[sock.MPTCP](schema.Pushed, "")
-	inet.proto = schema.Col("proto", "mptcp, or mptcp6 for a socket of the IPv6 family.",
+	inet.proto = schema.NotNull("proto", "mptcp, or mptcp6 for a socket of the IPv6 family.",
 		func(r *mptcpRow) string { return sock.Proto(r.Socket.Family, r.Socket.Protocol) }, schema.Pushed)
-	inet.recvQ = schema.Col("recv_q", "Bytes received and not yet read by the program, with the kernel's overhead; for a listener the connections that wait to be accepted.",
+	inet.recvQ = schema.NotNull("recv_q", "Bytes received and not yet read by the program, with the kernel's overhead; for a listener the connections that wait to be accepted.",
 		func(r *mptcpRow) uint32 { return r.Socket.RecvQueue })
-	inet.sendQ = schema.Col("send_q", "Bytes that the network layer holds, with the kernel's overhead; for a listener how many connections may wait to be accepted.",
+	inet.sendQ = schema.NotNull("send_q", "Bytes that the network layer holds, with the kernel's overhead; for a listener how many connections may wait to be accepted.",
 		func(r *mptcpRow) uint32 { return r.Socket.SendQueue })
-	state := schema.Col("state", "State as netstat names TCP's: ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING. An unknown state is its number.",
+	state := schema.NotNull("state", "State as netstat names TCP's: ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING. An unknown state is its number.",
 		func(r *mptcpRow) string { return r.Socket.State.String() }, schema.Pushed)
-	return inet.bind(h, schema.Table[mptcpRow]{
+	return inet.bind(h, schema.TableDef[mptcpRow]{
 		Name: "mptcp_sockets",
 		Doc:  "Multipath TCP sockets of this network namespace, IPv4 and IPv6: what ss -aM shows. A row is a connection as its program sees it, or a listener; the TCP connections that it runs over are in tcp_sockets. Only sock_diag lists them (Linux 5.9): the table fails if there are some and the kernel's module mptcp_diag is missing.",
 		Examples: []string{
 			"SELECT local_address, local_port, pid, program FROM mptcp_sockets WHERE state = 'LISTEN'",
 			"SELECT remote_address, remote_port, subflows, fallback, token FROM mptcp_sockets WHERE state = 'ESTABLISHED'",
 		},
-		Columns: append(append([]schema.Column[mptcpRow]{
+		Columns: append(append([]schema.AnyColumn[mptcpRow]{
 			inet.proto, inet.recvQ, inet.sendQ,
 			inet.localAddress, inet.localPort, inet.remoteAddress, inet.remotePort,
 			state,
 			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
-		}, mptcpColumns()...), append(append([]schema.Column[mptcpRow]{
+		}, mptcpColumns()...), append(append([]schema.AnyColumn[mptcpRow]{
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
 			inet.family, inet.protocol, inet.cookie,
 		}, inet.hidden...), inet.details...)...),
 	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.MPTCP, error] {
 		filter := inet.filter(q)
-		filter.States = states(state.In(q))
+		filter.States = states(state.Values(q))
 		filter.Info = true
 		return read(ctx, filter)
 	})
 }
 
 // mptcpColumns are the columns of struct mptcp_info.
-func mptcpColumns() (columns []schema.Column[mptcpRow]) {
+func mptcpColumns() (columns []schema.AnyColumn[mptcpRow]) {
 	first := mptcpInfo(sock.KnowsMPTCP, "NULL for a listener.")
 	columns = append(columns,
-		schema.Opt("token", "Token of the connection, by which the kernel finds it and subflows join it: eight hexadecimal digits. Empty for a listener.",
+		schema.Nullable("token", "Token of the connection, by which the kernel finds it and subflows join it: eight hexadecimal digits. Empty for a listener.",
 			func(r *mptcpRow) (string, bool) {
 				return fmt.Sprintf("%08x", r.Socket.Info.Token), r.Socket.Info.Known&sock.KnowsMPTCP != 0
 			}),
@@ -76,7 +76,7 @@ func mptcpColumns() (columns []schema.Column[mptcpRow]) {
 		{"snd_una", "Sequence number of the first byte that the peer has not acknowledged", func(i *sock.MPTCPInfo) uint64 { return i.SentUnacked }},
 		{"rcv_nxt", "Sequence number of the next byte that the peer is expected to send", func(i *sock.MPTCPInfo) uint64 { return i.Next }},
 	} {
-		columns = append(columns, schema.Opt(c.name, c.doc+", 64 bits as hexadecimal digits without leading zeros, as ss shows it. Empty for a listener.",
+		columns = append(columns, schema.Nullable(c.name, c.doc+", 64 bits as hexadecimal digits without leading zeros, as ss shows it. Empty for a listener.",
 			func(r *mptcpRow) (string, bool) {
 				return fmt.Sprintf("%x", c.get(&r.Socket.Info)), r.Socket.Info.Known&sock.KnowsMPTCP != 0
 			}, schema.Hidden))
@@ -103,9 +103,9 @@ func mptcpColumns() (columns []schema.Column[mptcpRow]) {
 
 // mptcpInfo declares columns of numbers that are absent unless the kernel reported
 // their group of fields.
-func mptcpInfo(group sock.MPTCPKnown, absent string) func(name, doc string, get func(*sock.MPTCPInfo) int64, options ...schema.Option) schema.Column[mptcpRow] {
-	return func(name, doc string, get func(*sock.MPTCPInfo) int64, options ...schema.Option) schema.Column[mptcpRow] {
-		return schema.Opt(name, doc+" "+absent,
+func mptcpInfo(group sock.MPTCPKnown, absent string) func(name, doc string, get func(*sock.MPTCPInfo) int64, options ...schema.Option) schema.AnyColumn[mptcpRow] {
+	return func(name, doc string, get func(*sock.MPTCPInfo) int64, options ...schema.Option) schema.AnyColumn[mptcpRow] {
+		return schema.Nullable(name, doc+" "+absent,
 			func(r *mptcpRow) (int64, bool) { return get(&r.Socket.Info), r.Socket.Info.Known&group != 0 },
 			options...)
 	}

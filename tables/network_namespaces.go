@@ -42,8 +42,8 @@ func (r *namespaceRow) name() string {
 }
 
 // NetworkNamespaces is the table network_namespaces.
-func NetworkNamespaces(h *host.Host) schema.Any {
-	return schema.Bind(schema.Table[namespaceRow]{
+func NetworkNamespaces(h *host.Host) schema.Table {
+	return schema.Bind(schema.TableDef[namespaceRow]{
 		Name: "network_namespaces",
 		Doc:  "Network namespaces that have a process or a mounted name, such as those of containers: what lsns -t net shows. Without root the table has only the namespaces of this user's processes and mounted ones.",
 		Examples: []string{
@@ -51,28 +51,28 @@ func NetworkNamespaces(h *host.Host) schema.Any {
 			"SELECT n.container_id, t.proto, t.local_address, t.local_port, t.program FROM network_namespaces n JOIN tcp_sockets t ON t.net_namespace = n.inode WHERE t.state = 'LISTEN'",
 			"SELECT net_namespace, count(*) AS sockets FROM udp_sockets GROUP BY 1",
 		},
-		Columns: []schema.Column[namespaceRow]{
-			schema.Col("inode", "Inode number of the network namespace, as in the links /proc/PID/ns/net: the net_namespace of the other tables.",
+		Columns: []schema.AnyColumn[namespaceRow]{
+			schema.NotNull("inode", "Inode number of the network namespace, as in the links /proc/PID/ns/net: the net_namespace of the other tables.",
 				func(r *namespaceRow) string { return strconv.FormatUint(uint64(r.Inode), 10) }),
-			schema.Col("name", "Name that ip netns shows: that of its file in /run/netns, of several the first that was mounted. Empty if there is none.",
+			schema.NotNull("name", "Name that ip netns shows: that of its file in /run/netns, of several the first that was mounted. Empty if there is none.",
 				(*namespaceRow).name),
-			schema.Opt("pid", "Process in the namespace, of several the one with the lowest number. NULL if this program sees none.",
+			schema.Nullable("pid", "Process in the namespace, of several the one with the lowest number. NULL if this program sees none.",
 				func(r *namespaceRow) (int32, bool) { return r.PID, r.PID != 0 }),
-			schema.Col("processes", "Number of processes in the namespace that this program sees. If a process's threads are in several namespaces, that of its first thread counts.",
+			schema.NotNull("processes", "Number of processes in the namespace that this program sees. If a process's threads are in several namespaces, that of its first thread counts.",
 				func(r *namespaceRow) int32 { return r.Processes }),
-			schema.Col("program", "Name of that process as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name. Empty if there is no such process.",
+			schema.NotNull("program", "Name of that process as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name. Empty if there is no such process.",
 				func(r *namespaceRow) string { return r.process().Program }),
-			schema.Col("container_id", "Container that the control group of that process belongs to, in a Kubernetes pod often its sandbox: the identity that Docker, containerd, CRI-O and Podman give it, or the name that LXC and systemd-nspawn give it. Empty if there is none; a container that uses the host's network has no namespace of its own.",
+			schema.NotNull("container_id", "Container that the control group of that process belongs to, in a Kubernetes pod often its sandbox: the identity that Docker, containerd, CRI-O and Podman give it, or the name that LXC and systemd-nspawn give it. Empty if there is none; a container that uses the host's network has no namespace of its own.",
 				func(r *namespaceRow) string { return cgroup.ContainerID(r.process().Cgroup) }),
-			schema.Col("container_runtime", "Runtime of that container, by the control group: docker, containerd, cri-o, podman, lxc, systemd-nspawn. Empty if there is no container or the group does not name its runtime.",
+			schema.NotNull("container_runtime", "Runtime of that container, by the control group: docker, containerd, cri-o, podman, lxc, systemd-nspawn. Empty if there is no container or the group does not name its runtime.",
 				func(r *namespaceRow) string { return cgroup.Runtime(r.process().Cgroup) }),
-			schema.Col("pod_uid", "Identity of the Kubernetes pod that the control group of that process belongs to. Empty if there is none.",
+			schema.NotNull("pod_uid", "Identity of the Kubernetes pod that the control group of that process belongs to. Empty if there is none.",
 				func(r *namespaceRow) string { return cgroup.PodUID(r.process().Cgroup) }),
-			schema.Col("own", "1 for the program's own namespace, or with --proc that of process 1: the other tables show it to a statement that does not use net_namespace. Else 0.",
+			schema.NotNull("own", "1 for the program's own namespace, or with --proc that of process 1: the other tables show it to a statement that does not use net_namespace. Else 0.",
 				func(r *namespaceRow) bool { return r.Own }),
-			schema.Col("enterable", "1 if this program may enter the namespace, which a thread tries: every list then comes from the fastest source. Else 0, such as with --proc and without CAP_SYS_ADMIN: only the lists in /proc of a visible process are read.",
+			schema.NotNull("enterable", "1 if this program may enter the namespace, which a thread tries: every list then comes from the fastest source. Else 0, such as with --proc and without CAP_SYS_ADMIN: only the lists in /proc of a visible process are read.",
 				func(r *namespaceRow) bool { return r.host.MayEnter(&r.NetNamespace) }, schema.Hidden),
-			schema.Col("files", "Files that the namespace is mounted on, which keep it without a process, separated by blanks. Empty if there are none.",
+			schema.NotNull("files", "Files that the namespace is mounted on, which keep it without a process, separated by blanks. Empty if there are none.",
 				func(r *namespaceRow) string { return strings.Join(r.Files, " ") }, schema.Hidden),
 		},
 		RowID: func(r *namespaceRow) int64 { return int64(r.Inode) },

@@ -35,13 +35,13 @@ const (
 // ownerColumns are the columns of a socket's owner, which the tables of all kinds of
 // sockets share.
 type ownerColumns[S any, P socket[S]] struct {
-	uid                             *schema.Typed[row[S], uint32]
-	inode                           *schema.Typed[row[S], int64]
-	pid                             *schema.Typed[row[S], int32]
-	username, program, netNamespace *schema.Typed[row[S], string]
-	containerID, systemdUnit        *schema.Typed[row[S], string]
+	uid                             *schema.Column[row[S], uint32]
+	inode                           *schema.Column[row[S], int64]
+	pid                             *schema.Column[row[S], int32]
+	username, program, netNamespace *schema.Column[row[S], string]
+	containerID, systemdUnit        *schema.Column[row[S], string]
 	// hidden are the columns of the process, and net_namespace.
-	hidden []schema.Column[row[S]]
+	hidden []schema.AnyColumn[row[S]]
 }
 
 // newOwnerColumns makes them; noUID says when uid is NULL.
@@ -49,8 +49,8 @@ func newOwnerColumns[S any, P socket[S]](noUID string) ownerColumns[S, P] {
 	inode := func(r *row[S]) uint64 { return common[S, P](r).Inode }
 	uid := func(r *row[S]) (uint32, bool) { s := common[S, P](r); return s.UID, s.HasUID }
 	c := ownerColumns[S, P]{
-		uid: schema.Opt("uid", "User who owns the socket.", uid, schema.Shared, schema.Note(noUID)),
-		username: schema.Opt("username", "Name of that user in this machine's /etc/passwd. Empty if there is no user or no name.",
+		uid: schema.Nullable("uid", "User who owns the socket.", uid, schema.Shared, schema.Note(noUID)),
+		username: schema.Nullable("username", "Name of that user in this machine's /etc/passwd. Empty if there is no user or no name.",
 			func(r *row[S]) (string, bool) {
 				number, ok := uid(r)
 				if !ok {
@@ -58,28 +58,28 @@ func newOwnerColumns[S any, P socket[S]](noUID string) ownerColumns[S, P] {
 				}
 				return r.lookups.users.Name(number), true
 			}, schema.Needs(needUsers), schema.Shared),
-		inode: schema.Opt("inode", "Inode of the socket, as in the links /proc/PID/fd/N. NULL if no file refers to it, such as a connection that waits to be accepted or that its program has closed.",
+		inode: schema.Nullable("inode", "Inode of the socket, as in the links /proc/PID/fd/N. NULL if no file refers to it, such as a connection that waits to be accepted or that its program has closed.",
 			func(r *row[S]) (int64, bool) { return int64(inode(r)), inode(r)-1 < 1<<63-1 }, schema.Synonym("socket"), schema.Pushed, schema.Shared),
-		pid: schema.Opt("pid", "Process that has the socket open, of several the one with the lowest number; socket_processes lists all. NULL if there is none, such as for a connection that waits to be accepted, or if this program may not see it: without root it sees only this user's processes.",
+		pid: schema.Nullable("pid", "Process that has the socket open, of several the one with the lowest number; socket_processes lists all. NULL if there is none, such as for a connection that waits to be accepted, or if this program may not see it: without root it sees only this user's processes.",
 			func(r *row[S]) (int32, bool) { h, ok := r.lookups.holder(inode(r)); return h.PID, ok }, schema.Needs(needHolders), schema.Shared),
-		program: schema.Col("program", "Name of that process as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name. Empty if there is no such process.",
+		program: schema.NotNull("program", "Name of that process as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name. Empty if there is no such process.",
 			func(r *row[S]) string { return r.lookups.process(inode(r)).Program }, schema.Needs(needHolders), schema.Shared),
 		netNamespace: netNamespaceColumn(func(r *row[S]) uint32 { return common[S, P](r).Namespace }),
-		containerID: schema.Col("container_id", "Container that the control group belongs to: the identity that Docker, containerd, CRI-O and Podman give it, or the name that LXC and systemd-nspawn give it. Empty if there is none.",
+		containerID: schema.NotNull("container_id", "Container that the control group belongs to: the identity that Docker, containerd, CRI-O and Podman give it, or the name that LXC and systemd-nspawn give it. Empty if there is none.",
 			func(r *row[S]) string { return cgroup.ContainerID(r.lookups.process(inode(r)).Cgroup) }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
-		systemdUnit: schema.Col("systemd_unit", "Unit of the system's systemd that the control group belongs to, such as ssh.service. Empty if there is none.",
+		systemdUnit: schema.NotNull("systemd_unit", "Unit of the system's systemd that the control group belongs to, such as ssh.service. Empty if there is none.",
 			func(r *row[S]) string { return cgroup.Unit(r.lookups.process(inode(r)).Cgroup) }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
 	}
-	c.hidden = []schema.Column[row[S]]{
-		schema.Opt("fd", "Lowest file descriptor by which that process has the socket open. NULL as for pid.",
+	c.hidden = []schema.AnyColumn[row[S]]{
+		schema.Nullable("fd", "Lowest file descriptor by which that process has the socket open. NULL as for pid.",
 			func(r *row[S]) (int32, bool) { h, ok := r.lookups.holder(inode(r)); return h.FD, ok }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
-		schema.Col("holders", "All processes that have the socket open, as PID/program with commas between. Empty if this program sees none.",
+		schema.NotNull("holders", "All processes that have the socket open, as PID/program with commas between. Empty if this program sees none.",
 			func(r *row[S]) string { return r.lookups.all(inode(r)) }, schema.Hidden, schema.Needs(needHolders|needAllHolders), schema.Shared),
-		schema.Col("exe", "Path of that process's executable file. Empty if unknown.",
+		schema.NotNull("exe", "Path of that process's executable file. Empty if unknown.",
 			func(r *row[S]) string { return r.lookups.process(inode(r)).Exe }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
-		schema.Col("cmdline", "That process's command line, its arguments separated by blanks. Empty if unknown.",
+		schema.NotNull("cmdline", "That process's command line, its arguments separated by blanks. Empty if unknown.",
 			func(r *row[S]) string { return strings.Join(r.lookups.process(inode(r)).Args, " ") }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
-		schema.Col("cgroup", "Path of that process's control group. Empty if unknown.",
+		schema.NotNull("cgroup", "Path of that process's control group. Empty if unknown.",
 			func(r *row[S]) string { return r.lookups.process(inode(r)).Cgroup }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
 		c.containerID, c.systemdUnit,
 		c.netNamespace,
@@ -89,21 +89,21 @@ func newOwnerColumns[S any, P socket[S]](noUID string) ownerColumns[S, P] {
 
 // cookieColumn is the column of the kernel's identity of a socket, NULL if it is 0;
 // note adds what holds for one table.
-func (*ownerColumns[S, P]) cookieColumn(note string) *schema.Typed[row[S], int64] {
+func (*ownerColumns[S, P]) cookieColumn(note string) *schema.Column[row[S], int64] {
 	cookie := func(r *row[S]) uint64 { return common[S, P](r).Cookie }
-	return schema.Opt("cookie", "The kernel's identity of the socket, which no other socket has had since the host started. NULL from /proc.",
+	return schema.Nullable("cookie", "The kernel's identity of the socket, which no other socket has had since the host started. NULL from /proc.",
 		func(r *row[S]) (int64, bool) { return int64(cookie(r)), cookie(r)-1 < 1<<63-1 }, schema.Hidden, schema.Pushed, schema.Shared, schema.Note(note))
 }
 
 // namespaces selects the network namespaces that a query sees.
-func namespaces[R any](netNamespace *schema.Typed[R, string], q schema.Query) host.Namespaces {
-	return host.Namespaces{All: netNamespace.Uses(q), In: netNamespace.In(q)}
+func namespaces[R any](netNamespace *schema.Column[R, string], q schema.Query) host.Namespaces {
+	return host.Namespaces{All: netNamespace.Uses(q), In: netNamespace.Values(q)}
 }
 
 // netNamespaceColumn is the column by which a query reaches other network
 // namespaces.
-func netNamespaceColumn[R any](namespace func(*R) uint32) *schema.Typed[R, string] {
-	return schema.Opt("net_namespace", "Inode number of the network namespace, as in network_namespaces. A statement that uses this column sees the network namespaces of the whole host; one that does not sees the program's own, as netstat does. Empty if the number is not known.",
+func netNamespaceColumn[R any](namespace func(*R) uint32) *schema.Column[R, string] {
+	return schema.Nullable("net_namespace", "Inode number of the network namespace, as in network_namespaces. A statement that uses this column sees the network namespaces of the whole host; one that does not sees the program's own, as netstat does. Empty if the number is not known.",
 		func(r *R) (string, bool) {
 			if namespace(r) == 0 {
 				return "", false

@@ -13,82 +13,82 @@ import (
 type packetRow = row[sock.Packet]
 
 // PacketSockets is the table packet_sockets.
-func PacketSockets(h *host.Host) schema.Any {
+func PacketSockets(h *host.Host) schema.Table {
 	owner := newOwnerColumns[sock.Packet]("")
-	return owner.bind(h, schema.Table[packetRow]{
+	return owner.bind(h, schema.TableDef[packetRow]{
 		Name: "packet_sockets",
 		Doc:  "Packet sockets of this network namespace, by which programs such as tcpdump, DHCP clients and LLDP daemons receive and send frames on an interface: what ss -0 shows.",
 		Examples: []string{
 			"SELECT protocol_name, interface, promiscuous, username, pid, program, cmdline FROM packet_sockets WHERE running = 1",
 			"SELECT interface, count(*) AS sniffers, sum(drops) AS dropped FROM packet_sockets WHERE protocol_name = 'ALL' GROUP BY interface",
 		},
-		Columns: append([]schema.Column[packetRow]{
-			schema.Col("type", "RAW, or DGRAM if the socket gets and sends without the header of the link layer; PACKET for an obsolete kind. An unknown type is its number.",
+		Columns: append([]schema.AnyColumn[packetRow]{
+			schema.NotNull("type", "RAW, or DGRAM if the socket gets and sends without the header of the link layer; PACKET for an obsolete kind. An unknown type is its number.",
 				func(r *packetRow) string { return r.Socket.Type.String() }),
-			schema.Col("protocol", "EtherType of the frames that the socket gets; 3 is every frame, 0 none. Others below 1536 are the kernel's own numbers.",
+			schema.NotNull("protocol", "EtherType of the frames that the socket gets; 3 is every frame, 0 none. Others below 1536 are the kernel's own numbers.",
 				func(r *packetRow) uint16 { return uint16(r.Socket.Protocol) }),
-			schema.Col("protocol_name", "Name of that protocol: ALL, IP, ARP, IPV6, 802.1Q, LLDP, EAPOL, PAUSE and others, as ETH_P_* of linux/if_ether.h. Empty if it has none.",
+			schema.NotNull("protocol_name", "Name of that protocol: ALL, IP, ARP, IPV6, 802.1Q, LLDP, EAPOL, PAUSE and others, as ETH_P_* of linux/if_ether.h. Empty if it has none.",
 				func(r *packetRow) string { return r.Socket.Protocol.String() }),
-			schema.Col("interface", "Network interface that the socket is bound to; its number if its name is unknown. Empty if the socket gets frames from any, or if its interface has been removed: see interface_index.",
+			schema.NotNull("interface", "Network interface that the socket is bound to; its number if its name is unknown. Empty if the socket gets frames from any, or if its interface has been removed: see interface_index.",
 				func(r *packetRow) string {
 					if r.Socket.Interface <= 0 {
 						return ""
 					}
 					return r.lookups.interfaces.Name(r.Socket.Namespace, uint32(r.Socket.Interface))
 				}, schema.Needs(needInterfaces)),
-			schema.Col("recv_q", "Kernel memory of the frames that wait to be read, in bytes and with its overhead; without those in a ring.",
+			schema.NotNull("recv_q", "Kernel memory of the frames that wait to be read, in bytes and with its overhead; without those in a ring.",
 				func(r *packetRow) uint32 { return r.Socket.RecvQueue }),
-			schema.Col("running", "1 if the socket gets frames. 0 if its protocol is 0, if its interface is down or has been removed.",
+			schema.NotNull("running", "1 if the socket gets frames. 0 if its protocol is 0, if its interface is down or has been removed.",
 				func(r *packetRow) bool { return r.Socket.Running }),
 			owner.uid, owner.username, owner.inode, owner.pid, owner.program,
-			schema.Opt("drops", "Frames that were dropped at this socket, because its queue or its ring was full. NULL from /proc, and before Linux 4.11.",
+			schema.Nullable("drops", "Frames that were dropped at this socket, because its queue or its ring was full. NULL from /proc, and before Linux 4.11.",
 				func(r *packetRow) (uint32, bool) {
 					return r.Socket.Memory.Drops, r.Socket.Known&sock.KnowsPacketMemory != 0
 				}),
-			schema.Opt("promiscuous", "Network interfaces that the socket keeps in promiscuous mode, in which they take frames for others too. NULL from /proc, and if the kernel could not send so long a list.",
+			schema.Nullable("promiscuous", "Network interfaces that the socket keeps in promiscuous mode, in which they take frames for others too. NULL from /proc, and if the kernel could not send so long a list.",
 				func(r *packetRow) (uint32, bool) {
 					return r.Socket.Promiscuous, r.Socket.Known&sock.KnowsMemberships != 0
 				}, schema.Needs(needMembers)),
-			schema.Opt("memberships", "Number of the socket's requests to interfaces (PACKET_ADD_MEMBERSHIP), each for promiscuous mode, all multicasts, or an address. NULL as for promiscuous.",
+			schema.Nullable("memberships", "Number of the socket's requests to interfaces (PACKET_ADD_MEMBERSHIP), each for promiscuous mode, all multicasts, or an address. NULL as for promiscuous.",
 				func(r *packetRow) (uint32, bool) {
 					return r.Socket.Memberships, r.Socket.Known&sock.KnowsMemberships != 0
 				}, schema.Needs(needMembers)),
-			schema.Opt("filtered", "1 if a BPF program, such as that of a tcpdump with an expression, chooses the frames, 0 if none does; the kernel's memory for the program shows it. NULL as for drops.",
+			schema.Nullable("filtered", "1 if a BPF program, such as that of a tcpdump with an expression, chooses the frames, 0 if none does; the kernel's memory for the program shows it. NULL as for drops.",
 				func(r *packetRow) (bool, bool) {
 					return r.Socket.Memory.Options > 0, r.Socket.Known&sock.KnowsPacketMemory != 0
 				}),
-			schema.Opt("rx_ring_bytes", "Size of the ring by which the program gets frames without a system call for each. NULL if there is none, and from /proc.",
+			schema.Nullable("rx_ring_bytes", "Size of the ring by which the program gets frames without a system call for each. NULL if there is none, and from /proc.",
 				packetRing(sock.KnowsRxRing, func(r *packetRow) int64 { return int64(min(r.Socket.RxRing.Bytes, math.MaxInt64)) })),
-			schema.Opt("tx_ring_bytes", "Size of the ring by which the program sends frames. NULL as for rx_ring_bytes.",
+			schema.Nullable("tx_ring_bytes", "Size of the ring by which the program sends frames. NULL as for rx_ring_bytes.",
 				packetRing(sock.KnowsTxRing, func(r *packetRow) int64 { return int64(min(r.Socket.TxRing.Bytes, math.MaxInt64)) })),
-			schema.Opt("fanout_id", "Number of the fanout group: each of its sockets gets a part of the frames. NULL if there is none, and from /proc.",
+			schema.Nullable("fanout_id", "Number of the fanout group: each of its sockets gets a part of the frames. NULL if there is none, and from /proc.",
 				func(r *packetRow) (uint16, bool) { return r.Socket.FanoutID, r.Socket.Known&sock.KnowsFanout != 0 }),
-			schema.Opt("fanout_type", "How that group chooses the socket that gets a frame: hash, lb (in turn), cpu, rollover, rnd, qm (by the interface's queue), cbpf, ebpf. Empty as for fanout_id.",
+			schema.Nullable("fanout_type", "How that group chooses the socket that gets a frame: hash, lb (in turn), cpu, rollover, rnd, qm (by the interface's queue), cbpf, ebpf. Empty as for fanout_id.",
 				func(r *packetRow) (string, bool) {
 					return r.Socket.FanoutType.String(), r.Socket.Known&sock.KnowsFanout != 0
 				}),
 
-			schema.Opt("interface_index", "Number of the interface that the socket is bound to; 0 if it gets from any. NULL if the interface has been removed.",
+			schema.Nullable("interface_index", "Number of the interface that the socket is bound to; 0 if it gets from any. NULL if the interface has been removed.",
 				func(r *packetRow) (int32, bool) { return r.Socket.Interface, r.Socket.Interface != sock.NoInterface }, schema.Hidden),
-			schema.Opt("rx_ring_frames", "Frames that the receiving ring has room for, an estimate for version 3. NULL as for rx_ring_bytes.",
+			schema.Nullable("rx_ring_frames", "Frames that the receiving ring has room for, an estimate for version 3. NULL as for rx_ring_bytes.",
 				packetRing(sock.KnowsRxRing, func(r *packetRow) uint32 { return r.Socket.RxRing.Frames }), schema.Hidden),
-			schema.Opt("tx_ring_frames", "Frames that the sending ring has room for. NULL as for rx_ring_bytes.",
+			schema.Nullable("tx_ring_frames", "Frames that the sending ring has room for. NULL as for rx_ring_bytes.",
 				packetRing(sock.KnowsTxRing, func(r *packetRow) uint32 { return r.Socket.TxRing.Frames }), schema.Hidden),
-			schema.Opt("version", "Version of the rings' format: 1, 2, 3 for TPACKET_V1 to TPACKET_V3. NULL from /proc.",
+			schema.Nullable("version", "Version of the rings' format: 1, 2, 3 for TPACKET_V1 to TPACKET_V3. NULL from /proc.",
 				packetInfo(func(r *packetRow) uint32 { return r.Socket.Version }), schema.Hidden),
-			schema.Opt("reserve", "Room before each frame in the ring, in bytes (PACKET_RESERVE). NULL as for version.",
+			schema.Nullable("reserve", "Room before each frame in the ring, in bytes (PACKET_RESERVE). NULL as for version.",
 				packetInfo(func(r *packetRow) uint32 { return r.Socket.Reserve }), schema.Hidden),
-			schema.Opt("copy_threshold", "Length in bytes above which a frame is queued as well as put in the ring (PACKET_COPY_THRESH); 0 is never. NULL as for version.",
+			schema.Nullable("copy_threshold", "Length in bytes above which a frame is queued as well as put in the ring (PACKET_COPY_THRESH); 0 is never. NULL as for version.",
 				packetInfo(func(r *packetRow) uint32 { return r.Socket.CopyThreshold }), schema.Hidden),
-			schema.Opt("auxdata", "1 if frames come with metadata (PACKET_AUXDATA), else 0. NULL as for version.",
+			schema.Nullable("auxdata", "1 if frames come with metadata (PACKET_AUXDATA), else 0. NULL as for version.",
 				packetInfo(func(r *packetRow) bool { return r.Socket.AuxData }), schema.Hidden),
-			schema.Opt("origdev", "1 if the interface reported with a frame is the one that received it, not the bond or bridge above it (PACKET_ORIGDEV), else 0. NULL as for version.",
+			schema.Nullable("origdev", "1 if the interface reported with a frame is the one that received it, not the bond or bridge above it (PACKET_ORIGDEV), else 0. NULL as for version.",
 				packetInfo(func(r *packetRow) bool { return r.Socket.OrigDev }), schema.Hidden),
-			schema.Opt("vnet_hdr", "1 if frames have the header of virtio-net (PACKET_VNET_HDR), else 0. NULL as for version.",
+			schema.Nullable("vnet_hdr", "1 if frames have the header of virtio-net (PACKET_VNET_HDR), else 0. NULL as for version.",
 				packetInfo(func(r *packetRow) bool { return r.Socket.VnetHeader }), schema.Hidden),
-			schema.Opt("loss", "1 if the kernel skips malformed frames of the sending ring (PACKET_LOSS), 0 if they stop it. NULL as for version.",
+			schema.Nullable("loss", "1 if the kernel skips malformed frames of the sending ring (PACKET_LOSS), 0 if they stop it. NULL as for version.",
 				packetInfo(func(r *packetRow) bool { return r.Socket.Loss }), schema.Hidden),
-			schema.Opt("receive_buffer_bytes", "Limit of recv_q, SO_RCVBUF. NULL as for drops.",
+			schema.Nullable("receive_buffer_bytes", "Limit of recv_q, SO_RCVBUF. NULL as for drops.",
 				func(r *packetRow) (uint32, bool) {
 					return r.Socket.Memory.ReceiveBuffer, r.Socket.Known&sock.KnowsPacketMemory != 0
 				}, schema.Hidden),

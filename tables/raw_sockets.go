@@ -13,30 +13,30 @@ import (
 type rawRow = row[sock.RawIP]
 
 // RawSockets is the table raw_sockets.
-func RawSockets(h *host.Host) schema.Any {
+func RawSockets(h *host.Host) schema.Table {
 	inet := newInetColumns[sock.RawIP](unpushed, "")
-	return inet.bind(h, schema.Table[rawRow]{
+	return inet.bind(h, schema.TableDef[rawRow]{
 		Name: "raw_sockets",
 		Doc:  "Raw sockets of this network namespace, which get a copy of each packet of an IP protocol and send what they like: what netstat -aw shows; and ping sockets, which netstat does not show. Both come from /proc.",
 		Examples: []string{
 			"SELECT proto, ip_protocol, ip_protocol_name, local_address, username, pid, program FROM raw_sockets WHERE proto LIKE 'raw%'",
 			"SELECT proto, icmp_identifier, remote_address, pid, program FROM raw_sockets WHERE proto LIKE 'icmp%'",
 		},
-		Columns: append([]schema.Column[rawRow]{
-			schema.Col("proto", "The kernel's list of such sockets: raw, raw6, which are netstat's words; icmp, icmp6 for ping sockets.",
+		Columns: append([]schema.AnyColumn[rawRow]{
+			schema.NotNull("proto", "The kernel's list of such sockets: raw, raw6, which are netstat's words; icmp, icmp6 for ping sockets.",
 				func(r *rawRow) string { return r.Socket.Proto() }),
-			schema.Col("recv_q", "Kernel memory of the packets received and not yet read by the program, in bytes and with its overhead.",
+			schema.NotNull("recv_q", "Kernel memory of the packets received and not yet read by the program, in bytes and with its overhead.",
 				func(r *rawRow) uint32 { return r.Socket.RecvQueue }),
-			schema.Col("send_q", "Kernel memory of the packets sent and still on their way out of this host, in bytes and with its overhead.",
+			schema.NotNull("send_q", "Kernel memory of the packets sent and still on their way out of this host, in bytes and with its overhead.",
 				func(r *rawRow) uint32 { return r.Socket.SendQueue }),
 			inet.localAddress, inet.remoteAddress,
-			schema.Col("ip_protocol", "IP protocol of the packets as a number, such as 1 for ICMP, 58 for ICMPv6; netstat shows it in place of a port. A raw socket with 255 sends any and gets none.",
+			schema.NotNull("ip_protocol", "IP protocol of the packets as a number, such as 1 for ICMP, 58 for ICMPv6; netstat shows it in place of a port. A raw socket with 255 sends any and gets none.",
 				func(r *rawRow) uint16 { return r.Socket.IPProtocol }, schema.Synonym("protocol")),
-			schema.Col("ip_protocol_name", "Name of that protocol in the protocols file (/etc/protocols). Empty if it has none.",
+			schema.NotNull("ip_protocol_name", "Name of that protocol in the protocols file (/etc/protocols). Empty if it has none.",
 				func(r *rawRow) string { return r.lookups.protocols.Name(r.Socket.IPProtocol) }, schema.Needs(needProtocols)),
-			schema.Opt("icmp_identifier", "Identifier in the ICMP echo requests that a ping socket sends, by which it gets the replies; 0 before the first one. NULL for raw sockets.",
+			schema.Nullable("icmp_identifier", "Identifier in the ICMP echo requests that a ping socket sends, by which it gets the replies; 0 before the first one. NULL for raw sockets.",
 				func(r *rawRow) (uint16, bool) { return r.Socket.Identifier, r.Socket.Ping }),
-			schema.Col("state", "ESTABLISHED if the socket is connected to one peer, else empty. netstat shows the kernel's numbers for that, 1 and 7.",
+			schema.NotNull("state", "ESTABLISHED if the socket is connected to one peer, else empty. netstat shows the kernel's numbers for that, 1 and 7.",
 				func(r *rawRow) string {
 					if r.Socket.State == sock.Close {
 						return ""
@@ -44,7 +44,7 @@ func RawSockets(h *host.Host) schema.Any {
 					return r.Socket.State.String()
 				}),
 			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
-			schema.Col("drops", "Packets that were dropped at this socket, because its receive queue was full or a check failed.",
+			schema.NotNull("drops", "Packets that were dropped at this socket, because its receive queue was full or a check failed.",
 				func(r *rawRow) int64 { return int64(min(r.Socket.Drops, math.MaxInt64)) }),
 			inet.localScope, inet.remoteScope, inet.family,
 		}, inet.hidden...),

@@ -27,7 +27,7 @@ func common[S any, P socket[S]](r *row[S]) *sock.Common { return P(&r.Socket).Ba
 
 // bind makes a table of sockets ready: read streams the sockets that a query
 // selects, and joinOwners completes the rows.
-func (c *ownerColumns[S, P]) bind(h *host.Host, t schema.Table[row[S]], read func(context.Context, schema.Query) iter.Seq2[S, error]) schema.Any {
+func (c *ownerColumns[S, P]) bind(h *host.Host, t schema.TableDef[row[S]], read func(context.Context, schema.Query) iter.Seq2[S, error]) schema.Table {
 	t.RowID = func(r *row[S]) int64 { return P(&r.Socket).ID() }
 	t.Rows = func(ctx context.Context, q schema.Query) iter.Seq2[row[S], error] {
 		sockets := read(ctx, q)
@@ -41,7 +41,7 @@ func (c *ownerColumns[S, P]) bind(h *host.Host, t schema.Table[row[S]], read fun
 	}
 	t.Joined = needLookups
 	t.Join = func(ctx context.Context, q schema.Query, rows iter.Seq2[row[S], error]) iter.Seq2[row[S], error] {
-		pids := c.pid.In(q)
+		pids := c.pid.Values(q)
 		if q.Needs(needPeerHolders) {
 			pids = nil // other processes hold the other ends
 		}

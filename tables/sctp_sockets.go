@@ -14,41 +14,41 @@ import (
 type sctpRow = row[sock.SCTP]
 
 // SCTPSockets is the table sctp_sockets.
-func SCTPSockets(h *host.Host) schema.Any {
+func SCTPSockets(h *host.Host) schema.Table {
 	inet := newInetColumns[sock.SCTP](unpushed, "")
-	queue := func(name, doc string, get func(*sctpRow) uint32) *schema.Typed[sctpRow, uint32] {
-		return schema.Opt(name, doc+" NULL for an endpoint.", func(r *sctpRow) (uint32, bool) { return get(r), r.Socket.IsAssociation })
+	queue := func(name, doc string, get func(*sctpRow) uint32) *schema.Column[sctpRow, uint32] {
+		return schema.Nullable(name, doc+" NULL for an endpoint.", func(r *sctpRow) (uint32, bool) { return get(r), r.Socket.IsAssociation })
 	}
-	state := schema.Col("state", "State of the socket as netstat names it: CLOSE, LISTEN, SYN_SENT, ESTABLISHED, CLOSE_WAIT. A socket with several associations is LISTEN or CLOSE in their rows too. An unknown state is its number.",
+	state := schema.NotNull("state", "State of the socket as netstat names it: CLOSE, LISTEN, SYN_SENT, ESTABLISHED, CLOSE_WAIT. A socket with several associations is LISTEN or CLOSE in their rows too. An unknown state is its number.",
 		func(r *sctpRow) string { return r.Socket.State.String() })
-	return inet.bind(h, schema.Table[sctpRow]{
+	return inet.bind(h, schema.TableDef[sctpRow]{
 		Name: "sctp_sockets",
 		Doc:  "SCTP endpoints and associations of this network namespace, one row each, from /proc/net/sctp: what netstat -aS shows. Not tried on a live kernel.",
 		Examples: []string{
 			"SELECT local_addresses, local_port, pid, program FROM sctp_sockets WHERE association_id IS NULL AND state = 'LISTEN'",
 			"SELECT local_address, local_port, remote_addresses, remote_port, association_state FROM sctp_sockets WHERE association_id IS NOT NULL",
 		},
-		Columns: append([]schema.Column[sctpRow]{
-			schema.Col("proto", "sctp.", func(*sctpRow) string { return "sctp" }),
+		Columns: append([]schema.AnyColumn[sctpRow]{
+			schema.NotNull("proto", "sctp.", func(*sctpRow) string { return "sctp" }),
 			queue("recv_q", "Bytes received and not yet read by the program, with the kernel's overhead.", func(r *sctpRow) uint32 { return r.Socket.RecvQueue }),
 			queue("send_q", "Bytes sent and not yet acknowledged by the peer, with the kernel's overhead.", func(r *sctpRow) uint32 { return r.Socket.SendQueue }),
-			schema.Col("local_address", "Local IP address that an association uses, the first one of an endpoint: 0.0.0.0 or :: for any. Empty if there is none.",
+			schema.NotNull("local_address", "Local IP address that an association uses, the first one of an endpoint: 0.0.0.0 or :: for any. Empty if there is none.",
 				func(r *sctpRow) netip.Addr { return r.Socket.Local.Addr() }, schema.Pushed),
 			inet.localPort,
-			schema.Col("remote_address", "Peer's primary IP address; 0.0.0.0 or :: for an endpoint.",
+			schema.NotNull("remote_address", "Peer's primary IP address; 0.0.0.0 or :: for an endpoint.",
 				func(r *sctpRow) netip.Addr { return r.Socket.Remote.Addr() }, schema.Pushed, schema.Synonym("foreign_address")),
 			inet.remotePort,
 			state,
 			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
-			schema.Col("local_addresses", "All local IP addresses with commas between.",
+			schema.NotNull("local_addresses", "All local IP addresses with commas between.",
 				func(r *sctpRow) string { return addresses(r.Socket.LocalAddrs) }),
-			schema.Col("remote_addresses", "All IP addresses of the peer with commas between. Empty for an endpoint.",
+			schema.NotNull("remote_addresses", "All IP addresses of the peer with commas between. Empty for an endpoint.",
 				func(r *sctpRow) string { return addresses(r.Socket.RemoteAddrs) }),
-			schema.Opt("association_id", "The kernel's number of the association. NULL for an endpoint.",
+			schema.Nullable("association_id", "The kernel's number of the association. NULL for an endpoint.",
 				func(r *sctpRow) (int32, bool) { return r.Socket.Number, r.Socket.IsAssociation }),
-			schema.Opt("association_state", "State of the association: CLOSED, COOKIE_WAIT, COOKIE_ECHOED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT, SHUTDOWN_RECEIVED, SHUTDOWN_ACK_SENT. An unknown state is its number. Empty for an endpoint.",
+			schema.Nullable("association_state", "State of the association: CLOSED, COOKIE_WAIT, COOKIE_ECHOED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT, SHUTDOWN_RECEIVED, SHUTDOWN_ACK_SENT. An unknown state is its number. Empty for an endpoint.",
 				func(r *sctpRow) (string, bool) { return r.Socket.Association.String(), r.Socket.IsAssociation }),
-			schema.Col("type", "STREAM for a socket with at most one association, SEQPACKET for one with any number.",
+			schema.NotNull("type", "STREAM for a socket with at most one association, SEQPACKET for one with any number.",
 				func(r *sctpRow) string { return r.Socket.Type.String() }),
 			sctpCounter("retransmitted_chunks", "Data chunks that were sent again.", func(r *sctpRow) uint32 { return r.Socket.Retransmits }),
 			sctpCounter("init_retransmits", "Times that a chunk that opens the association was sent again.", func(r *sctpRow) uint32 { return r.Socket.InitRetransmits }, schema.Hidden),
@@ -56,18 +56,18 @@ func SCTPSockets(h *host.Host) schema.Any {
 			sctpCounter("max_retransmits", "Chunks sent again in a row after which the association fails.", func(r *sctpRow) uint32 { return r.Socket.MaxRetransmits }, schema.Hidden),
 			sctpCounter("in_streams", "Streams from the peer.", func(r *sctpRow) uint32 { return r.Socket.InStreams }, schema.Hidden),
 			sctpCounter("out_streams", "Streams to the peer.", func(r *sctpRow) uint32 { return r.Socket.OutStreams }, schema.Hidden),
-			schema.Opt("heartbeat_interval_ticks", "Time between two heartbeats in ticks of the kernel's clock. The kernel does not report CONFIG_HZ, the ticks of a second: mostly 250 or 1000. NULL as for retransmitted_chunks.",
+			schema.Nullable("heartbeat_interval_ticks", "Time between two heartbeats in ticks of the kernel's clock. The kernel does not report CONFIG_HZ, the ticks of a second: mostly 250 or 1000. NULL as for retransmitted_chunks.",
 				func(r *sctpRow) (int64, bool) {
 					return int64(r.Socket.Heartbeat), r.Socket.Counters && r.Socket.Heartbeat <= math.MaxInt64
 				}, schema.Hidden),
-			schema.Opt("rto_ticks", "Retransmission timeout of the peer's primary address, in such ticks. NULL for an endpoint.",
+			schema.Nullable("rto_ticks", "Retransmission timeout of the peer's primary address, in such ticks. NULL for an endpoint.",
 				func(r *sctpRow) (int64, bool) {
 					if r.Socket.Path == nil || r.Socket.Path.RTO > math.MaxInt64 {
 						return 0, false
 					}
 					return int64(r.Socket.Path.RTO), true
 				}, schema.Hidden, schema.Needs(needSCTPPaths)),
-			schema.Opt("heartbeat_active", "1 if the heartbeat timer of the peer's primary address runs, else 0. NULL for an endpoint.",
+			schema.Nullable("heartbeat_active", "1 if the heartbeat timer of the peer's primary address runs, else 0. NULL for an endpoint.",
 				func(r *sctpRow) (bool, bool) {
 					return r.Socket.Path != nil && r.Socket.Path.HeartbeatActive, r.Socket.Path != nil
 				}, schema.Hidden, schema.Needs(needSCTPPaths)),
@@ -78,8 +78,8 @@ func SCTPSockets(h *host.Host) schema.Any {
 	})
 }
 
-func sctpCounter(name, doc string, get func(*sctpRow) uint32, options ...schema.Option) schema.Column[sctpRow] {
-	return schema.Opt(name, doc+" NULL for an endpoint, and if the kernel does not list it.",
+func sctpCounter(name, doc string, get func(*sctpRow) uint32, options ...schema.Option) schema.AnyColumn[sctpRow] {
+	return schema.Nullable(name, doc+" NULL for an endpoint, and if the kernel does not list it.",
 		func(r *sctpRow) (uint32, bool) { return get(r), r.Socket.Counters }, options...)
 }
 

@@ -25,32 +25,32 @@ type socketKind struct {
 }
 
 // SocketProcesses is the table socket_processes.
-func SocketProcesses(h *host.Host) schema.Any {
-	inode := schema.Opt("inode", "Inode of the socket, as in the links /proc/PID/fd/N.",
+func SocketProcesses(h *host.Host) schema.Table {
+	inode := schema.Nullable("inode", "Inode of the socket, as in the links /proc/PID/fd/N.",
 		func(r *holderRow) (int64, bool) { return int64(r.Inode), r.Inode <= math.MaxInt64 }, schema.Synonym("socket"), schema.Pushed)
-	pid := schema.Col("pid", "Process that has the socket open.",
+	pid := schema.NotNull("pid", "Process that has the socket open.",
 		func(r *holderRow) int32 { return r.PID }, schema.Pushed)
 	info := func(r *holderRow) process.Info { return r.processes.Get(r.PID) }
-	return schema.Bind(schema.Table[holderRow]{
+	return schema.Bind(schema.TableDef[holderRow]{
 		Name: "socket_processes",
 		Doc:  "Processes that have sockets of any kind open: one row for each file descriptor. Without root the table has only this user's processes.",
 		Examples: []string{
 			"SELECT pid, program, count(*) AS sockets FROM socket_processes GROUP BY pid ORDER BY sockets DESC LIMIT 10",
 			"SELECT p.pid, p.program, t.local_port FROM tcp_sockets t JOIN socket_processes p ON p.inode = t.inode WHERE t.state = 'LISTEN'",
 		},
-		Columns: []schema.Column[holderRow]{
+		Columns: []schema.AnyColumn[holderRow]{
 			inode, pid,
-			schema.Col("fd", "File descriptor by which the process has the socket open.",
+			schema.NotNull("fd", "File descriptor by which the process has the socket open.",
 				func(r *holderRow) int32 { return r.FD }),
-			schema.Col("program", "Its name as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name.",
+			schema.NotNull("program", "Its name as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name.",
 				func(r *holderRow) string { return info(r).Program }),
-			schema.Col("exe", "Path of its executable file. Empty if unknown.",
+			schema.NotNull("exe", "Path of its executable file. Empty if unknown.",
 				func(r *holderRow) string { return info(r).Exe }),
-			schema.Col("cmdline", "Its command line, the arguments separated by blanks. Empty if unknown.",
+			schema.NotNull("cmdline", "Its command line, the arguments separated by blanks. Empty if unknown.",
 				func(r *holderRow) string { return strings.Join(info(r).Args, " ") }),
-			schema.Opt("family", "Address family of the socket as a number: 1 for unix, 2 for IPv4, 10 for IPv6. NULL if it is no unix, TCP or UDP socket of this network namespace.",
+			schema.Nullable("family", "Address family of the socket as a number: 1 for unix, 2 for IPv4, 10 for IPv6. NULL if it is no unix, TCP or UDP socket of this network namespace.",
 				func(r *holderRow) (uint8, bool) { k, ok := r.kinds[r.Inode]; return uint8(k.family), ok }, schema.Needs(needKinds)),
-			schema.Opt("protocol", "IP protocol of the socket as a number: 6 for TCP, 17 for UDP, 136 for UDP-Lite. NULL for unix sockets, and as for family.",
+			schema.Nullable("protocol", "IP protocol of the socket as a number: 6 for TCP, 17 for UDP, 136 for UDP-Lite. NULL for unix sockets, and as for family.",
 				func(r *holderRow) (uint16, bool) {
 					k := r.kinds[r.Inode]
 					return uint16(k.protocol), k.protocol != 0
@@ -59,8 +59,8 @@ func SocketProcesses(h *host.Host) schema.Any {
 		RowID: func(r *holderRow) int64 { return int64(r.PID)<<32 | int64(r.FD) },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[holderRow, error] {
 			return func(yield func(holderRow, error) bool) {
-				f := holders.Filter{PIDs: pid.In(q)}
-				for _, number := range inode.In(q) {
+				f := holders.Filter{PIDs: pid.Values(q)}
+				for _, number := range inode.Values(q) {
 					f.Inodes = append(f.Inodes, uint64(number))
 				}
 				all, err := h.Holders(ctx, f)

@@ -16,7 +16,7 @@ type sourceRow struct {
 }
 
 // SocketSources is the table socket_sources.
-func SocketSources(h *host.Host) schema.Any {
+func SocketSources(h *host.Host) schema.Table {
 	last := func(get func(*usage.Usage) int64) func(*sourceRow) (int64, bool) {
 		return func(r *sourceRow) (int64, bool) {
 			if r.Last == nil {
@@ -25,36 +25,36 @@ func SocketSources(h *host.Host) schema.Any {
 			return get(r.Last), true
 		}
 	}
-	return schema.Bind(schema.Table[sourceRow]{
+	return schema.Bind(schema.TableDef[sourceRow]{
 		Name: "socket_sources",
 		Doc:  "Sources of the sockets of the other tables, and of the processes that have them open: one row for each list of the kernel.",
 		Examples: []string{
 			"SELECT proto, source, reason FROM socket_sources",
 			"SELECT proto, last_rows, last_wait_us FROM socket_sources WHERE last_interrupted = 1",
 		},
-		Columns: []schema.Column[sourceRow]{
-			schema.Col("proto", "List of the kernel, as netstat or /proc/net names it, such as tcp6, unix or sctp/assocs; conntrack, the connections that netfilter keeps track of; or holders, the processes that have sockets open. Empty for another network namespace that a query named and that could not be read.",
+		Columns: []schema.AnyColumn[sourceRow]{
+			schema.NotNull("proto", "List of the kernel, as netstat or /proc/net names it, such as tcp6, unix or sctp/assocs; conntrack, the connections that netfilter keeps track of; or holders, the processes that have sockets open. Empty for another network namespace that a query named and that could not be read.",
 				func(r *sourceRow) string { return r.Proto }),
-			schema.Opt("net_namespace", "Inode number of the network namespace that is read. Empty if unknown.",
+			schema.Nullable("net_namespace", "Inode number of the network namespace that is read. Empty if unknown.",
 				func(r *sourceRow) (string, bool) {
 					return strconv.FormatUint(uint64(r.Namespace), 10), r.Namespace != 0
 				}),
-			schema.Col("source", "Source that the list has now: sock_diag or ctnetlink (netlink), bpf (an iterator in the kernel) or procfs (/proc/net, /proc/PID/fd). Empty if the network namespace cannot be read, if there is no such list, or if no source offers it.",
+			schema.NotNull("source", "Source that the list has now: sock_diag or ctnetlink (netlink), bpf (an iterator in the kernel) or procfs (/proc/net, /proc/PID/fd). Empty if the network namespace cannot be read, if there is no such list, or if no source offers it.",
 				func(r *sourceRow) string { return string(r.Now.Source) }),
-			schema.Col("reason", "Why the source is procfs, which is slower and knows less, why there is no list, or why it or the network namespace cannot be read: only sock_diag lists mptcp, mptcp6 and vsock. Empty if the source is the fastest.",
+			schema.NotNull("reason", "Why the source is procfs, which is slower and knows less, why there is no list, or why it or the network namespace cannot be read: only sock_diag lists mptcp, mptcp6 and vsock. Empty if the source is the fastest.",
 				func(r *sourceRow) string { return r.Now.Reason }),
-			schema.Opt("last_source", "Source of the list when this process last read it. Empty before that, and if no source offered it.",
+			schema.Nullable("last_source", "Source of the list when this process last read it. Empty before that, and if no source offered it.",
 				func(r *sourceRow) (string, bool) {
 					if r.Last == nil {
 						return "", false
 					}
 					return string(r.Last.Source), true
 				}),
-			schema.Opt("last_rows", "Sockets, or holders of them, that the source gave then, which may be more than the query's rows. NULL if it was not read yet.",
+			schema.Nullable("last_rows", "Sockets, or holders of them, that the source gave then, which may be more than the query's rows. NULL if it was not read yet.",
 				last(func(u *usage.Usage) int64 { return u.Sockets })),
-			schema.Opt("last_wait_us", "Microseconds that the source took then; tcp and tcp6 are often read together. NULL if it was not read yet.",
+			schema.Nullable("last_wait_us", "Microseconds that the source took then; tcp and tcp6 are often read together. NULL if it was not read yet.",
 				last(func(u *usage.Usage) int64 { return u.Wait.Microseconds() })),
-			schema.Opt("last_interrupted", "1 if the kernel reported an inconsistent list then, so that this program asked again or the query failed. NULL if it was not read yet.",
+			schema.Nullable("last_interrupted", "1 if the kernel reported an inconsistent list then, so that this program asked again or the query failed. NULL if it was not read yet.",
 				last(func(u *usage.Usage) int64 {
 					if u.Interrupted {
 						return 1

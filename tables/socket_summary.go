@@ -15,7 +15,7 @@ type summaryRow struct {
 }
 
 // SocketSummary is the table socket_summary.
-func SocketSummary(h *host.Host) schema.Any {
+func SocketSummary(h *host.Host) schema.Table {
 	number := func(get func(*host.SocketSummary) *int64) func(*summaryRow) (int64, bool) {
 		return func(r *summaryRow) (int64, bool) {
 			n := get(&r.SocketSummary)
@@ -35,7 +35,7 @@ func SocketSummary(h *host.Host) schema.Any {
 	}
 	const noLimit = " NULL but for tcp and udp, and if this process is in another network namespace than the host's first, where the kernel does not show it."
 	netNamespace := netNamespaceColumn(func(r *summaryRow) uint32 { return r.Namespace })
-	return schema.Bind(schema.Table[summaryRow]{
+	return schema.Bind(schema.TableDef[summaryRow]{
 		Name: "socket_summary",
 		Doc:  "Number of sockets of each protocol, and the memory that they take: what ss -s shows, from /proc/net/sockstat and sockstat6. Memory, orphans and allocated sockets are of the whole host, whatever the network namespace.",
 		Examples: []string{
@@ -46,28 +46,28 @@ func SocketSummary(h *host.Host) schema.Any {
 			"SELECT rtrim(proto, '6') AS transport, sum(in_use) AS total, sum(in_use * (family = 2)) AS ip, sum(in_use * (family = 10)) AS ipv6 FROM socket_summary WHERE proto <> 'all' GROUP BY 1",
 			"SELECT proto, 100.0 * memory_pages / memory_high_pages AS percent FROM socket_summary WHERE memory_high_pages > 0",
 		},
-		Columns: []schema.Column[summaryRow]{
-			schema.Col("proto", "Protocol: tcp, tcp6, udp, udp6, udplite, udplite6, raw, raw6; frag and frag6, the packets that wait for missing fragments; all, the sockets of every family, also of others than IP: Total of ss -s.",
+		Columns: []schema.AnyColumn[summaryRow]{
+			schema.NotNull("proto", "Protocol: tcp, tcp6, udp, udp6, udplite, udplite6, raw, raw6; frag and frag6, the packets that wait for missing fragments; all, the sockets of every family, also of others than IP: Total of ss -s.",
 				func(r *summaryRow) string { return r.Proto }),
-			schema.Opt("family", "Address family as a number: 2 for IPv4, 10 for IPv6. NULL for all.",
+			schema.Nullable("family", "Address family as a number: 2 for IPv4, 10 for IPv6. NULL for all.",
 				func(r *summaryRow) (uint8, bool) { return uint8(r.Family), r.Family != 0 }),
-			schema.Col("in_use", "Sockets of this network namespace that take packets: for TCP sockets that listen or have a peer, but for TIME_WAIT and SYN_RECV; for UDP sockets with a local port. For frag and frag6 packets.",
+			schema.NotNull("in_use", "Sockets of this network namespace that take packets: for TCP sockets that listen or have a peer, but for TIME_WAIT and SYN_RECV; for UDP sockets with a local port. For frag and frag6 packets.",
 				func(r *summaryRow) int64 { return r.InUse }),
-			schema.Opt("orphan", "TCP sockets of the whole host and both families that their programs have closed and that still send or wait. NULL but for tcp.",
+			schema.Nullable("orphan", "TCP sockets of the whole host and both families that their programs have closed and that still send or wait. NULL but for tcp.",
 				number(func(s *host.SocketSummary) *int64 { return s.Orphans })),
-			schema.Opt("time_wait", "TCP connections of this network namespace and both families in TIME_WAIT. NULL but for tcp.",
+			schema.Nullable("time_wait", "TCP connections of this network namespace and both families in TIME_WAIT. NULL but for tcp.",
 				number(func(s *host.SocketSummary) *int64 { return s.TimeWait })),
-			schema.Opt("allocated", "TCP sockets of the whole host and both families, also sockets that are in no list yet, but for TIME_WAIT and SYN_RECV. NULL but for tcp.",
+			schema.Nullable("allocated", "TCP sockets of the whole host and both families, also sockets that are in no list yet, but for TIME_WAIT and SYN_RECV. NULL but for tcp.",
 				number(func(s *host.SocketSummary) *int64 { return s.Allocated })),
-			schema.Opt("memory_pages", "Pages of memory that the queues of the protocol's sockets take, of the whole host and both families. NULL but for tcp and udp.",
+			schema.Nullable("memory_pages", "Pages of memory that the queues of the protocol's sockets take, of the whole host and both families. NULL but for tcp and udp.",
 				number(func(s *host.SocketSummary) *int64 { return s.MemoryPages })),
-			schema.Opt("memory_bytes", "The same in bytes, NULL if another /proc than this host's is read; for frag and frag6 the bytes of the fragments in this network namespace. NULL for other protocols.",
+			schema.Nullable("memory_bytes", "The same in bytes, NULL if another /proc than this host's is read; for frag and frag6 the bytes of the fragments in this network namespace. NULL for other protocols.",
 				number(func(s *host.SocketSummary) *int64 { return s.MemoryBytes })),
-			schema.Opt("memory_low_pages", "Below this number of memory_pages memory is never short: first number of net.ipv4.tcp_mem or udp_mem."+noLimit,
+			schema.Nullable("memory_low_pages", "Below this number of memory_pages memory is never short: first number of net.ipv4.tcp_mem or udp_mem."+noLimit,
 				limit(func(l *proc.MemoryLimits) int64 { return l.Low })),
-			schema.Opt("memory_pressure_pages", "Above this number the kernel saves memory: second number of it."+noLimit,
+			schema.Nullable("memory_pressure_pages", "Above this number the kernel saves memory: second number of it."+noLimit,
 				limit(func(l *proc.MemoryLimits) int64 { return l.Pressure })),
-			schema.Opt("memory_high_pages", "The kernel never gives more: third number of it."+noLimit,
+			schema.Nullable("memory_high_pages", "The kernel never gives more: third number of it."+noLimit,
 				limit(func(l *proc.MemoryLimits) int64 { return l.High })),
 			netNamespace,
 		},

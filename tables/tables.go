@@ -6,8 +6,8 @@ import (
 )
 
 // All returns every table of the host, sorted by name.
-func All(h *host.Host) []schema.Any {
-	return []schema.Any{
+func All(h *host.Host) []schema.Table {
+	return []schema.Table{
 		InterfaceStatistics(h),
 		IPProtocols(h),
 		LegacySockets(h),

@@ -34,7 +34,7 @@ type result map[int64][]string
 
 // read scans a table; NULL is the empty text. Columns that are not used are
 // not read.
-func read(t testing.TB, table schema.Any, r schema.Request) result {
+func read(t testing.TB, table schema.Table, r schema.Request) result {
 	t.Helper()
 	columns := table.Spec().Columns
 	s := table.Scan(t.Context(), table.Query(r))
@@ -63,7 +63,7 @@ func read(t testing.TB, table schema.Any, r schema.Request) result {
 
 // all are the tables of the fixtures' host. Those whose rows only netlink gives,
 // which a copy of /proc has not, have them of a capture.
-func all() []schema.Any {
+func all() []schema.Table {
 	h := host.New(fixtures)
 	all := tables.All(h)
 	for i := range all {
@@ -103,7 +103,7 @@ func captured[T, F any](name string, decode func([]byte, *T) error) func(context
 }
 
 // perTable runs a test for each table, of a host that nothing was asked yet.
-func perTable(t *testing.T, test func(*testing.T, schema.Any)) {
+func perTable(t *testing.T, test func(*testing.T, schema.Table)) {
 	t.Helper()
 	for i := range all() {
 		table := all()[i]
@@ -112,7 +112,7 @@ func perTable(t *testing.T, test func(*testing.T, schema.Any)) {
 }
 
 func TestFixtures(t *testing.T) {
-	perTable(t, func(t *testing.T, table schema.Any) {
+	perTable(t, func(t *testing.T, table schema.Table) {
 		file, err := os.Open(filepath.Join("testdata", table.Spec().Name+".csv"))
 		if err != nil {
 			t.Fatal(err)
@@ -159,7 +159,7 @@ func TestFixtures(t *testing.T) {
 }
 
 func TestUsernames(t *testing.T) {
-	perTable(t, func(t *testing.T, table schema.Any) {
+	perTable(t, func(t *testing.T, table schema.Table) {
 		columns := table.Spec().Columns
 		has := func(name string) bool {
 			return slices.ContainsFunc(columns, func(c schema.ColumnInfo) bool { return c.Name == name })
@@ -183,7 +183,7 @@ func TestUsernames(t *testing.T) {
 // no status.
 func TestUsersOfProcesses(t *testing.T) {
 	effective := map[string]string{"100": "1", "90000": "0", "250": "", "": ""}
-	perTable(t, func(t *testing.T, table schema.Any) {
+	perTable(t, func(t *testing.T, table schema.Table) {
 		if !slices.ContainsFunc(table.Spec().Columns, func(c schema.ColumnInfo) bool { return c.Name == "user" }) {
 			return
 		}
@@ -200,7 +200,7 @@ func TestUsersOfProcesses(t *testing.T) {
 }
 
 // scopes returns every set of a table's scope columns.
-func scopes(table schema.Any) (sets [][]string) {
+func scopes(table schema.Table) (sets [][]string) {
 	sets = [][]string{{}}
 	for _, c := range table.Spec().Columns {
 		if c.Scope && c.SynonymOf == "" {
@@ -214,7 +214,7 @@ func scopes(table schema.Any) (sets [][]string) {
 
 // fullRows are the rows of a table, with all columns but the scope columns that
 // are not in the set: those are "".
-func fullRows(t testing.TB, table schema.Any, scope []string) result {
+func fullRows(t testing.TB, table schema.Table, scope []string) result {
 	t.Helper()
 	var used []string
 	var positions []int
@@ -236,7 +236,7 @@ func fullRows(t testing.TB, table schema.Any, scope []string) result {
 // Projection: any subset of columns that uses the same scope columns gives the
 // full rows, cut down.
 func TestProjectionLaw(t *testing.T) {
-	perTable(t, func(t *testing.T, table schema.Any) {
+	perTable(t, func(t *testing.T, table schema.Table) {
 		columns := table.Spec().Columns
 		random := rand.New(rand.NewPCG(1, 2))
 		for _, scope := range scopes(table) {
@@ -274,7 +274,7 @@ func TestProjectionLaw(t *testing.T) {
 // A host that does not say which columns a statement uses sees what a statement
 // without scope columns does, unless it compares one.
 func TestEveryColumnUsed(t *testing.T) {
-	perTable(t, func(t *testing.T, table schema.Any) {
+	perTable(t, func(t *testing.T, table schema.Table) {
 		own, whole := fullRows(t, table, nil), scopes(table)
 		for _, limit := range []schema.Op{73, 74} {
 			r := schema.Request{All: true, Constraints: []schema.Constraint{{Column: table.Spec().Columns[0].Name, Op: limit, Value: "1"}}}
@@ -298,7 +298,7 @@ func TestEveryColumnUsed(t *testing.T) {
 // without its constraints has not, and all of those that meet them. The columns
 // that a query compares are used by it.
 func TestPushDownAndScopeLaw(t *testing.T) {
-	perTable(t, func(t *testing.T, table schema.Any) {
+	perTable(t, func(t *testing.T, table schema.Table) {
 		columns := table.Spec().Columns
 		full := make(map[string]result) // by the scope columns that are used
 		for _, scope := range scopes(table) {
@@ -491,7 +491,7 @@ func TestDeclarations(t *testing.T) {
 		fixtures[strings.TrimSuffix(filepath.Base(file), ".csv")] = true
 	}
 	shared := make(map[string]string) // descriptions by column
-	perTable(t, func(t *testing.T, table schema.Any) {
+	perTable(t, func(t *testing.T, table schema.Table) {
 		spec := table.Spec()
 		names = append(names, spec.Name)
 		if len(spec.Examples) < 2 {

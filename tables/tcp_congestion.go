@@ -39,20 +39,20 @@ var congestionColumns = []infoColumn{
 }
 
 // TCPCongestion is the table tcp_congestion.
-func TCPCongestion(h *host.Host) schema.Any {
+func TCPCongestion(h *host.Host) schema.Table {
 	c := newConnectionColumns()
-	bbr := func(name, doc string, get func(*sock.BBR) float64) schema.Column[connectionRow] {
-		return schema.Opt(name, doc+" NULL if the algorithm is not bbr.", func(r *connectionRow) (float64, bool) {
+	bbr := func(name, doc string, get func(*sock.BBR) float64) schema.AnyColumn[connectionRow] {
+		return schema.Nullable(name, doc+" NULL if the algorithm is not bbr.", func(r *connectionRow) (float64, bool) {
 			if r.Socket.Control.BBR == nil {
 				return 0, false
 			}
 			return get(r.Socket.Control.BBR), true
 		})
 	}
-	number := func(name, doc string, get func(*connectionRow) (int64, bool)) schema.Column[connectionRow] {
-		return schema.Opt(name, doc, get)
+	number := func(name, doc string, get func(*connectionRow) (int64, bool)) schema.AnyColumn[connectionRow] {
+		return schema.Nullable(name, doc, get)
 	}
-	dctcp := func(name, doc string, get func(*sock.DCTCP) uint32) schema.Column[connectionRow] {
+	dctcp := func(name, doc string, get func(*sock.DCTCP) uint32) schema.AnyColumn[connectionRow] {
 		return number(name, doc+" NULL if the algorithm is not dctcp.", func(r *connectionRow) (int64, bool) {
 			if r.Socket.Control.DCTCP == nil {
 				return 0, false
@@ -60,7 +60,7 @@ func TCPCongestion(h *host.Host) schema.Any {
 			return int64(get(r.Socket.Control.DCTCP)), true
 		})
 	}
-	vegas := func(name, doc string, get func(*sock.Vegas) uint32) schema.Column[connectionRow] {
+	vegas := func(name, doc string, get func(*sock.Vegas) uint32) schema.AnyColumn[connectionRow] {
 		return number(name, doc+" NULL if the algorithm is neither vegas nor one that reports the same.", func(r *connectionRow) (int64, bool) {
 			if r.Socket.Control.Vegas == nil {
 				return 0, false
@@ -74,18 +74,18 @@ func TCPCongestion(h *host.Host) schema.Any {
 		}
 		return 0
 	}
-	columns := slices.Concat(c.connection(), []schema.Column[connectionRow]{
+	columns := slices.Concat(c.connection(), []schema.AnyColumn[connectionRow]{
 		c.congestion,
-		schema.Col("congestion_state", "State of congestion avoidance: open, disorder, cwr, recovery, loss.",
+		schema.NotNull("congestion_state", "State of congestion avoidance: open, disorder, cwr, recovery, loss.",
 			func(r *connectionRow) string { return tcpInfo(r).CongestionState() }),
-		schema.Opt("snd_wscale", "Bits by which the peer shifts its windows. NULL if windows are not scaled.",
+		schema.Nullable("snd_wscale", "Bits by which the peer shifts its windows. NULL if windows are not scaled.",
 			func(r *connectionRow) (uint8, bool) { return tcpInfo(r).SendScale() }),
-		schema.Opt("rcv_wscale", "Bits by which this host shifts its windows. NULL if windows are not scaled.",
+		schema.Nullable("rcv_wscale", "Bits by which this host shifts its windows. NULL if windows are not scaled.",
 			func(r *connectionRow) (uint8, bool) { return tcpInfo(r).ReceiveScale() }),
-	}, numbers(congestionColumns), []schema.Column[connectionRow]{
-		schema.Opt("app_limited", "1 if the delivery rate was measured while the program had too little to send, else 0.",
+	}, numbers(congestionColumns), []schema.AnyColumn[connectionRow]{
+		schema.Nullable("app_limited", "1 if the delivery rate was measured while the program had too little to send, else 0.",
 			func(r *connectionRow) (bool, bool) { return tcpInfo(r).AppLimited() }),
-		schema.Opt("fastopen_fail", "Why a client's fast open failed: 0 it did not, 1 no cookie, 2 data not acknowledged, 3 SYN sent again.",
+		schema.Nullable("fastopen_fail", "Why a client's fast open failed: 0 it did not, 1 no cookie, 2 data not acknowledged, 3 SYN sent again.",
 			func(r *connectionRow) (uint8, bool) { return tcpInfo(r).FastOpenFail() }),
 		number("bbr_bandwidth_bytes_per_second", "Bandwidth that BBR estimates. NULL if the algorithm is not bbr.", func(r *connectionRow) (int64, bool) {
 			if r.Socket.Control.BBR == nil {
@@ -111,7 +111,7 @@ func TCPCongestion(h *host.Host) schema.Any {
 		vegas("vegas_rtt_us", "Round-trip time, microseconds.", func(v *sock.Vegas) uint32 { return v.RTT }),
 		vegas("vegas_min_rtt_us", "Smallest round-trip time, microseconds.", func(v *sock.Vegas) uint32 { return v.MinRTT }),
 	})
-	return c.table(h, schema.Table[connectionRow]{
+	return c.table(h, schema.TableDef[connectionRow]{
 		Name: "tcp_congestion",
 		Doc:  "Loss recovery, ECN and the congestion control algorithm's own state of TCP connections, as ss -i shows: one row for each row of tcp_info, with its cookie. A number is NULL where the kernel does not report it; all are where only /proc lists the sockets.",
 		Examples: []string{

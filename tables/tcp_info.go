@@ -15,22 +15,22 @@ type connectionRow = row[sock.Connection]
 // connectionColumns are the columns that the tables of connections share.
 type connectionColumns struct {
 	inetColumns[sock.Connection, *sock.Connection]
-	state, congestion *schema.Typed[connectionRow, string]
+	state, congestion *schema.Column[connectionRow, string]
 }
 
 func newConnectionColumns() connectionColumns {
 	return connectionColumns{
 		inetColumns: newInetColumns[sock.Connection](schema.Pushed, ""),
-		state: schema.Col("state", "State of the connection: ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING.",
+		state: schema.NotNull("state", "State of the connection: ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING.",
 			func(r *connectionRow) string { return r.Socket.State.String() }, schema.Pushed, schema.Shared),
-		congestion: schema.Col("congestion_algorithm", "Congestion control algorithm, such as cubic.",
+		congestion: schema.NotNull("congestion_algorithm", "Congestion control algorithm, such as cubic.",
 			func(r *connectionRow) string { return r.Socket.Congestion }, schema.Shared),
 	}
 }
 
 // connection returns the columns that name a connection and its owner.
-func (c *connectionColumns) connection() []schema.Column[connectionRow] {
-	return []schema.Column[connectionRow]{
+func (c *connectionColumns) connection() []schema.AnyColumn[connectionRow] {
+	return []schema.AnyColumn[connectionRow]{
 		c.proto, c.localAddress, c.localPort, c.remoteAddress, c.remotePort,
 		c.state, c.inode, c.pid, c.program,
 		c.family, c.protocol, c.cookie, c.netNamespace,
@@ -38,10 +38,10 @@ func (c *connectionColumns) connection() []schema.Column[connectionRow] {
 }
 
 // table makes a table of connections ready.
-func (c *connectionColumns) table(h *host.Host, t schema.Table[connectionRow]) schema.Any {
+func (c *connectionColumns) table(h *host.Host, t schema.TableDef[connectionRow]) schema.Table {
 	return c.bind(h, t, func(ctx context.Context, q schema.Query) iter.Seq2[sock.Connection, error] {
 		filter := c.filter(q)
-		filter.States = states(c.state.In(q))
+		filter.States = states(c.state.Values(q))
 		return h.Connections(ctx, filter)
 	})
 }
@@ -56,9 +56,9 @@ type infoColumn struct {
 }
 
 // numbers declares the columns of them.
-func numbers(of []infoColumn, options ...schema.Option) (columns []schema.Column[connectionRow]) {
+func numbers(of []infoColumn, options ...schema.Option) (columns []schema.AnyColumn[connectionRow]) {
 	for _, c := range of {
-		columns = append(columns, schema.Opt(c.name, c.doc, func(r *connectionRow) (int64, bool) { return tcpInfo(r).Get(c.field) }, options...))
+		columns = append(columns, schema.Nullable(c.name, c.doc, func(r *connectionRow) (int64, bool) { return tcpInfo(r).Get(c.field) }, options...))
 	}
 	return columns
 }
@@ -109,16 +109,16 @@ var idleColumns = []infoColumn{
 }
 
 // TCPInfo is the table tcp_info.
-func TCPInfo(h *host.Host) schema.Any {
+func TCPInfo(h *host.Host) schema.Table {
 	c := newConnectionColumns()
-	columns := slices.Concat(c.connection(), []schema.Column[connectionRow]{
+	columns := slices.Concat(c.connection(), []schema.AnyColumn[connectionRow]{
 		c.congestion,
-		schema.Col("options", "Options of the connection, separated by blanks: ts, sack, wscale, ecn, ecnseen, fastopen, usec_ts, tfo_child.",
+		schema.NotNull("options", "Options of the connection, separated by blanks: ts, sack, wscale, ecn, ecnseen, fastopen, usec_ts, tfo_child.",
 			func(r *connectionRow) string { return tcpInfo(r).Options() }),
-	}, numbers(infoColumns), numbers(idleColumns, schema.Hidden), []schema.Column[connectionRow]{
+	}, numbers(infoColumns), numbers(idleColumns, schema.Hidden), []schema.AnyColumn[connectionRow]{
 		c.localService, c.remoteService, c.localScope, c.remoteScope, c.containerID, c.systemdUnit,
 	})
-	return c.table(h, schema.Table[connectionRow]{
+	return c.table(h, schema.TableDef[connectionRow]{
 		Name: "tcp_info",
 		Doc:  "Round-trip times, rates, windows and counts of TCP connections, as ss -i shows: one row for each socket that has or makes a connection. tcp_congestion and tcp_ulp show the rest. A number is NULL where the kernel does not report it; all are where only /proc lists the sockets.",
 		Examples: []string{

@@ -12,14 +12,14 @@ import (
 type tcpRow = row[sock.TCP]
 
 // TCPSockets is the table tcp_sockets.
-func TCPSockets(h *host.Host) schema.Any {
+func TCPSockets(h *host.Host) schema.Table {
 	inet := newInetColumns[sock.TCP](schema.Pushed,
 		"NULL where it has none of its own: in TIME_WAIT, in SYN_RECV (it is the listener's) and, once the program has closed the connection, in FIN_WAIT2.")
-	state := schema.Col("state", "TCP state as netstat names it: ESTABLISHED, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING. An unknown state is its number. BOUND is the state of sockets with bound_only = 1.",
+	state := schema.NotNull("state", "TCP state as netstat names it: ESTABLISHED, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING. An unknown state is its number. BOUND is the state of sockets with bound_only = 1.",
 		func(r *tcpRow) string { return r.Socket.State.String() }, schema.Pushed)
-	bound := schema.Col("bound_only", "1 if the socket is bound to a port and neither listens nor connects, else 0. A statement that uses this column sees these sockets too, as ss -B does; one that does not leaves them out, as netstat does. Only sock_diag lists them, since Linux 6.8.",
+	bound := schema.NotNull("bound_only", "1 if the socket is bound to a port and neither listens nor connects, else 0. A statement that uses this column sees these sockets too, as ss -B does; one that does not leaves them out, as netstat does. Only sock_diag lists them, since Linux 6.8.",
 		func(r *tcpRow) bool { return r.Socket.State == sock.Bound }, schema.Hidden, schema.Scope)
-	return inet.bind(h, schema.Table[tcpRow]{
+	return inet.bind(h, schema.TableDef[tcpRow]{
 		Name: "tcp_sockets",
 		Doc:  "TCP sockets of this network namespace, IPv4 and IPv6, in every state: what netstat -at shows.",
 		Examples: []string{
@@ -27,27 +27,27 @@ func TCPSockets(h *host.Host) schema.Any {
 			"SELECT state, count(*) AS sockets FROM tcp_sockets GROUP BY state ORDER BY sockets DESC",
 			"SELECT local_port, local_address FROM tcp_sockets WHERE state = 'LISTEN' AND local_scope NOT IN ('loopback', 'link_local')",
 		},
-		Columns: append([]schema.Column[tcpRow]{
+		Columns: append([]schema.AnyColumn[tcpRow]{
 			inet.proto, inet.recvQ, inet.sendQ,
 			inet.localAddress, inet.localPort, inet.remoteAddress, inet.remotePort,
 			state,
 			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
-			schema.Col("timer", "Running timer, as in netstat -o: off, on (retransmission), keepalive, timewait, probe (zero window).",
+			schema.NotNull("timer", "Running timer, as in netstat -o: off, on (retransmission), keepalive, timewait, probe (zero window).",
 				func(r *tcpRow) string { return r.Socket.Timer.String() }),
-			schema.Opt("timer_expires_ms", "Milliseconds until that timer fires. NULL if none runs.",
+			schema.Nullable("timer_expires_ms", "Milliseconds until that timer fires. NULL if none runs.",
 				func(r *tcpRow) (uint32, bool) { return r.Socket.TimerExpires, r.Socket.Timer != sock.TimerOff }, schema.Hidden),
-			schema.Col("retransmits", "Times that the segment waiting for its acknowledgement was sent again. In SYN_RECV from /proc, the times that this was due.",
+			schema.NotNull("retransmits", "Times that the segment waiting for its acknowledgement was sent again. In SYN_RECV from /proc, the times that this was due.",
 				func(r *tcpRow) uint32 { return r.Socket.Retransmits }, schema.Needs(needAttempts)),
-			schema.Col("probes", "Keepalive or zero window probes sent and not answered.",
+			schema.NotNull("probes", "Keepalive or zero window probes sent and not answered.",
 				func(r *tcpRow) uint32 { return r.Socket.Probes }, schema.Needs(needAttempts)),
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
 			inet.family, inet.protocol, inet.cookie, bound,
-			schema.Col("congestion_algorithm", "Congestion control algorithm, such as cubic. Empty if unknown, such as in TIME_WAIT and from /proc.",
+			schema.NotNull("congestion_algorithm", "Congestion control algorithm, such as cubic. Empty if unknown, such as in TIME_WAIT and from /proc.",
 				func(r *tcpRow) string { return r.Socket.Congestion }, schema.Hidden, schema.Needs(needCongestion)),
 		}, append(inet.hidden, inet.details...)...),
 	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.TCP, error] {
 		filter := inet.filter(q)
-		filter.States = states(state.In(q))
+		filter.States = states(state.Values(q))
 		filter.Bound = bound.Uses(q)
 		filter.Congestion = q.Needs(needCongestion)
 		return h.TCP(ctx, filter)

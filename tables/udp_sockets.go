@@ -13,19 +13,19 @@ import (
 type udpRow = row[sock.UDP]
 
 // UDPSockets is the table udp_sockets.
-func UDPSockets(h *host.Host) schema.Any {
+func UDPSockets(h *host.Host) schema.Table {
 	inet := newInetColumns[sock.UDP](schema.Pushed, "")
-	return inet.bind(h, schema.Table[udpRow]{
+	return inet.bind(h, schema.TableDef[udpRow]{
 		Name: "udp_sockets",
 		Doc:  "UDP and UDP-Lite sockets of this network namespace, IPv4 and IPv6: what netstat -auU shows.",
 		Examples: []string{
 			"SELECT proto, local_address, local_port, local_service, pid, program FROM udp_sockets WHERE listening = 1",
 			"SELECT local_port, sum(drops) AS dropped FROM udp_sockets GROUP BY local_port HAVING dropped > 0",
 		},
-		Columns: append([]schema.Column[udpRow]{
+		Columns: append([]schema.AnyColumn[udpRow]{
 			inet.proto, inet.recvQ, inet.sendQ,
 			inet.localAddress, inet.localPort, inet.remoteAddress, inet.remotePort,
-			schema.Col("state", "ESTABLISHED if the socket is connected to one peer, else empty, as in netstat.",
+			schema.NotNull("state", "ESTABLISHED if the socket is connected to one peer, else empty, as in netstat.",
 				func(r *udpRow) string {
 					if r.Socket.State == sock.Close {
 						return ""
@@ -33,9 +33,9 @@ func UDPSockets(h *host.Host) schema.Any {
 					return r.Socket.State.String()
 				}),
 			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
-			schema.Col("drops", "Datagrams that were dropped at this socket, because its receive queue was full or a checksum was wrong.",
+			schema.NotNull("drops", "Datagrams that were dropped at this socket, because its receive queue was full or a checksum was wrong.",
 				func(r *udpRow) int64 { return int64(min(r.Socket.Drops, math.MaxInt64)) }, schema.Needs(needMemory)),
-			schema.Col("listening", "1 if the socket has a port and takes datagrams from anyone, else 0.",
+			schema.NotNull("listening", "1 if the socket has a port and takes datagrams from anyone, else 0.",
 				func(r *udpRow) bool {
 					return r.Socket.State == sock.Close && r.Socket.Local.Port() != 0 && r.Socket.Remote.Port() == 0
 				}),

@@ -11,8 +11,8 @@ import (
 )
 
 // WellKnownServices is the table well_known_services.
-func WellKnownServices(h *host.Host) schema.Any {
-	return schema.Bind(schema.Table[services.Entry]{
+func WellKnownServices(h *host.Host) schema.Table {
+	return schema.Bind(schema.TableDef[services.Entry]{
 		Name: "well_known_services",
 		Doc:  "Services that the services file (/etc/services) gives a name: one row for each name and protocol, the first where the file repeats one.",
 		Examples: []string{
@@ -20,22 +20,22 @@ func WellKnownServices(h *host.Host) schema.Any {
 			"SELECT name, protocol, aliases FROM well_known_services WHERE port = 53",
 			"SELECT t.local_address, t.local_port, s.name, s.insecure_reason, t.pid, t.program FROM tcp_sockets t JOIN well_known_services s ON s.port = t.local_port AND s.protocol = 'tcp' WHERE t.state = 'LISTEN' AND s.insecure = 1",
 		},
-		Columns: []schema.Column[services.Entry]{
-			schema.Col("name", "Official name of the service.",
+		Columns: []schema.AnyColumn[services.Entry]{
+			schema.NotNull("name", "Official name of the service.",
 				func(e *services.Entry) string { return e.Name }),
-			schema.Col("port", "Port number.",
+			schema.NotNull("port", "Port number.",
 				func(e *services.Entry) uint16 { return e.Port }),
-			schema.Col("protocol", "Protocol as the file spells it: tcp, udp, sctp, dccp and others.",
+			schema.NotNull("protocol", "Protocol as the file spells it: tcp, udp, sctp, dccp and others.",
 				func(e *services.Entry) string { return e.Protocol }),
-			schema.Col("aliases", "Other names of the service, separated by blanks. Empty if it has none.",
+			schema.NotNull("aliases", "Other names of the service, separated by blanks. Empty if it has none.",
 				func(e *services.Entry) string { return strings.Join(e.Aliases, " ") }),
-			schema.Col("comment", "Comment behind the entry. Empty if there is none.",
+			schema.NotNull("comment", "Comment behind the entry. Empty if there is none.",
 				func(e *services.Entry) string { return e.Comment }),
-			schema.Col("insecure", "1 if the registered service of that port and protocol, whatever its name here, sends secrets in clear text or trusts any client, as PCI DSS, the STIGs and the CIS benchmarks see it; else 0. Other services, among them http and smtp, may be insecure too: it depends on how they are set up.",
+			schema.NotNull("insecure", "1 if the registered service of that port and protocol, whatever its name here, sends secrets in clear text or trusts any client, as PCI DSS, the STIGs and the CIS benchmarks see it; else 0. Other services, among them http and smtp, may be insecure too: it depends on how they are set up.",
 				func(e *services.Entry) bool { return services.WhyInsecure(e.Port, e.Protocol) != "" }),
-			schema.Col("insecure_reason", "Why it is insecure. Empty if it is not.",
+			schema.NotNull("insecure_reason", "Why it is insecure. Empty if it is not.",
 				func(e *services.Entry) string { return services.WhyInsecure(e.Port, e.Protocol) }),
-			schema.Col("line", "Line of the file, counted from 1.",
+			schema.NotNull("line", "Line of the file, counted from 1.",
 				func(e *services.Entry) int64 { return int64(e.Line) }, schema.Hidden),
 		},
 		RowID: func(e *services.Entry) int64 { return int64(e.Line) },

@@ -142,8 +142,8 @@ func (c *churn) churnNamespaces() error {
 }
 
 // scanTable reads columns of a table, in a namespace if one is named.
-func scanTable(ctx context.Context, all []schema.Any, table, namespace string, used ...string) (rows []tableRow, err error) {
-	t := all[slices.IndexFunc(all, func(t schema.Any) bool { return t.Spec().Name == table })]
+func scanTable(ctx context.Context, all []schema.Table, table, namespace string, used ...string) (rows []tableRow, err error) {
+	t := all[slices.IndexFunc(all, func(t schema.Table) bool { return t.Spec().Name == table })]
 	r := schema.Request{Used: used}
 	if namespace != "" {
 		r.Constraints = []schema.Constraint{{Column: "net_namespace", Op: schema.EQ, Value: namespace}}

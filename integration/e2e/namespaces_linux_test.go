@@ -455,7 +455,7 @@ func TestNamespacesThatAreGone(t *testing.T) {
 }
 
 // scan returns a column of the rows of namespaces, sorted.
-func scan(t testing.TB, table schema.Any, column string, namespaces ...string) (values []string) {
+func scan(t testing.TB, table schema.Table, column string, namespaces ...string) (values []string) {
 	t.Helper()
 	r := schema.Request{Used: []string{column}}
 	for _, inode := range namespaces {
@@ -783,7 +783,7 @@ func TestNamespacesAtOnce(t *testing.T) {
 		workers.Go(func() {
 			for round := range 20 {
 				port := strconv.Itoa(1000 + i)
-				for _, table := range []schema.Any{tcp, udp} {
+				for _, table := range []schema.Table{tcp, udp} {
 					if got := scan(t, table, "local_port", inodes[i]); !slices.Equal(got, []string{port}) {
 						t.Errorf("%s of %s: %q, want %s", table.Spec().Name, inodes[i], got, port)
 					}

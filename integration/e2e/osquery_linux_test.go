@@ -154,19 +154,19 @@ type coreRow map[string]string
 
 // coreTable is a table of osquery's for the embedded host, of some of its
 // columns.
-func coreTable(name string, rows func() ([]coreRow, error), numbers, texts []string) schema.Any {
-	t := schema.Table[coreRow]{Name: name, Doc: "As in osquery.", RowID: func(r *coreRow) int64 {
+func coreTable(name string, rows func() ([]coreRow, error), numbers, texts []string) schema.Table {
+	t := schema.TableDef[coreRow]{Name: name, Doc: "As in osquery.", RowID: func(r *coreRow) int64 {
 		id, _ := strconv.ParseInt((*r)[numbers[0]], 10, 64)
 		return id
 	}}
 	for _, column := range numbers {
-		t.Columns = append(t.Columns, schema.Opt(column, "As in osquery.", func(r *coreRow) (int64, bool) {
+		t.Columns = append(t.Columns, schema.Nullable(column, "As in osquery.", func(r *coreRow) (int64, bool) {
 			n, err := strconv.ParseInt((*r)[column], 10, 64)
 			return n, err == nil
 		}))
 	}
 	for _, column := range texts {
-		t.Columns = append(t.Columns, schema.Col(column, "As in osquery.", func(r *coreRow) string { return (*r)[column] }))
+		t.Columns = append(t.Columns, schema.NotNull(column, "As in osquery.", func(r *coreRow) string { return (*r)[column] }))
 	}
 	t.Rows = func(context.Context, schema.Query) iter.Seq2[coreRow, error] {
 		return func(yield func(coreRow, error) bool) {
@@ -257,7 +257,7 @@ type statement struct {
 }
 
 // documented are the statements of the README and of the tables' documents.
-func documented(t *testing.T, all []schema.Any) (statements []statement) {
+func documented(t *testing.T, all []schema.Table) (statements []statement) {
 	t.Helper()
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -525,7 +525,7 @@ func startExtensionOf(t *testing.T, socket string) {
 
 // counted is a table that counts how often it is read.
 type counted struct {
-	schema.Any
+	schema.Table
 	mu       sync.Mutex
 	readings int
 	computed map[string]bool // the columns of all readings
@@ -540,7 +540,7 @@ func (c *counted) Scan(ctx context.Context, q schema.Query) schema.Scan {
 			c.computed[column.Name] = true
 		}
 	}
-	return c.Any.Scan(ctx, q)
+	return c.Table.Scan(ctx, q)
 }
 
 // reset returns what was counted, and begins again.
@@ -564,10 +564,10 @@ func TestJoinsReadOurTablesAFewTimes(t *testing.T) {
 		return
 	}
 	newWorld(t)
-	var served, embedded []schema.Any
+	var served, embedded []schema.Table
 	for _, table := range tables.All(host.New(host.Options{})) {
-		served = append(served, &counted{Any: table, computed: make(map[string]bool)})
-		embedded = append(embedded, &counted{Any: table, computed: make(map[string]bool)})
+		served = append(served, &counted{Table: table, computed: make(map[string]bool)})
+		embedded = append(embedded, &counted{Table: table, computed: make(map[string]bool)})
 	}
 	kit := osquerytest.New(t)
 	var plugins []sockets.Plugin
@@ -603,7 +603,7 @@ func TestJoinsReadOurTablesAFewTimes(t *testing.T) {
 		for _, from := range []string{"tcp_sockets t %s JOIN " + join.other + " o", join.other + " o %s JOIN tcp_sockets t"} {
 			for _, kind := range []string{"", "LEFT", "CROSS", "RIGHT"} {
 				sql := "SELECT count(*) AS n FROM " + fmt.Sprintf(from, kind) + " ON " + join.on
-				check := func(t *testing.T, all []schema.Any, rows string, err error) {
+				check := func(t *testing.T, all []schema.Table, rows string, err error) {
 					if n, _ := strconv.Atoi(strings.Trim(rows, `"`)); err != nil || n < join.rows {
 						t.Errorf("%s: %s rows, error %v", sql, rows, err)
 					}

@@ -53,7 +53,7 @@ func newBursts() *bursts {
 // kindOf returns the terms of a request, and the kind of burst that it may be of:
 // all of it but what columns must equal. It returns false for a request that a
 // snapshot cannot answer.
-func kindOf(table schema.Any, r *schema.Request, q schema.Query) (terms []snapshot.Term, kind string, ok bool) {
+func kindOf(table schema.Table, r *schema.Request, q schema.Query) (terms []snapshot.Term, kind string, ok bool) {
 	if r.All {
 		return nil, "", false
 	}

@@ -32,13 +32,13 @@ type source struct {
 	reads atomic.Int64
 	asked []schema.Request // by the scans
 
-	schema.Any
+	schema.Table
 }
 
 func newSource(rows ...row) *source {
 	s := &source{rows: rows}
-	ports := schema.Col("port", "As the table's.", func(r *row) uint16 { return r.port })
-	s.Any = table(func(ctx context.Context, q schema.Query) iter.Seq2[row, error] {
+	ports := schema.NotNull("port", "As the table's.", func(r *row) uint16 { return r.port })
+	s.Table = table(func(ctx context.Context, q schema.Query) iter.Seq2[row, error] {
 		return func(yield func(row, error) bool) {
 			s.reads.Add(1)
 			s.mu.Lock()
@@ -46,7 +46,7 @@ func newSource(rows ...row) *source {
 			s.mu.Unlock()
 			if cost != nil {
 				select {
-				case <-time.After(cost(ports.In(q) != nil)):
+				case <-time.After(cost(ports.Values(q) != nil)):
 				case <-ctx.Done():
 					yield(row{}, ctx.Err())
 					return
@@ -70,7 +70,7 @@ func (s *source) Query(r schema.Request) schema.Query {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked = append(s.asked, r)
-	return s.Any.Query(r)
+	return s.Table.Query(r)
 }
 
 func (s *source) set(rows ...row) {

@@ -36,7 +36,7 @@ const defaultTimeout = time.Minute
 // table: from the third call on that differs in nothing but what columns must
 // equal, with at most 50 ms between two. The snapshot is at most a second old.
 type TablePlugin struct {
-	table  schema.Any
+	table  schema.Table
 	names  []string // of the columns, as they are encoded
 	bursts *bursts
 	// MaxResponse is the size in bytes above which a query fails with an
@@ -52,7 +52,7 @@ type TablePlugin struct {
 }
 
 // NewTablePlugin returns the plugin that serves a table to osquery.
-func NewTablePlugin(t schema.Any) *TablePlugin {
+func NewTablePlugin(t schema.Table) *TablePlugin {
 	p := &TablePlugin{table: t, bursts: newBursts()}
 	for _, c := range t.Spec().Columns {
 		p.names = append(p.names, encodedName(c.Name))

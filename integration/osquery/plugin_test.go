@@ -30,23 +30,23 @@ type row struct {
 }
 
 // table makes the table t of rows, which rows gives whatever the query says.
-func table(rows func(context.Context, schema.Query) iter.Seq2[row, error]) schema.Any {
-	return schema.Bind(schema.Table[row]{
+func table(rows func(context.Context, schema.Query) iter.Seq2[row, error]) schema.Table {
+	return schema.Bind(schema.TableDef[row]{
 		Name: "t", Doc: "A table.",
-		Columns: []schema.Column[row]{
-			schema.Col("text", "Text.", func(r *row) string { return r.text }, schema.Pushed),
-			schema.Col("port", "Port.", func(r *row) uint16 { return r.port }, schema.Pushed, schema.Synonym("p")),
-			schema.Col("secret", "Hidden.", func(*row) string { return "s" }, schema.Hidden),
-			schema.Col("big", "Number.", func(r *row) int64 { return r.big }),
-			schema.Opt("maybe", "NULL for a row that has none.", func(r *row) (int64, bool) { return r.big, !r.none }),
-			schema.Opt("maybe_text", "Empty for a row that has none.", func(r *row) (string, bool) { return r.text, !r.none }),
+		Columns: []schema.AnyColumn[row]{
+			schema.NotNull("text", "Text.", func(r *row) string { return r.text }, schema.Pushed),
+			schema.NotNull("port", "Port.", func(r *row) uint16 { return r.port }, schema.Pushed, schema.Synonym("p")),
+			schema.NotNull("secret", "Hidden.", func(*row) string { return "s" }, schema.Hidden),
+			schema.NotNull("big", "Number.", func(r *row) int64 { return r.big }),
+			schema.Nullable("maybe", "NULL for a row that has none.", func(r *row) (int64, bool) { return r.big, !r.none }),
+			schema.Nullable("maybe_text", "Empty for a row that has none.", func(r *row) (string, bool) { return r.text, !r.none }),
 		},
 		RowID: func(r *row) int64 { return r.id },
 		Rows:  rows,
 	})
 }
 
-func fixed(rows ...row) schema.Any {
+func fixed(rows ...row) schema.Table {
 	return table(func(context.Context, schema.Query) iter.Seq2[row, error] {
 		return func(yield func(row, error) bool) {
 			for _, r := range rows {
@@ -210,10 +210,10 @@ func FuzzParseContext(f *testing.F) {
 type number struct{ n int64 }
 
 // numbers is a table of three rows, or what rows gives.
-func numbers(rows func(context.Context) iter.Seq2[number, error]) schema.Any {
-	return schema.Bind(schema.Table[number]{
+func numbers(rows func(context.Context) iter.Seq2[number, error]) schema.Table {
+	return schema.Bind(schema.TableDef[number]{
 		Name: "numbers", Doc: "Numbers.", Examples: []string{"SELECT 1", "SELECT 2"},
-		Columns: []schema.Column[number]{schema.Col("n", "Number.", func(r *number) int64 { return r.n })},
+		Columns: []schema.AnyColumn[number]{schema.NotNull("n", "Number.", func(r *number) int64 { return r.n })},
 		RowID:   func(r *number) int64 { return r.n },
 		Rows:    func(ctx context.Context, _ schema.Query) iter.Seq2[number, error] { return rows(ctx) },
 	})

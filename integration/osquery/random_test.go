@@ -47,7 +47,7 @@ func rowsOf(a *osquerytest.Answer) (all []string) {
 func TestJoinsAreTheSameEverywhere(t *testing.T) {
 	h := host.New(host.Options{Proc: "../../tables/testdata/proc", Services: "../../tables/testdata/etc/services", Protocols: "../../tables/testdata/etc/protocols"})
 	// What these say changes when another table is read.
-	all := slices.DeleteFunc(tables.All(h), func(t schema.Any) bool { return t.Spec().Name == "socket_sources" })
+	all := slices.DeleteFunc(tables.All(h), func(t schema.Table) bool { return t.Spec().Name == "socket_sources" })
 	db, err := sqlite.Open(all)
 	if err != nil {
 		t.Fatal(err)

@@ -19,13 +19,13 @@ type row struct {
 }
 
 // table is a table of rows.
-func table(rows ...row) schema.Any {
-	return schema.Bind(schema.Table[row]{
+func table(rows ...row) schema.Table {
+	return schema.Bind(schema.TableDef[row]{
 		Name: "t", Doc: "A table.",
-		Columns: []schema.Column[row]{
-			schema.Col("text", "Text.", func(r *row) string { return r.text }),
-			schema.Opt("number", "Number.", func(r *row) (int64, bool) { return r.number, !r.null }),
-			schema.Col("unused", "Unused.", func(r *row) int64 { return 1 }),
+		Columns: []schema.AnyColumn[row]{
+			schema.NotNull("text", "Text.", func(r *row) string { return r.text }),
+			schema.Nullable("number", "Number.", func(r *row) (int64, bool) { return r.number, !r.null }),
+			schema.NotNull("unused", "Unused.", func(r *row) int64 { return 1 }),
 		},
 		RowID: func(r *row) int64 { return r.number },
 		Rows: func(context.Context, schema.Query) iter.Seq2[row, error] {
@@ -40,7 +40,7 @@ func table(rows ...row) schema.Any {
 	})
 }
 
-func take(t *testing.T, table schema.Any, memory *Memory, keys ...int) *Snapshot {
+func take(t *testing.T, table schema.Table, memory *Memory, keys ...int) *Snapshot {
 	t.Helper()
 	scan := table.Scan(t.Context(), table.Query(schema.Request{Used: []string{"text", "number"}}))
 	s, err := Take(scan, table.Spec().Columns, Shape{Used: []int{0, 1}, Keys: keys}, memory)

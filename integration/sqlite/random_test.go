@@ -14,7 +14,7 @@ import (
 // tables narrow, leave out and identify must not show.
 func TestSameAsCopiedTables(t *testing.T) {
 	// What socket_sources says changes when another table is read.
-	all := slices.DeleteFunc(fixtures(), func(t schema.Any) bool { return t.Spec().Name == "socket_sources" })
+	all := slices.DeleteFunc(fixtures(), func(t schema.Table) bool { return t.Spec().Name == "socket_sources" })
 	db, joining := open(t, all), open(t, all)
 	joining.SnapshotSoon()
 	copies := sqltest.Copy(t, all)

@@ -41,7 +41,7 @@ type Result interface {
 // DB is the database of the tables. It is for one goroutine at a time.
 type DB struct {
 	conn   *sqlite3.Conn
-	tables []schema.Any
+	tables []schema.Table
 	// What went wrong inside of a statement, of which SQLite keeps only words.
 	tableErr error
 	denied   bool
@@ -56,7 +56,7 @@ type DB struct {
 const maxMemory = 1 << 30
 
 // Open makes a database of the tables.
-func Open(tables []schema.Any) (_ *DB, err error) {
+func Open(tables []schema.Table) (_ *DB, err error) {
 	defer func() {
 		if p := recover(); p != nil { // it reserves its address space
 			err = fmt.Errorf("SQLite does not start: %v", p)

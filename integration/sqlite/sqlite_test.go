@@ -25,7 +25,7 @@ import (
 )
 
 // fixtures is the host of the tables' own fixtures.
-func fixtures() []schema.Any {
+func fixtures() []schema.Table {
 	return tables.All(host.New(host.Options{Proc: "../../tables/testdata/proc", Services: "../../tables/testdata/etc/services", Protocols: "../../tables/testdata/etc/protocols"}))
 }
 
@@ -54,7 +54,7 @@ func run(ctx context.Context, db *sqlite.DB, sql string) (results []*collected, 
 	return results, err
 }
 
-func open(t testing.TB, tables []schema.Any) *sqlite.DB {
+func open(t testing.TB, tables []schema.Table) *sqlite.DB {
 	t.Helper()
 	db, err := sqlite.Open(tables)
 	if err != nil {
@@ -216,14 +216,14 @@ type fake struct {
 
 type fakeRow struct{ n int64 }
 
-func (f *fake) table() schema.Any {
-	inner := schema.Bind(schema.Table[fakeRow]{
+func (f *fake) table() schema.Table {
+	inner := schema.Bind(schema.TableDef[fakeRow]{
 		Name: "t", Doc: "A table.",
-		Columns: []schema.Column[fakeRow]{
-			schema.Col("n", "Number.", func(r *fakeRow) int64 { return r.n }, schema.Pushed),
-			schema.Col("s", "Text.", func(r *fakeRow) string { return fmt.Sprint(r.n) }, schema.Pushed),
-			schema.Opt("o", "Even numbers.", func(r *fakeRow) (int64, bool) { return r.n, r.n%2 == 0 }),
-			schema.Col("h", "Hidden.", func(r *fakeRow) float64 { return float64(r.n) / 2 }, schema.Hidden),
+		Columns: []schema.AnyColumn[fakeRow]{
+			schema.NotNull("n", "Number.", func(r *fakeRow) int64 { return r.n }, schema.Pushed),
+			schema.NotNull("s", "Text.", func(r *fakeRow) string { return fmt.Sprint(r.n) }, schema.Pushed),
+			schema.Nullable("o", "Even numbers.", func(r *fakeRow) (int64, bool) { return r.n, r.n%2 == 0 }),
+			schema.NotNull("h", "Hidden.", func(r *fakeRow) float64 { return float64(r.n) / 2 }, schema.Hidden),
 		},
 		RowID: func(r *fakeRow) int64 { return r.n + math.MaxInt64/2 },
 		Rows: func(context.Context, schema.Query) iter.Seq2[fakeRow, error] {
@@ -246,18 +246,18 @@ func (f *fake) table() schema.Any {
 
 // asking notes the requests.
 type asking struct {
-	schema.Any
+	schema.Table
 	f *fake
 }
 
 func (a *asking) Query(r schema.Request) schema.Query {
 	a.f.asked = append(a.f.asked, r)
-	return a.Any.Query(r)
+	return a.Table.Query(r)
 }
 
 func TestWhatArrivesAtTheTable(t *testing.T) {
 	f := &fake{rows: 100}
-	db := open(t, []schema.Any{f.table()})
+	db := open(t, []schema.Table{f.table()})
 	for _, c := range []struct {
 		sql  string
 		want string // used columns, then constraints, of each scan
@@ -336,19 +336,19 @@ func TestPIDsNarrowTheWalk(t *testing.T) {
 
 // SQLite tells of the columns from the 64th on only whether any is used.
 func TestManyColumns(t *testing.T) {
-	var columns []schema.Column[fakeRow]
+	var columns []schema.AnyColumn[fakeRow]
 	for i := range 70 {
-		columns = append(columns, schema.Col(fmt.Sprint("c", i), "Column.", func(r *fakeRow) int64 { return int64(i) }))
+		columns = append(columns, schema.NotNull(fmt.Sprint("c", i), "Column.", func(r *fakeRow) int64 { return int64(i) }))
 	}
 	var asked fake
-	table := &asking{schema.Bind(schema.Table[fakeRow]{
+	table := &asking{schema.Bind(schema.TableDef[fakeRow]{
 		Name: "t", Doc: "A table.", Columns: columns,
 		RowID: func(r *fakeRow) int64 { return r.n },
 		Rows: func(context.Context, schema.Query) iter.Seq2[fakeRow, error] {
 			return func(yield func(fakeRow, error) bool) { yield(fakeRow{}, nil) }
 		},
 	}), &asked}
-	db := open(t, []schema.Any{table})
+	db := open(t, []schema.Table{table})
 	for sql, want := range map[string]string{
 		"SELECT c69, c0 FROM t": `"69" "0" [c0 c63 c64 c65 c66 c67 c68 c69]`,
 		"SELECT c63 FROM t":     `"63" [c63 c64 c65 c66 c67 c68 c69]`,
@@ -363,7 +363,7 @@ func TestManyColumns(t *testing.T) {
 
 func TestStreams(t *testing.T) {
 	f := &fake{rows: 1_000_000}
-	db := open(t, []schema.Any{f.table()})
+	db := open(t, []schema.Table{f.table()})
 	if rows := one(t, db, "SELECT n FROM t LIMIT 3"); len(rows) != 3 || f.made.Load() > 6000 || f.ended.Load() != 1 {
 		t.Errorf("%d rows; the table made %d and ended %d times", len(rows), f.made.Load(), f.ended.Load())
 	}
@@ -388,7 +388,7 @@ func (r *refusing) Row([][]byte) error { return r.err }
 func TestErrorInTheMiddle(t *testing.T) {
 	broken := errors.New("broken")
 	f := &fake{rows: 1000, err: broken}
-	db := open(t, []schema.Any{f.table()})
+	db := open(t, []schema.Table{f.table()})
 	results, err := run(t.Context(), db, "SELECT n FROM t; SELECT 1")
 	if !errors.Is(err, broken) || err.Error() != "table t: broken" || len(results) != 1 || results[0].closed {
 		t.Errorf("got %v and %d results", err, len(results))
@@ -403,7 +403,7 @@ func TestErrorInTheMiddle(t *testing.T) {
 // outer side; the next statement reads it anew.
 func TestSnapshots(t *testing.T) {
 	f := &fake{rows: 1000}
-	db := open(t, []schema.Any{f.table()})
+	db := open(t, []schema.Table{f.table()})
 	db.SnapshotSoon()
 	for sql, want := range map[string]string{
 		"SELECT count(*) FROM t a CROSS JOIN t b ON b.n = a.n":                                            `"1000"`,
@@ -474,7 +474,7 @@ func TestSnapshotsAndCollations(t *testing.T) {
 
 func TestCancellation(t *testing.T) {
 	f := &fake{rows: math.MaxInt}
-	db := open(t, []schema.Any{f.table()})
+	db := open(t, []schema.Table{f.table()})
 	for _, sql := range []string{
 		"SELECT count(*) FROM t",
 		"SELECT max(n) FROM t WHERE s = 'nothing'",
@@ -494,7 +494,7 @@ func TestCancellation(t *testing.T) {
 
 func TestRowIDsAreTheTables(t *testing.T) {
 	f := &fake{rows: 3}
-	db := open(t, []schema.Any{f.table()})
+	db := open(t, []schema.Table{f.table()})
 	want := []string{fmt.Sprintf("%q", fmt.Sprint(int64(math.MaxInt64/2))), fmt.Sprintf("%q", fmt.Sprint(int64(math.MaxInt64/2+1)))}
 	if got := one(t, db, "SELECT rowid FROM t LIMIT 2"); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)

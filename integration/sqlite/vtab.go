@@ -16,7 +16,7 @@ import (
 // register makes a table known to SQLite, as an eponymous virtual table
 // (https://sqlite.org/vtab.html#eponymous_virtual_tables): one that needs no
 // CREATE.
-func (db *DB) register(t schema.Any) error {
+func (db *DB) register(t schema.Table) error {
 	spec := t.Spec()
 	var ddl strings.Builder
 	for i := range spec.Columns {
@@ -45,7 +45,7 @@ func (db *DB) register(t schema.Any) error {
 // vtab is a table in the eyes of SQLite.
 type vtab struct {
 	db    *DB
-	table schema.Any
+	table schema.Table
 }
 
 // The sizes that SQLite plans with. A constraint on a pushed column spares the

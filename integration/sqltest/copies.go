@@ -32,7 +32,7 @@ func Row(cells [][]byte) string {
 type Copies struct{ conn *sqlite3.Conn }
 
 // Copy reads the tables and copies their rows.
-func Copy(t testing.TB, tables []schema.Any) *Copies {
+func Copy(t testing.TB, tables []schema.Table) *Copies {
 	t.Helper()
 	conn, err := sqlite3.Open(":memory:")
 	if err != nil {
@@ -51,7 +51,7 @@ func Copy(t testing.TB, tables []schema.Any) *Copies {
 }
 
 // scopes returns every set of a table's scope columns.
-func scopes(table schema.Any) (sets [][]string) {
+func scopes(table schema.Table) (sets [][]string) {
 	sets = [][]string{{}}
 	for _, c := range table.Spec().Columns {
 		if c.Scope {
@@ -65,11 +65,11 @@ func scopes(table schema.Any) (sets [][]string) {
 
 // copyName is the name of the copy that has the rows of a statement which uses
 // these scope columns.
-func copyName(table schema.Any, scope []string) string {
+func copyName(table schema.Table, scope []string) string {
 	return strings.Join(append([]string{table.Spec().Name}, scope...), "$")
 }
 
-func copyTable(t testing.TB, conn *sqlite3.Conn, table schema.Any, scope []string) {
+func copyTable(t testing.TB, conn *sqlite3.Conn, table schema.Table, scope []string) {
 	t.Helper()
 	name := sqlite3.QuoteIdentifier(copyName(table, scope))
 	var request schema.Request

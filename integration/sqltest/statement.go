@@ -66,7 +66,7 @@ type Generator struct {
 }
 
 // NewGenerator reads the tables, and leaves out those without rows.
-func NewGenerator(t testing.TB, tables []schema.Any) *Generator {
+func NewGenerator(t testing.TB, tables []schema.Table) *Generator {
 	t.Helper()
 	g := &Generator{}
 	for _, table := range tables {
@@ -80,13 +80,13 @@ func NewGenerator(t testing.TB, tables []schema.Any) *Generator {
 // source is a table in a FROM clause.
 type source struct {
 	alias    string
-	table    schema.Any
+	table    schema.Table
 	rows     int
 	sample   [][]string // some of its rows
 	distinct []int      // values of each column
 }
 
-func newSource(t testing.TB, table schema.Any) source {
+func newSource(t testing.TB, table schema.Table) source {
 	t.Helper()
 	s := source{table: table}
 	var all schema.Request

@@ -45,7 +45,7 @@ func Hidden(c *ColumnInfo) { c.Hidden = true }
 func Pushed(c *ColumnInfo) { c.Pushed = true }
 
 // Scope makes the table look further where a statement uses the column: see
-// [Typed.Uses].
+// [Column.Uses].
 func Scope(c *ColumnInfo) { c.Pushed, c.Scope = true, true }
 
 // Shared says that other tables have the column too: documents of several tables
@@ -70,8 +70,9 @@ func Synonym(name string) Option {
 	return func(c *ColumnInfo) { c.synonyms = append(c.synonyms, name) }
 }
 
-// Column is one column of a table with rows of type R: see [Col] and [Opt].
-type Column[R any] interface {
+// AnyColumn is a [Column] of a table with rows of type R, whatever its values are.
+// Only [NotNull] and [Nullable] make one.
+type AnyColumn[R any] interface {
 	info() *ColumnInfo
 	set(*R, *Cell)
 	// filter returns a function that is true for rows which may meet the
@@ -79,32 +80,32 @@ type Column[R any] interface {
 	filter(Query) func(*R) bool
 }
 
-// Typed is a column whose values have the Go type V. Tables keep it to ask a
+// Column is a column whose values have the Go type V. Tables keep it to ask a
 // query for the column's constraints.
-type Typed[R any, V Value] struct {
+type Column[R any, V Value] struct {
 	about ColumnInfo
 	get   func(*R) (V, bool)
 }
 
 // Col declares a column that has a value in every row.
-func Col[R any, V Value](name, doc string, get func(*R) V, options ...Option) *Typed[R, V] {
-	return Opt(name, doc, func(r *R) (V, bool) { return get(r), true }, options...)
+func NotNull[R any, V Value](name, doc string, get func(*R) V, options ...Option) *Column[R, V] {
+	return Nullable(name, doc, func(r *R) (V, bool) { return get(r), true }, options...)
 }
 
 // Opt declares a column whose value may be absent: NULL for a number, the
 // empty text for a text, since osquery knows no other absent text. A text is
 // shown, and compared, as [text.Escape] writes it.
-func Opt[R any, V Value](name, doc string, get func(*R) (V, bool), options ...Option) *Typed[R, V] {
-	c := &Typed[R, V]{ColumnInfo{Name: name, Doc: doc, Type: typeOf[V]()}, escaped(get)}
+func Nullable[R any, V Value](name, doc string, get func(*R) (V, bool), options ...Option) *Column[R, V] {
+	c := &Column[R, V]{ColumnInfo{Name: name, Doc: doc, Type: typeOf[V]()}, escaped(get)}
 	for _, o := range options {
 		o(&c.about)
 	}
 	return c
 }
 
-func (c *Typed[R, V]) info() *ColumnInfo { return &c.about }
+func (c *Column[R, V]) info() *ColumnInfo { return &c.about }
 
-func (c *Typed[R, V]) set(r *R, cell *Cell) {
+func (c *Column[R, V]) set(r *R, cell *Cell) {
 	switch v, ok := c.get(r); {
 	case ok:
 		put(cell, v)
@@ -119,9 +120,9 @@ func (c *Typed[R, V]) set(r *R, cell *Cell) {
 // more than it spares.
 const maxIn = 512
 
-// In returns the values that the query allows in this column by = and IN; nil
+// Values returns the values that the query allows in this column by = and IN; nil
 // means any. Text compares without case: a superset of what is asked for.
-func (c *Typed[R, V]) In(q Query) []V {
+func (c *Column[R, V]) Values(q Query) []V {
 	in := []V(nil)
 	for _, k := range q.where {
 		if k.Op != EQ || k.Column != c.about.Name {
@@ -143,11 +144,11 @@ func (c *Typed[R, V]) In(q Query) []V {
 // Uses reports whether the statement uses this [Scope] column: selects it or
 // compares it in any way. A host that does not say which columns a statement
 // uses uses it only in a comparison.
-func (c *Typed[R, V]) Uses(q Query) bool { return slices.Contains(q.scope, c.about.Name) }
+func (c *Column[R, V]) Uses(q Query) bool { return slices.Contains(q.scope, c.about.Name) }
 
 // Range returns the smallest and largest number that the query allows in this
 // column by <, <=, > and >=, both inclusive.
-func (c *Typed[R, V]) Range(q Query) (lo, hi int64) {
+func (c *Column[R, V]) Range(q Query) (lo, hi int64) {
 	lo, hi = math.MinInt64, math.MaxInt64
 	for _, k := range q.where {
 		if k.Op == EQ || k.Column != c.about.Name {
@@ -189,9 +190,9 @@ func (c *Typed[R, V]) Range(q Query) (lo, hi int64) {
 	return lo, hi
 }
 
-func (c *Typed[R, V]) filter(q Query) func(*R) bool {
+func (c *Column[R, V]) filter(q Query) func(*R) bool {
 	var in map[V]struct{} // what may be equal has one key
-	for _, v := range c.In(q) {
+	for _, v := range c.Values(q) {
 		if in == nil {
 			in = make(map[V]struct{})
 		}

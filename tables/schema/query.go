@@ -49,7 +49,7 @@ type Request struct {
 	Constraints []Constraint
 }
 
-// Query is a [Request] in the terms of one table: see [Any.Query].
+// Query is a [Request] in the terms of one table: see [Table.Query].
 type Query struct {
 	used  []bool // by the column's position, synonyms included
 	where []Constraint

@@ -24,28 +24,28 @@ type row struct {
 	none bool
 }
 
-var port = Col("port", "Port.", func(r *row) uint16 { return r.port }, Pushed, Synonym("p"))
+var port = NotNull("port", "Port.", func(r *row) uint16 { return r.port }, Pushed, Synonym("p"))
 
 // table makes a table of rows, which Rows gives whatever the query says.
-func table(rows func(context.Context, Query) iter.Seq2[row, error]) Any {
-	return Bind(Table[row]{
+func table(rows func(context.Context, Query) iter.Seq2[row, error]) Table {
+	return Bind(TableDef[row]{
 		Name: "t", Doc: "A table.",
-		Columns: []Column[row]{
-			Col("text", "Text.", func(r *row) string { return r.text }, Pushed),
+		Columns: []AnyColumn[row]{
+			NotNull("text", "Text.", func(r *row) string { return r.text }, Pushed),
 			port,
-			Col("secret", "Hidden.", func(r *row) string { return "s" }, Hidden, Needs(2)),
-			Col("big", "Number.", func(r *row) int64 { return r.big }),
-			Col("real", "Number.", func(r *row) float64 { return r.real }),
-			Col("addr", "Address.", func(r *row) netip.Addr { return r.addr }),
-			Opt("maybe", "NULL for a row that has none.", func(r *row) (int64, bool) { return r.big, !r.none }, Needs(1)),
-			Opt("maybe_text", "Empty for a row that has none.", func(r *row) (string, bool) { return r.text, !r.none }),
+			NotNull("secret", "Hidden.", func(r *row) string { return "s" }, Hidden, Needs(2)),
+			NotNull("big", "Number.", func(r *row) int64 { return r.big }),
+			NotNull("real", "Number.", func(r *row) float64 { return r.real }),
+			NotNull("addr", "Address.", func(r *row) netip.Addr { return r.addr }),
+			Nullable("maybe", "NULL for a row that has none.", func(r *row) (int64, bool) { return r.big, !r.none }, Needs(1)),
+			Nullable("maybe_text", "Empty for a row that has none.", func(r *row) (string, bool) { return r.text, !r.none }),
 		},
 		RowID: func(r *row) int64 { return r.id },
 		Rows:  rows,
 	})
 }
 
-func fixed(rows ...row) Any {
+func fixed(rows ...row) Table {
 	return table(func(context.Context, Query) iter.Seq2[row, error] {
 		return func(yield func(row, error) bool) {
 			for _, r := range rows {
@@ -58,7 +58,7 @@ func fixed(rows ...row) Any {
 }
 
 // scanIDs returns the identities of the rows that a request gives.
-func scanIDs(t testing.TB, table Any, r Request) (ids []int64) {
+func scanIDs(t testing.TB, table Table, r Request) (ids []int64) {
 	t.Helper()
 	s := table.Scan(t.Context(), table.Query(r))
 	defer s.Close()
@@ -184,7 +184,7 @@ func TestLongLists(t *testing.T) {
 	if got := scanIDs(t, table, r); len(got) != maxIn {
 		t.Errorf("%d rows, want %d", len(got), maxIn)
 	}
-	if got := port.In(table.Query(Request{Constraints: []Constraint{{"port", EQ, "5"}, {"port", EQ, "3"}, {"port", EQ, "5.0"}}})); !slices.Equal(got, []uint16{3, 5}) {
+	if got := port.Values(table.Query(Request{Constraints: []Constraint{{"port", EQ, "5"}, {"port", EQ, "3"}, {"port", EQ, "5.0"}}})); !slices.Equal(got, []uint16{3, 5}) {
 		t.Errorf("got %v", got)
 	}
 }
@@ -236,9 +236,9 @@ func TestFailingTables(t *testing.T) {
 }
 
 func TestPanicInAccessor(t *testing.T) {
-	table := Bind(Table[row]{
+	table := Bind(TableDef[row]{
 		Name: "t", Doc: "A table.",
-		Columns: []Column[row]{Col("c", "Column.", func(*row) string { panic("oh") })},
+		Columns: []AnyColumn[row]{NotNull("c", "Column.", func(*row) string { panic("oh") })},
 		RowID:   func(r *row) int64 { return r.id },
 		Rows: func(context.Context, Query) iter.Seq2[row, error] {
 			return func(yield func(row, error) bool) { yield(row{}, nil) }
@@ -263,14 +263,14 @@ func TestPanicInAccessor(t *testing.T) {
 func TestWideTable(t *testing.T) {
 	wide := func(visible int, options ...Option) (spec *Spec, panicked any) {
 		defer func() { panicked = recover() }()
-		columns := []Column[row]{
-			Col("cheap", "Hidden.", func(*row) string { return "" }, Hidden),
-			Col("costly", "Hidden.", func(*row) string { return "" }, append(options, Hidden, Synonym("other"))...),
+		columns := []AnyColumn[row]{
+			NotNull("cheap", "Hidden.", func(*row) string { return "" }, Hidden),
+			NotNull("costly", "Hidden.", func(*row) string { return "" }, append(options, Hidden, Synonym("other"))...),
 		}
 		for i := range visible {
-			columns = append(columns, Col(fmt.Sprint("c", i), "Visible.", func(*row) string { return "" }))
+			columns = append(columns, NotNull(fmt.Sprint("c", i), "Visible.", func(*row) string { return "" }))
 		}
-		return Bind(Table[row]{
+		return Bind(TableDef[row]{
 			Name: "t", Doc: "A table.", Columns: columns, RowID: func(r *row) int64 { return r.id },
 			Rows: func(context.Context, Query) iter.Seq2[row, error] { return func(func(row, error) bool) {} },
 		}).Spec(), nil
@@ -352,21 +352,23 @@ func TestScanIsLazy(t *testing.T) {
 }
 
 func TestBindRefuses(t *testing.T) {
-	good := Table[row]{
-		Name: "t", Doc: "A table.", Columns: []Column[row]{port},
+	good := TableDef[row]{
+		Name: "t", Doc: "A table.", Columns: []AnyColumn[row]{port},
 		RowID: func(r *row) int64 { return r.id },
 		Rows:  func(context.Context, Query) iter.Seq2[row, error] { return nil },
 	}
 	Bind(good)
-	for name, change := range map[string]func(*Table[row]){
-		"no name":      func(t *Table[row]) { t.Name = "" },
-		"no doc":       func(t *Table[row]) { t.Doc = "" },
-		"no rows":      func(t *Table[row]) { t.Rows = nil },
-		"no identity":  func(t *Table[row]) { t.RowID = nil },
-		"twice":        func(t *Table[row]) { t.Columns = append(t.Columns, port) },
-		"undocumented": func(t *Table[row]) { t.Columns = append(t.Columns, Col("x", "", func(*row) string { return "" })) },
-		"rowid": func(t *Table[row]) {
-			t.Columns = append(t.Columns, Col("rowid", "X.", func(*row) string { return "" }))
+	for name, change := range map[string]func(*TableDef[row]){
+		"no name":     func(t *TableDef[row]) { t.Name = "" },
+		"no doc":      func(t *TableDef[row]) { t.Doc = "" },
+		"no rows":     func(t *TableDef[row]) { t.Rows = nil },
+		"no identity": func(t *TableDef[row]) { t.RowID = nil },
+		"twice":       func(t *TableDef[row]) { t.Columns = append(t.Columns, port) },
+		"undocumented": func(t *TableDef[row]) {
+			t.Columns = append(t.Columns, NotNull("x", "", func(*row) string { return "" }))
+		},
+		"rowid": func(t *TableDef[row]) {
+			t.Columns = append(t.Columns, NotNull("rowid", "X.", func(*row) string { return "" }))
 		},
 	} {
 		bad := good
@@ -425,12 +427,12 @@ func TestTextsAreEscaped(t *testing.T) {
 // Join gets the rows that meet the constraints on columns that do not need it,
 // and only where the query needs it.
 func TestJoin(t *testing.T) {
-	owner := Col("owner", "Known only after the join.", func(r *row) string { return r.text }, Needs(4|1))
-	big := Col("big", "Number.", func(r *row) int64 { return r.big }, Needs(1))
+	owner := NotNull("owner", "Known only after the join.", func(r *row) string { return r.text }, Needs(4|1))
+	big := NotNull("big", "Number.", func(r *row) int64 { return r.big }, Needs(1))
 	var joined []int64
-	table := Bind(Table[row]{
+	table := Bind(TableDef[row]{
 		Name: "t", Doc: "A table.",
-		Columns: []Column[row]{owner, big},
+		Columns: []AnyColumn[row]{owner, big},
 		RowID:   func(r *row) int64 { return r.id },
 		Rows: func(context.Context, Query) iter.Seq2[row, error] {
 			return func(yield func(row, error) bool) {

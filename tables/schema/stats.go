@@ -43,7 +43,7 @@ type TableStats struct {
 }
 
 // NewStats returns counts for tables, all zero.
-func NewStats(tables ...Any) *Stats {
+func NewStats(tables ...Table) *Stats {
 	s := &Stats{tables: make(map[string]*tableStats)}
 	for _, t := range tables {
 		s.tables[t.Spec().Name] = &tableStats{TableStats: TableStats{Name: t.Spec().Name}}

@@ -16,14 +16,14 @@ import (
 	"time"
 )
 
-// Table declares a table with rows of type R.
-type Table[R any] struct {
+// TableDef declares a table with rows of type R.
+type TableDef[R any] struct {
 	Name string
 	// Doc is one sentence for a reader who knows sockets but not us.
 	Doc string
 	// Examples are statements that work as they stand.
 	Examples []string
-	Columns  []Column[R]
+	Columns  []AnyColumn[R]
 	// RowID returns an identity of the row that is the same each time the
 	// row is read, and no other row's. SQLite merges the arms of an OR by it.
 	RowID func(*R) int64
@@ -38,8 +38,9 @@ type Table[R any] struct {
 	Joined Need
 }
 
-// Any is a table of any row type, as hosts see it. Only [Table] implements it.
-type Any interface {
+// Table is a table of any row type, as hosts see it. Only [Bind] makes one, of a
+// [TableDef].
+type Table interface {
 	// Spec describes the table.
 	Spec() *Spec
 	// Query translates a request into the table's terms.
@@ -84,9 +85,9 @@ type Scan interface {
 
 // bound is a table made ready for hosts.
 type bound[R any] struct {
-	Table[R]
+	TableDef[R]
 	spec    Spec
-	columns []Column[R] // by the position in spec.Columns
+	columns []AnyColumn[R] // by the position in spec.Columns
 }
 
 // ownBits is how many columns of a table SQLite and osquery tell apart when they
@@ -99,10 +100,10 @@ func (c *ColumnInfo) costs() bool { return c.Needs != 0 || c.Scope }
 
 // Bind makes a declared table ready for hosts. It panics if the declaration
 // is wrong, which a test that binds the table finds.
-func Bind[R any](t Table[R]) Any {
-	b := &bound[R]{Table: t, spec: Spec{Name: t.Name, Doc: t.Doc, Examples: t.Examples}}
+func Bind[R any](t TableDef[R]) Table {
+	b := &bound[R]{TableDef: t, spec: Spec{Name: t.Name, Doc: t.Doc, Examples: t.Examples}}
 	seen := map[string]bool{"rowid": true}
-	add := func(c Column[R], about ColumnInfo) {
+	add := func(c AnyColumn[R], about ColumnInfo) {
 		if about.Name == "" || about.Doc == "" || seen[about.Name] {
 			panic(fmt.Sprintf("schema: table %s: column %q is undocumented or declared twice", t.Name, about.Name))
 		}
@@ -205,7 +206,7 @@ const stallTimeout = 2 * time.Second
 // runs in that goroutine; what crosses are the values of the used columns.
 func (b *bound[R]) Scan(ctx context.Context, q Query) Scan {
 	s := &scan{table: b.Name, full: make(chan *batch, ahead), free: make(chan *batch, ahead+2), slots: make([]int, len(b.columns))}
-	var used []Column[R]
+	var used []AnyColumn[R]
 	for i, c := range b.columns {
 		s.slots[i] = -1
 		if q.used[i] {
@@ -222,7 +223,7 @@ func (b *bound[R]) Scan(ctx context.Context, q Query) Scan {
 
 // read reads the rows into batches: each row's identity is added, which gives
 // the batch that takes its values, or nil to stop.
-func (b *bound[R]) read(ctx context.Context, q Query, used []Column[R], add func(id int64) *batch) error {
+func (b *bound[R]) read(ctx context.Context, q Query, used []AnyColumn[R], add func(id int64) *batch) error {
 	join := b.Join != nil && q.Needs(b.Joined)
 	var before, filters []func(*R) bool
 	for _, c := range b.Columns {
