@@ -4,15 +4,15 @@
 // One question takes this way, one function an arrow:
 //
 //	SQL in osquery or in the embedded host
-//	  -> schema.Request              columns used and constraints, from osquery's JSON or SQLite's index info
-//	  -> schema.Table.Query          the request in the terms of one table
-//	  -> schema.Table.Scan           a goroutine for the rows of one query
-//	  -> TCPSockets, inet.filter     the query as a host.InetFilter
-//	  -> host.Host.TCP               the kernel's list, from netlink or /proc/net
-//	  -> parser: sockdiag, procnet   bytes as sock.TCP, streamed
-//	  -> row[sock.TCP]               less the rows that a constraint excludes
-//	  -> joinOwners                  names, users and processes, if a used column needs them
-//	  -> schema.Cell                 only the used columns, as text or typed values
+//	  -> schema.Request                  columns used and constraints, from osquery's JSON or SQLite's index info
+//	  -> schema.Table.Query              the request in the terms of one table
+//	  -> schema.Table.Scan               a goroutine for the rows of one query
+//	  -> TCPSockets, inetColumns.filter  the query as a host.InetFilter
+//	  -> host.Host.TCP                   the kernel's list, from netlink or /proc/net
+//	  -> parser: sockdiag, procnet       bytes as sock.TCP, streamed
+//	  -> row[sock.TCP]                   less the rows that a constraint excludes
+//	  -> joinOwners                      names, users and processes, if a used column needs them
+//	  -> schema.Cell                     only the used columns, as text or typed values
 //
 // A table is one file here, one fixture in testdata and one line in [All]. Its
 // columns are declared in files such as tcp_sockets.go, next to the accessor that

@@ -91,44 +91,46 @@ func SocketProcesses(h *host.Host) schema.Table {
 
 // kinds returns what the sockets of this namespace are, by their inode.
 func kinds(ctx context.Context, h *host.Host) (map[uint64]socketKind, error) {
-	kinds := make(map[uint64]socketKind)
-	for s, err := range h.TCP(ctx, host.InetFilter{}) {
-		if err != nil {
-			return nil, err
-		}
-		kinds[s.Inode] = socketKind{s.Family, s.Protocol}
-	}
-	for s, err := range h.UDP(ctx, host.InetFilter{}) {
-		if err != nil {
-			return nil, err
-		}
-		kinds[s.Inode] = socketKind{s.Family, s.Protocol}
-	}
-	// Not those without an inode, for which /proc would be read too.
+	all := make(map[uint64]socketKind)
+	inet := func(s *sock.Inet) socketKind { return socketKind{s.Family, s.Protocol} }
+	// Not unix sockets without an inode, for which /proc would be read too.
 	const held = sock.AllUnixStates &^ (1<<sock.UnixConnecting | 1<<sock.UnixDisconnecting)
-	for s, err := range h.Unix(ctx, host.UnixFilter{States: held}) {
-		if err != nil {
+	for _, add := range []func() error{
+		func() error {
+			return addKinds(all, h.TCP(ctx, host.InetFilter{}), func(s *sock.TCP) socketKind { return inet(&s.Inet) })
+		},
+		func() error {
+			return addKinds(all, h.UDP(ctx, host.InetFilter{}), func(s *sock.UDP) socketKind { return inet(&s.Inet) })
+		},
+		func() error {
+			return addKinds(all, h.Unix(ctx, host.UnixFilter{States: held}), func(*sock.Unix) socketKind { return socketKind{family: sock.UNIX} })
+		},
+		func() error {
+			return addKinds(all, h.Raw(ctx, host.Namespaces{}), func(s *sock.RawIP) socketKind { return socketKind{s.Family, sock.Protocol(s.IPProtocol)} })
+		},
+		func() error {
+			return addKinds(all, h.Packet(ctx, host.PacketFilter{}), func(*sock.Packet) socketKind { return socketKind{family: sock.PACKET} })
+		},
+		func() error {
+			return addKinds(all, h.Netlink(ctx, host.Namespaces{}), func(*sock.Netlink) socketKind { return socketKind{family: sock.NETLINK} })
+		},
+	} {
+		if err := add(); err != nil {
 			return nil, err
 		}
-		kinds[s.Inode] = socketKind{family: sock.UNIX}
 	}
-	for s, err := range h.Raw(ctx, host.Namespaces{}) {
+	return all, nil
+}
+
+// addKinds adds what sockets are, by their inode.
+func addKinds[S any, P socket[S]](all map[uint64]socketKind, sockets iter.Seq2[S, error], kind func(P) socketKind) error {
+	var s S // one for all, as kind takes its address
+	for next, err := range sockets {
 		if err != nil {
-			return nil, err
+			return err
 		}
-		kinds[s.Inode] = socketKind{s.Family, sock.Protocol(s.IPProtocol)}
+		s = next
+		all[P(&s).Base().Inode] = kind(&s)
 	}
-	for s, err := range h.Packet(ctx, host.PacketFilter{}) {
-		if err != nil {
-			return nil, err
-		}
-		kinds[s.Inode] = socketKind{family: sock.PACKET}
-	}
-	for s, err := range h.Netlink(ctx, host.Namespaces{}) {
-		if err != nil {
-			return nil, err
-		}
-		kinds[s.Inode] = socketKind{family: sock.NETLINK}
-	}
-	return kinds, nil
+	return nil
 }
