@@ -28,6 +28,7 @@ func TestImportDirections(t *testing.T) {
 		"tables/host/nlconn/nlconntest": {"parser/netlink", "tables/host/nlconn"},
 		"tables/host/process":           {"parser/proc", "tables/host/regular"},
 		"tables/host/regular":           {},
+		"tables/host/source":            {"tables/host/netns", "tables/host/nlconn", "tables/host/usage"},
 		"tables/host/usage":             {},
 		"tables/schema":                 {"parser/sock", "parser/text"},
 		"parser":                        {"parser"},

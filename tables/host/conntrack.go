@@ -14,6 +14,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/conntrack"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -35,13 +36,13 @@ func (h *Host) NATConnections(ctx context.Context, namespaces Namespaces) iter.S
 	return netns.Each(ctx, h.netns, namespaces, func(in *netns.Handle) iter.Seq2[Connection, error] {
 		return func(yield func(Connection, error) bool) {
 			var seen recent
-			for c, err := range withFallback(uses, conntrackList,
-				wayOf[conntrack.Connection]{h.ctnetlinkWay(), func(use *usage.Usage) iter.Seq2[conntrack.Connection, error] {
+			for c, err := range source.WithFallback(uses, conntrackList,
+				source.By(h.ctnetlinkWay(), func(use *usage.Usage) iter.Seq2[conntrack.Connection, error] {
 					return h.ctnetlink(ctx, in, use)
-				}},
-				wayOf[conntrack.Connection]{h.conntrackFileWay(), func(use *usage.Usage) iter.Seq2[conntrack.Connection, error] {
+				}),
+				source.By(h.conntrackFileWay(), func(use *usage.Usage) iter.Seq2[conntrack.Connection, error] {
 					return h.conntrackFile(ctx, in, use)
-				}}) {
+				})) {
 				if err == nil && (!c.SourceNAT() && !c.DestinationNAT() || seen.again(&c)) {
 					continue
 				}
@@ -55,8 +56,8 @@ func (h *Host) NATConnections(ctx context.Context, namespaces Namespaces) iter.S
 
 // ctnetlinkWay is ctnetlink as the source of the list. It is asked for the
 // connections of no family to see whether it answers.
-func (h *Host) ctnetlinkWay() way {
-	return way{usage.CTNetlink, h.ctnetlinkAvailable, func(ctx context.Context, in *netns.Handle, _ *usage.Usage) (err error) {
+func (h *Host) ctnetlinkWay() source.Way {
+	return source.Way{Source: usage.CTNetlink, Usable: h.ctnetlinkAvailable, Probe: func(ctx context.Context, in *netns.Handle, _ *usage.Usage) (err error) {
 		for _, err = range h.netfilter.Dump(ctx, in, &conntrack.Request{Family: conntrack.NoFamily}, &usage.Usage{}) {
 		}
 		return err
@@ -67,7 +68,7 @@ func (h *Host) ctnetlinkWay() way {
 func (h *Host) ctnetlink(ctx context.Context, in *netns.Handle, use *usage.Usage) iter.Seq2[conntrack.Connection, error] {
 	decode := func(b []byte, c *conntrack.Connection) error { return conntrack.Decode(b, binary.NativeEndian, c) }
 	return func(yield func(conntrack.Connection, error) bool) {
-		for c, err := range decoded(h.netfilter.Dump(ctx, in, &conntrack.Request{}, use), decode) {
+		for c, err := range source.Decoded(h.netfilter.Dump(ctx, in, &conntrack.Request{}, use), decode) {
 			if err != nil {
 				yield(conntrack.Connection{}, err)
 				return
@@ -81,8 +82,8 @@ func (h *Host) ctnetlink(ctx context.Context, in *netns.Handle, use *usage.Usage
 
 // conntrackFileWay is /proc/net/nf_conntrack as the source of the list. Who may
 // not read it still learns that it is there.
-func (h *Host) conntrackFileWay() way {
-	return way{usage.ProcFS, available, func(_ context.Context, in *netns.Handle, now *usage.Usage) error {
+func (h *Host) conntrackFileWay() source.Way {
+	return source.Way{Source: usage.ProcFS, Usable: source.Always, Probe: func(_ context.Context, in *netns.Handle, now *usage.Usage) error {
 		if err := in.Check("nf_conntrack"); err != nil && !h.tracksConnections() {
 			now.Source, now.Reason = "", h.whyNoConntrack()
 		}
@@ -95,7 +96,7 @@ func (h *Host) conntrackFile(ctx context.Context, in *netns.Handle, use *usage.U
 	return func(yield func(conntrack.Connection, error) bool) {
 		refused := use.Reason
 		opened := false
-		for c, err := range readNet(ctx, in, netFile[conntrack.Connection]{"nf_conntrack", true, func(file io.Reader) iter.Seq2[conntrack.Connection, error] {
+		for c, err := range source.Read(ctx, in, source.File[conntrack.Connection]{Name: "nf_conntrack", Required: true, Decode: func(file io.Reader) iter.Seq2[conntrack.Connection, error] {
 			opened = true
 			return conntrack.Proc(file)
 		}}, use) {

@@ -11,18 +11,17 @@
 //
 //	Host.TCP             a filter, as a question to each source
 //	netns.Each           in each of the selected network namespaces
-//	withFallback         from the first source that is usable and not refused
-//	nlconn.Conn.Dump     netlink's messages, or readNet, the lines of /proc/net
+//	source.WithFallback  from the first source that is usable and not refused
+//	nlconn.Conn.Dump     messages of netlink; or source.Read, a file of /proc/net
 //	package parser       bytes as values
 //
-// A list of the kernel has up to two sources, each a way: when it may be asked, a
-// probe of whether it answers, and how it is read. [Host.Sources] uses the first
-// two and queries the first and the last, so that both always agree.
+// [Host.Sources] probes the same sources that queries read, so that both agree.
 //
 // The packages below know one thing each and nothing of sockets:
 //
 //	nlconn     the conversation with netlink
 //	netns      network namespaces, and what is done in them
+//	source     a list from the best of its sources
 //	holders    which processes have which sockets open
 //	process    what a process is
 //	names      names of ports, protocols, users and interfaces

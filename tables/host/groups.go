@@ -9,15 +9,16 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/network"
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // groupFiles are the files of multicast groups. Those of IP are missing where
 // the kernel was built without their protocol.
-var groupFiles = []netFile[network.Group]{
-	{procnet.IGMP, false, groups(procnet.IGMP)},
-	{procnet.IGMP6, false, groups(procnet.IGMP6)},
-	{procnet.DevMcast, true, groups(procnet.DevMcast)},
+var groupFiles = []source.File[network.Group]{
+	{Name: procnet.IGMP, Required: false, Decode: groups(procnet.IGMP)},
+	{Name: procnet.IGMP6, Required: false, Decode: groups(procnet.IGMP6)},
+	{Name: procnet.DevMcast, Required: true, Decode: groups(procnet.DevMcast)},
 }
 
 func groups(name string) func(io.Reader) iter.Seq2[network.Group, error] {
@@ -32,8 +33,8 @@ func groups(name string) func(io.Reader) iter.Seq2[network.Group, error] {
 func (h *Host) Groups(ctx context.Context, namespaces Namespaces) iter.Seq2[network.Group, error] {
 	return netns.Each(ctx, h.netns, namespaces, func(in *netns.Handle) iter.Seq2[network.Group, error] {
 		return func(yield func(network.Group, error) bool) {
-			for g, err := range concat(groupFiles, func(f netFile[network.Group]) iter.Seq2[network.Group, error] {
-				return readNet(ctx, in, f, &usage.Usage{})
+			for g, err := range source.Concat(groupFiles, func(f source.File[network.Group]) iter.Seq2[network.Group, error] {
+				return source.Read(ctx, in, f, &usage.Usage{})
 			}) {
 				g.Namespace = in.Inode
 				if !yield(g, err) {

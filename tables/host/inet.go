@@ -17,6 +17,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -196,7 +197,7 @@ func readInet[T any](ctx context.Context, h *Host, f InetFilter, kind inetKind[T
 	if len(lists) != 2 || lists[0].protocol != sock.ProtoTCP {
 		return r.each(ctx, f.Namespaces, lists)
 	}
-	return values(netns.Each(ctx, h.netns, f.Namespaces, func(in *netns.Handle) iter.Seq2[*T, error] { return r.bothFamilies(ctx, in, lists) }))
+	return source.Values(netns.Each(ctx, h.netns, f.Namespaces, func(in *netns.Handle) iter.Seq2[*T, error] { return r.bothFamilies(ctx, in, lists) }))
 }
 
 // inetReader reads IP sockets of type T from either source.
@@ -222,7 +223,7 @@ func (r *inetReader[T]) bothFamilies(ctx context.Context, in *netns.Handle, list
 	both.family = sockdiag.AnyFamily
 	each := func(l *list) iter.Seq2[*T, error] { return r.read(ctx, in, l) }
 	if r.host.diagAvailable(&both) != nil {
-		return concat(lists, each)
+		return source.Concat(lists, each)
 	}
 	return func(yield func(*T, error) bool) {
 		use := r.uses.Of(lists[0].name)
@@ -236,7 +237,7 @@ func (r *inetReader[T]) bothFamilies(ctx context.Context, in *netns.Handle, list
 		}()
 		for s, err := range r.ask(ctx, in, &both, use) {
 			if err != nil {
-				if refused = errors.Is(err, errRefused); !refused {
+				if refused = errors.Is(err, nlconn.ErrRefused); !refused {
 					yield(nil, fmt.Errorf("sock_diag of tcp and tcp6: %w", err))
 				}
 				break
@@ -246,7 +247,7 @@ func (r *inetReader[T]) bothFamilies(ctx context.Context, in *netns.Handle, list
 			}
 		}
 		if refused {
-			concat(lists, each)(yield)
+			source.Concat(lists, each)(yield)
 		}
 	}
 }
@@ -287,9 +288,9 @@ func (r *inetReader[T]) ask(ctx context.Context, in *netns.Handle, l *list, use 
 		decode := func(b []byte, s *T) error { return r.kind.diag(b, l, s) }
 		for again := true; again; {
 			again = false
-			for s, err := range decoded(r.host.diag.Dump(ctx, in, &request, use), decode) {
+			for s, err := range source.Decoded(r.host.diag.Dump(ctx, in, &request, use), decode) {
 				if err != nil {
-					again = request.Filter != nil && errors.Is(err, errRefused) && errors.Is(err, syscall.EINVAL)
+					again = request.Filter != nil && errors.Is(err, nlconn.ErrRefused) && errors.Is(err, syscall.EINVAL)
 					if !again {
 						yield(nil, err)
 						return
@@ -326,7 +327,7 @@ func (r *inetReader[T]) lookUp(ctx context.Context, in *netns.Handle, l *list, r
 		if errors.Is(err, syscall.ENOENT) {
 			continue // it need not be there
 		}
-		if errors.Is(err, errRefused) {
+		if errors.Is(err, nlconn.ErrRefused) {
 			if len(found) == 0 {
 				break // a dump will find out
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/rtnetlink"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -27,12 +28,12 @@ func (h *Host) Links(ctx context.Context, f LinkFilter) iter.Seq2[network.Link, 
 	uses := h.uses.Query()
 	return netns.Each(ctx, h.netns, f.Namespaces, func(in *netns.Handle) iter.Seq2[network.Link, error] {
 		return rtnetlinkOrProc(uses, "dev", f.Sources,
-			wayOf[network.Link]{h.rtnetlinkWay(), func(use *usage.Usage) iter.Seq2[network.Link, error] {
+			source.By(h.rtnetlinkWay(), func(use *usage.Usage) iter.Seq2[network.Link, error] {
 				return sortedLinks(in, h.rtnetlinkLinks(ctx, in, use))
-			}},
-			wayOf[network.Link]{fileWay, func(use *usage.Usage) iter.Seq2[network.Link, error] {
-				return sortedLinks(in, readNet(ctx, in, netFile[network.Link]{"dev", true, procnet.Links}, use))
-			}})
+			}),
+			source.By(fileWay, func(use *usage.Usage) iter.Seq2[network.Link, error] {
+				return sortedLinks(in, source.Read(ctx, in, source.File[network.Link]{Name: "dev", Required: true, Decode: procnet.Links}, use))
+			}))
 	})
 }
 

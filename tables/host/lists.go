@@ -3,15 +3,14 @@ package host
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"iter"
-	"time"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -40,11 +39,11 @@ func allLists() (all []*list) {
 }
 
 // diagWay is sock_diag as the source of a list.
-func (h *Host) diagWay(l *list) way {
-	return way{
-		source: usage.SockDiag,
-		usable: func() error { return h.diagAvailable(l) },
-		probe: func(ctx context.Context, in *netns.Handle, _ *usage.Usage) (err error) {
+func (h *Host) diagWay(l *list) source.Way {
+	return source.Way{
+		Source: usage.SockDiag,
+		Usable: func() error { return h.diagAvailable(l) },
+		Probe: func(ctx context.Context, in *netns.Handle, _ *usage.Usage) (err error) {
 			for _, err = range h.diag.Dump(ctx, in, l.probe(l), &usage.Usage{}) {
 			}
 			return err
@@ -53,13 +52,13 @@ func (h *Host) diagWay(l *list) way {
 }
 
 // procWay is the file of a list as its source. Where a list has no file none is.
-func (h *Host) procWay(l *list) way {
-	w := way{source: usage.ProcFS, usable: available}
+func (h *Host) procWay(l *list) source.Way {
+	w := source.Way{Source: usage.ProcFS, Usable: source.Always}
 	name, _ := l.registration()
 	if name != "" {
-		w.source = ""
+		w.Source = ""
 	}
-	w.probe = func(_ context.Context, in *netns.Handle, now *usage.Usage) error {
+	w.Probe = func(_ context.Context, in *netns.Handle, now *usage.Usage) error {
 		if errors.Is(in.Check(l.name), fs.ErrNotExist) {
 			now.Source = "" // and so there is no such socket
 		}
@@ -67,9 +66,6 @@ func (h *Host) procWay(l *list) way {
 	}
 	return w
 }
-
-// available is usable of a source that always is.
-func available() error { return nil }
 
 // reader reads sockets of type T in one query, from sock_diag or, where that is
 // not available, from /proc/net.
@@ -87,17 +83,17 @@ type reader[T any] struct {
 
 // each streams the sockets of lists in each of the selected namespaces.
 func (r *reader[T]) each(ctx context.Context, namespaces Namespaces, lists []*list) iter.Seq2[T, error] {
-	return values(netns.Each(ctx, r.host.netns, namespaces, func(in *netns.Handle) iter.Seq2[*T, error] {
-		return concat(lists, func(l *list) iter.Seq2[*T, error] { return r.read(ctx, in, l) })
+	return source.Values(netns.Each(ctx, r.host.netns, namespaces, func(in *netns.Handle) iter.Seq2[*T, error] {
+		return source.Concat(lists, func(l *list) iter.Seq2[*T, error] { return r.read(ctx, in, l) })
 	}))
 }
 
 // read streams the sockets of one list in one namespace. Each is valid until the
 // next: they go through several functions, and a socket is large.
 func (r *reader[T]) read(ctx context.Context, in *netns.Handle, l *list) iter.Seq2[*T, error] {
-	return withFallback(r.uses, l.name,
-		wayOf[*T]{r.host.diagWay(l), func(use *usage.Usage) iter.Seq2[*T, error] { return r.diag(ctx, in, l, use) }},
-		wayOf[*T]{r.host.procWay(l), func(use *usage.Usage) iter.Seq2[*T, error] { return r.proc(ctx, in, l, use) }})
+	return source.WithFallback(r.uses, l.name,
+		source.By(r.host.diagWay(l), func(use *usage.Usage) iter.Seq2[*T, error] { return r.diag(ctx, in, l, use) }),
+		source.By(r.host.procWay(l), func(use *usage.Usage) iter.Seq2[*T, error] { return r.proc(ctx, in, l, use) }))
 }
 
 // proc streams the sockets of a list's file.
@@ -110,104 +106,13 @@ func (r *reader[T]) proc(ctx context.Context, in *netns.Handle, l *list, use *us
 			return
 		}
 		var s T
-		file := netFile[T]{l.name, l.required, func(file io.Reader) iter.Seq2[T, error] { return r.decode(file, l) }}
-		for next, err := range readNet(ctx, in, file, use) {
+		file := source.File[T]{Name: l.name, Required: l.required, Decode: func(file io.Reader) iter.Seq2[T, error] { return r.decode(file, l) }}
+		for next, err := range source.Read(ctx, in, file, use) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
 			if s = next; r.keep(&s, in) && !yield(&s, nil) {
-				return
-			}
-		}
-	}
-}
-
-// netFile is a file of /proc/net. One that is not required is empty where it is
-// missing.
-type netFile[T any] struct {
-	name     string
-	required bool
-	decode   func(io.Reader) iter.Seq2[T, error]
-}
-
-// readNet decodes a file of /proc/net and adds what it takes to use. It looks at
-// the context between values.
-func readNet[T any](ctx context.Context, in *netns.Handle, f netFile[T], use *usage.Usage) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var none T
-		file, err := in.Open(f.name)
-		if errors.Is(err, fs.ErrNotExist) {
-			if !f.required {
-				return
-			}
-			err = fmt.Errorf("%w: is the proc filesystem mounted, or copied, there?", err)
-		}
-		if err != nil {
-			yield(none, err)
-			return
-		}
-		defer file.Close()
-		n := 0
-		for v, err := range f.decode(&timedReader{file, &use.Wait}) {
-			use.Sockets++
-			if n++; n%256 == 0 && err == nil {
-				err = ctx.Err()
-			}
-			if err != nil {
-				yield(none, fmt.Errorf("%s: %w", file.Name(), err))
-				return
-			}
-			if !yield(v, nil) {
-				return
-			}
-		}
-	}
-}
-
-// timedReader adds up the time that is spent in Read.
-type timedReader struct {
-	io.Reader
-	wait *time.Duration
-}
-
-func (r *timedReader) Read(b []byte) (int, error) {
-	start := time.Now()
-	n, err := r.Reader.Read(b)
-	*r.wait += time.Since(start)
-	return n, err
-}
-
-// decoded streams what is in the messages of sock_diag. The values are valid until
-// the next.
-func decoded[T any](messages iter.Seq2[nlconn.Message, error], decode func(payload []byte, v *T) error) iter.Seq2[*T, error] {
-	return func(yield func(*T, error) bool) {
-		var v T
-		for m, err := range messages {
-			if err == nil {
-				err = decode(m.Payload, &v)
-			}
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if !yield(&v, nil) {
-				return
-			}
-		}
-	}
-}
-
-// values streams copies of what pointers stream.
-func values[T any](pointers iter.Seq2[*T, error]) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var none T
-		for v, err := range pointers {
-			if err != nil {
-				yield(none, err)
-				return
-			}
-			if !yield(*v, nil) {
 				return
 			}
 		}

@@ -12,6 +12,8 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -112,8 +114,8 @@ func (h *Host) netlinkDetails(ctx context.Context, in *netns.Handle, all *netlin
 			break
 		}
 		var use usage.Usage // the list's is that of /proc
-		for s, err := range decoded(h.diag.Dump(ctx, in, &sockdiag.NetlinkRequest{Show: show}, &use), decode) {
-			if errors.Is(err, errRefused) {
+		for s, err := range source.Decoded(h.diag.Dump(ctx, in, &sockdiag.NetlinkRequest{Show: show}, &use), decode) {
+			if errors.Is(err, nlconn.ErrRefused) {
 				return nil
 			}
 			if err != nil {

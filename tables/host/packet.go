@@ -12,6 +12,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -41,7 +42,7 @@ func (h *Host) Packet(ctx context.Context, f PacketFilter) iter.Seq2[sock.Packet
 				members := make(map[uint64]sock.Packet) // by cookie
 				if f.Memberships {
 					var apart usage.Usage
-					for s, err := range decoded(h.diag.Dump(ctx, in, &sockdiag.PacketRequest{Show: sockdiag.PacketMemberships}, &apart), decode) {
+					for s, err := range source.Decoded(h.diag.Dump(ctx, in, &sockdiag.PacketRequest{Show: sockdiag.PacketMemberships}, &apart), decode) {
 						if err != nil {
 							yield(nil, err)
 							return
@@ -50,9 +51,9 @@ func (h *Host) Packet(ctx context.Context, f PacketFilter) iter.Seq2[sock.Packet
 					}
 					use.Wait += apart.Wait
 				}
-				for s, err := range decoded(h.diag.Dump(ctx, in, &sockdiag.PacketRequest{Show: sockdiag.PacketDetails}, use), decode) {
+				for s, err := range source.Decoded(h.diag.Dump(ctx, in, &sockdiag.PacketRequest{Show: sockdiag.PacketDetails}, use), decode) {
 					if always := sock.KnowsPacketInfo | sock.KnowsPacketQueue; err == nil && (s.Known&always != always || !s.HasUID) {
-						err = fmt.Errorf("%w: it tells less of packet sockets than /proc, as before Linux 3.10", errRefused)
+						err = fmt.Errorf("%w: it tells less of packet sockets than /proc, as before Linux 3.10", nlconn.ErrRefused)
 					}
 					if err != nil {
 						yield(nil, err)

@@ -9,6 +9,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 )
 
 // rawLists are read from /proc alone. It lists every raw socket; sock_diag lists
@@ -37,7 +38,7 @@ func (h *Host) Raw(ctx context.Context, namespaces Namespaces) iter.Seq2[sock.Ra
 		return func(yield func(sock.RawIP, error) bool) {
 			var pings []sock.RawIP
 			var failure error
-			for s, err := range concat(rawLists, func(l *list) iter.Seq2[*sock.RawIP, error] { return r.read(ctx, in, l) }) {
+			for s, err := range source.Concat(rawLists, func(l *list) iter.Seq2[*sock.RawIP, error] { return r.read(ctx, in, l) }) {
 				switch {
 				case err != nil:
 					failure = err

@@ -14,6 +14,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/rtnetlink"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -30,10 +31,10 @@ type RouteFilter struct {
 // routeFiles are the files of routes, by family.
 var routeFiles = []struct {
 	family sock.Family
-	netFile[network.Route]
+	source.File[network.Route]
 }{
-	{sock.INET, netFile[network.Route]{"route", true, routes(sock.INET)}},
-	{sock.INET6, netFile[network.Route]{"ipv6_route", false, routes(sock.INET6)}},
+	{sock.INET, source.File[network.Route]{Name: "route", Required: true, Decode: routes(sock.INET)}},
+	{sock.INET6, source.File[network.Route]{Name: "ipv6_route", Required: false, Decode: routes(sock.INET6)}},
 }
 
 func routes(family sock.Family) func(io.Reader) iter.Seq2[network.Route, error] {
@@ -53,13 +54,13 @@ func (h *Host) Routes(ctx context.Context, f RouteFilter) iter.Seq2[network.Rout
 				if f.Families != nil && !slices.Contains(f.Families, file.family) {
 					continue
 				}
-				for r, err := range rtnetlinkOrProc(uses, file.name, f.Sources,
-					wayOf[network.Route]{h.rtnetlinkWay(), func(use *usage.Usage) iter.Seq2[network.Route, error] {
+				for r, err := range rtnetlinkOrProc(uses, file.Name, f.Sources,
+					source.By(h.rtnetlinkWay(), func(use *usage.Usage) iter.Seq2[network.Route, error] {
 						return h.rtnetlinkRoutes(ctx, in, file.family, f.Kernel, use)
-					}},
-					wayOf[network.Route]{fileWay, func(use *usage.Usage) iter.Seq2[network.Route, error] {
-						return readNet(ctx, in, file.netFile, use)
-					}}) {
+					}),
+					source.By(fileWay, func(use *usage.Usage) iter.Seq2[network.Route, error] {
+						return source.Read(ctx, in, file.File, use)
+					})) {
 					r.Namespace = in.Inode
 					if !yield(r, err) || err != nil {
 						return

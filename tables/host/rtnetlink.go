@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -19,20 +20,20 @@ func wantsProc(sources []string) (proc, only bool) {
 }
 
 // rtnetlinkWay is rtnetlink as a source. Every kernel with netlink has it.
-func (h *Host) rtnetlinkWay() way { return way{source: usage.RTNetlink, usable: h.local} }
+func (h *Host) rtnetlinkWay() source.Way { return source.Way{Source: usage.RTNetlink, Usable: h.local} }
 
 // fileWay is a file that nothing else stands for.
-var fileWay = way{source: usage.ProcFS, usable: available}
+var fileWay = source.Way{Source: usage.ProcFS, Usable: source.Always}
 
 // rtnetlinkOrProc streams a list of rtnetlink or, where that is refused, of the
 // file in /proc/net by which the list is called; that of the file too if the
 // query selects both sources.
-func rtnetlinkOrProc[T any](q *usage.Query, list string, sources []string, rtnetlink, proc wayOf[T]) iter.Seq2[T, error] {
+func rtnetlinkOrProc[T any](q *usage.Query, list string, sources []string, rtnetlink, proc source.Of[T]) iter.Seq2[T, error] {
 	both, only := wantsProc(sources)
 	if only {
-		return withFallback(q, list, proc)
+		return source.WithFallback(q, list, proc)
 	}
-	best := withFallback(q, list, rtnetlink, proc)
+	best := source.WithFallback(q, list, rtnetlink, proc)
 	if !both {
 		return best
 	}
@@ -43,7 +44,7 @@ func rtnetlinkOrProc[T any](q *usage.Query, list string, sources []string, rtnet
 			}
 		}
 		if q.Of(list).Source == usage.RTNetlink {
-			proc.read(&usage.Usage{})(yield)
+			proc.Read(&usage.Usage{})(yield)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -34,7 +35,7 @@ func (h *Host) SCTP(ctx context.Context, f SCTPFilter) iter.Seq2[sock.SCTP, erro
 		if f.Paths {
 			var err error
 			if paths, err = sctpPaths(ctx, in); err != nil {
-				return failed[sock.SCTP](err)
+				return source.Failed[sock.SCTP](err)
 			}
 		}
 		r := reader[sock.SCTP]{
@@ -53,7 +54,7 @@ func (h *Host) SCTP(ctx context.Context, f SCTPFilter) iter.Seq2[sock.SCTP, erro
 				return true
 			},
 		}
-		return values(concat(sctpLists, func(l *list) iter.Seq2[*sock.SCTP, error] { return r.read(ctx, in, l) }))
+		return source.Values(source.Concat(sctpLists, func(l *list) iter.Seq2[*sock.SCTP, error] { return r.read(ctx, in, l) }))
 	})
 }
 
@@ -66,7 +67,7 @@ type sctpPath struct {
 // sctpPaths returns the paths of a namespace, none if there is no SCTP.
 func sctpPaths(ctx context.Context, in *netns.Handle) (map[sctpPath]*sock.SCTPPath, error) {
 	paths := make(map[sctpPath]*sock.SCTPPath)
-	for path, err := range readNet(ctx, in, netFile[sock.SCTPPath]{"sctp/remaddr", false, procnet.SCTPPaths}, &usage.Usage{}) {
+	for path, err := range source.Read(ctx, in, source.File[sock.SCTPPath]{Name: "sctp/remaddr", Required: false, Decode: procnet.SCTPPaths}, &usage.Usage{}) {
 		if err != nil {
 			return nil, err
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/proc"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/holders"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -36,13 +37,13 @@ func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 	var all []ListSource
 	own := h.netns.Own()
 	for _, l := range allLists() {
-		now, err := probe(ctx, own, l.name, h.diagWay(l), h.procWay(l))
+		now, err := source.Probe(ctx, own, l.name, h.diagWay(l), h.procWay(l))
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, ListSource{Proto: l.name, Namespace: own.Inode, Now: now})
 	}
-	now, err := probe(ctx, own, conntrackList, h.ctnetlinkWay(), h.conntrackFileWay())
+	now, err := source.Probe(ctx, own, conntrackList, h.ctnetlinkWay(), h.conntrackFileWay())
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -18,11 +19,11 @@ type Statistic struct {
 
 // statisticsFiles are the files of /proc/net that have counters. Those that need
 // not be there are missing where the kernel has no IPv6 or SCTP.
-var statisticsFiles = []netFile[sock.Statistic]{
-	{"snmp", true, procnet.PairedStatistics},
-	{"netstat", true, procnet.PairedStatistics},
-	{"snmp6", false, procnet.NamedStatistics},
-	{"sctp/snmp", false, procnet.NamedStatistics},
+var statisticsFiles = []source.File[sock.Statistic]{
+	{Name: "snmp", Required: true, Decode: procnet.PairedStatistics},
+	{Name: "netstat", Required: true, Decode: procnet.PairedStatistics},
+	{Name: "snmp6", Required: false, Decode: procnet.NamedStatistics},
+	{Name: "sctp/snmp", Required: false, Decode: procnet.NamedStatistics},
 }
 
 // Statistics streams the counters of network namespaces. It needs no privilege
@@ -30,8 +31,8 @@ var statisticsFiles = []netFile[sock.Statistic]{
 func (h *Host) Statistics(ctx context.Context, namespaces Namespaces) iter.Seq2[Statistic, error] {
 	return netns.Each(ctx, h.netns, namespaces, func(in *netns.Handle) iter.Seq2[Statistic, error] {
 		return func(yield func(Statistic, error) bool) {
-			for s, err := range concat(statisticsFiles, func(f netFile[sock.Statistic]) iter.Seq2[sock.Statistic, error] {
-				return readNet(ctx, in, f, &usage.Usage{})
+			for s, err := range source.Concat(statisticsFiles, func(f source.File[sock.Statistic]) iter.Seq2[sock.Statistic, error] {
+				return source.Read(ctx, in, f, &usage.Usage{})
 			}) {
 				if !yield(Statistic{s, in.Inode}, err) {
 					return

@@ -16,6 +16,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 )
 
 // SocketSummary is what the kernel counts of the sockets of one protocol: a line
@@ -51,7 +52,7 @@ func (h *Host) SocketSummaries(ctx context.Context, namespaces Namespaces) iter.
 	for proto, name := range map[string]string{"tcp": "tcp_mem", "udp": "udp_mem"} {
 		var err error
 		if limits[proto], err = h.memoryLimits(name); err != nil {
-			return failed[SocketSummary](err)
+			return source.Failed[SocketSummary](err)
 		}
 	}
 	return netns.Each(ctx, h.netns, namespaces, func(in *netns.Handle) iter.Seq2[SocketSummary, error] {

@@ -14,6 +14,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -121,7 +122,7 @@ func (r *unixReader) ask(ctx context.Context, in *netns.Handle, l *list, use *us
 				}
 			}
 		}
-		for s, err := range decoded(r.host.diag.Dump(ctx, in, r.request(), use), decodeUnix) {
+		for s, err := range source.Decoded(r.host.diag.Dump(ctx, in, r.request(), use), decodeUnix) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -147,7 +148,7 @@ func (r *unixReader) procOnly(ctx context.Context, in *netns.Handle, l *list, us
 	defer func() { use.Wait += apart.Wait }()
 	paths := make(map[uint64]string)
 	request := sockdiag.UnixRequest{States: sock.AllStates, Show: sockdiag.ShowPath}
-	for s, err := range decoded(r.host.diag.Dump(ctx, in, &request, &apart), decodeUnix) {
+	for s, err := range source.Decoded(r.host.diag.Dump(ctx, in, &request, &apart), decodeUnix) {
 		if err != nil {
 			return nil, nil, err
 		}
@@ -158,8 +159,8 @@ func (r *unixReader) procOnly(ctx context.Context, in *netns.Handle, l *list, us
 	if r.filter.RefCount {
 		counts = make(map[uint64]uint32)
 	}
-	file := netFile[sock.Unix]{l.name, l.required, func(file io.Reader) iter.Seq2[sock.Unix, error] { return procnet.Unix(file, paths) }}
-	for s, err := range readNet(ctx, in, file, &apart) {
+	file := source.File[sock.Unix]{Name: l.name, Required: l.required, Decode: func(file io.Reader) iter.Seq2[sock.Unix, error] { return procnet.Unix(file, paths) }}
+	for s, err := range source.Read(ctx, in, file, &apart) {
 		var bad *parser.LineError
 		switch {
 		case errors.As(err, &bad) && !r.filter.wantsOwnerless():

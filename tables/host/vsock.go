@@ -9,6 +9,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -36,7 +37,7 @@ func (h *Host) Vsock(ctx context.Context, f VsockFilter) iter.Seq2[sock.Vsock, e
 		host: h, uses: h.uses.Query(),
 		diag: func(ctx context.Context, in *netns.Handle, _ *list, use *usage.Usage) iter.Seq2[*sock.Vsock, error] {
 			return func(yield func(*sock.Vsock, error) bool) {
-				for s, err := range decoded(h.diag.Dump(ctx, in, &request, use), decode) {
+				for s, err := range source.Decoded(h.diag.Dump(ctx, in, &request, use), decode) {
 					if err != nil {
 						yield(nil, err)
 						return
