@@ -38,13 +38,13 @@ func encodedName(name string) string {
 var encodedRowID = encodedName("rowid")
 
 // add adds the current row of a scan. What is NULL or an empty text has no cell:
-// osquery makes the one NULL and the other ” again, by the column's type
+// osquery makes a NULL or an empty text of it again, by the column's type
 // (DynamicTableRow::get_column, osquery/sql/dynamic_table_row.cpp).
 //
 // Each row has its rowid. Without one osquery takes the row's position, which is
 // another in each answer, and SQLite compares the rows of several scans by it:
 // those of the arms of an OR, of which one may come without its constraint as
-// x <> ” does, and those of a RIGHT JOIN.
+// an inequality does, and those of a RIGHT JOIN.
 func (a *answer) add(scan schema.Scan, columns []column, cell *schema.Cell) {
 	if len(a.last) >= bufferSize {
 		a.full = append(a.full, a.last)

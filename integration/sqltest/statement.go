@@ -61,8 +61,9 @@ type Generator struct {
 	// has no rowid of its own.
 	RowIDs bool
 	// Joins makes every statement a join of two or three tables.
-	Joins   bool
-	sources []source
+	Joins      bool
+	sources    []source
+	namespaces []string // that network_namespaces has
 }
 
 // NewGenerator reads the tables, and leaves out those without rows.
@@ -70,8 +71,15 @@ func NewGenerator(t testing.TB, tables []schema.Table) *Generator {
 	t.Helper()
 	g := &Generator{}
 	for _, table := range tables {
-		if s := newSource(t, table); len(s.sample) > 0 {
+		s := newSource(t, table)
+		if len(s.sample) > 0 {
 			g.sources = append(g.sources, s)
+		}
+		if table.Spec().Name == "network_namespaces" {
+			inode := slices.IndexFunc(table.Spec().Columns, func(c schema.ColumnInfo) bool { return c.Name == "inode" })
+			for _, row := range s.sample {
+				g.namespaces = append(g.namespaces, row[inode])
+			}
 		}
 	}
 	return g
@@ -108,7 +116,7 @@ func newSource(t testing.TB, table schema.Table) source {
 			}
 			values[i][row[i]] = true
 		}
-		if s.rows%10 == 0 {
+		if s.rows < 5 || s.rows%10 == 0 {
 			s.sample = append(s.sample, row)
 		}
 	}
@@ -271,7 +279,12 @@ func (s *statement) column() (schema.ColumnInfo, string, string) {
 			}
 		}
 	}
-	return from.table.Spec().Columns[i], from.name(i), pick(s, from.sample...)[i]
+	c, value := from.table.Spec().Columns[i], pick(s, from.sample...)[i]
+	if c.Name == "net_namespace" && len(s.namespaces) > 0 {
+		// Also of those in which the table has no rows, or shows none.
+		value = pick(s, append(slices.Clone(s.namespaces), value)...)
+	}
+	return c, from.name(i), value
 }
 
 func (s *statement) condition(depth int) string {
