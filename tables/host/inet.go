@@ -285,10 +285,13 @@ func (r *inetReader[T]) ask(ctx context.Context, in *netns.Handle, l *list, use 
 		if !r.filter.Bound {
 			request.States &^= 1 << sock.Bound
 		}
-		decode := func(b []byte, s *T) error { return r.kind.diag(b, l, s) }
+		var s T
 		for again := true; again; {
 			again = false
-			for s, err := range source.Decoded(r.host.diag.Dump(ctx, in, &request, use), decode) {
+			for m, err := range r.host.diag.Dump(ctx, in, &request, use) {
+				if err == nil {
+					err = r.kind.diag(m.Payload, l, &s)
+				}
 				if err != nil {
 					again = request.Filter != nil && errors.Is(err, nlconn.ErrRefused) && errors.Is(err, syscall.EINVAL)
 					if !again {
@@ -298,8 +301,8 @@ func (r *inetReader[T]) ask(ctx context.Context, in *netns.Handle, l *list, use 
 					request.Filter = nil // it has an operation that this kernel does not know
 					break
 				}
-				r.received[r.kind.inet(s).Family]++
-				if r.keep(s, in) && !yield(s, nil) {
+				r.received[r.kind.inet(&s).Family]++
+				if r.keep(&s, in) && !yield(&s, nil) {
 					return
 				}
 			}
