@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net"
 	"testing"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -76,4 +77,20 @@ func TestCallThatIsNoCall(t *testing.T) {
 	if _, kind, _, err := protocol.ReadMessageBegin(t.Context()); kind != thrift.EXCEPTION || err != nil {
 		t.Error(kind, err)
 	}
+}
+
+// Thrift's check whether the client is still there runs beside a call, and may ask
+// after the connection has ended and its buffers serve another.
+func TestTransportIsAskedLate(t *testing.T) {
+	var l listener
+	config := &thrift.TConfiguration{}
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	ended := l.transport(thrift.NewTSocketFromConnConf(ours, config))
+	ours.Close()
+	l.putBuffers(ended.buffers)
+	if next := l.transport(thrift.NewTSocketFromConnConf(theirs, config)); next.socket == ended.socket {
+		t.Error("two connections have one socket")
+	}
+	ended.IsOpen() // must not panic
 }

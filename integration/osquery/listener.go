@@ -44,7 +44,7 @@ type listener struct {
 	closing bool
 	running sync.WaitGroup
 
-	transports sync.Pool // of those whose connections have ended
+	buffers sync.Pool // of connections that have ended
 }
 
 // conn is a connection that knows whether a call is under way on it: from its
@@ -137,7 +137,7 @@ func (l *listener) serve(c *conn) {
 	}()
 	config := &thrift.TConfiguration{SocketTimeout: idleTimeout, MaxMessageSize: maxRequest, TBinaryStrictRead: thrift.BoolPtr(true)}
 	transport := l.transport(thrift.NewTSocketFromConnConf(c, config))
-	defer l.putTransport(transport)
+	defer l.putBuffers(transport.buffers)
 	protocol := thrift.NewTBinaryProtocolConf(transport, config)
 	for {
 		ok, err := l.processor.Process(l.ctx, protocol, protocol)
@@ -158,30 +158,34 @@ func (l *listener) serve(c *conn) {
 	}
 }
 
-// transport is a socket with buffers. It is thrift's TBufferedTransport, but for
-// the buffers, which serve one connection after another.
-type transport struct {
+// buffers serve one connection after another.
+type buffers struct {
 	*bufio.Reader
 	*bufio.Writer
+}
+
+// transport is thrift's TBufferedTransport, but for buffers that come from other
+// connections. It stays as it is when its connection ends: thrift's check whether
+// the client is still there may then ask it once more whether it is open.
+type transport struct {
+	*buffers
 	socket *thrift.TSocket
 }
 
 func (l *listener) transport(socket *thrift.TSocket) *transport {
-	t, ok := l.transports.Get().(*transport)
+	b, ok := l.buffers.Get().(*buffers)
 	if !ok {
-		return &transport{bufio.NewReaderSize(socket, bufferSize), bufio.NewWriterSize(socket, bufferSize), socket}
+		return &transport{&buffers{bufio.NewReaderSize(socket, bufferSize), bufio.NewWriterSize(socket, bufferSize)}, socket}
 	}
-	t.Reader.Reset(socket)
-	t.Writer.Reset(socket)
-	t.socket = socket
-	return t
+	b.Reader.Reset(socket)
+	b.Writer.Reset(socket)
+	return &transport{b, socket}
 }
 
-func (l *listener) putTransport(t *transport) {
-	t.Reader.Reset(nil)
-	t.Writer.Reset(nil)
-	t.socket = nil
-	l.transports.Put(t)
+func (l *listener) putBuffers(b *buffers) {
+	b.Reader.Reset(nil)
+	b.Writer.Reset(nil)
+	l.buffers.Put(b)
 }
 
 func (t *transport) Open() error            { return t.socket.Open() }
