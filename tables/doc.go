@@ -15,7 +15,9 @@
 //	  -> schema.Cell                     only the used columns, as text or typed values
 //
 // A table is one file here, one fixture in testdata and one line in [All]. Its
-// columns are declared in files such as tcp_sockets.go, next to the accessor that
-// computes them. Several tables share the columns of owner.go and inet.go, which
+// columns are declared in files such as tcp_sockets.go, next to the accessor
+// that computes them. A table of files of /proc/net reads them by
+// [host.Records], with a decoder of parser; other subjects have a method of
+// [host.Host]. Several tables share the columns of owner.go and inet.go, which
 // are made of the part that all types of sockets share, sock.Common.
 package tables

@@ -8,9 +8,7 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/network"
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
-	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
-	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // groupFiles are the files of multicast groups. Those of IP are missing where
@@ -31,16 +29,12 @@ func groups(name string) func(io.Reader) iter.Seq2[network.Group, error] {
 // are members of, those of one list, [network.Group.Proto], after the other. It
 // needs no privilege in this process's own.
 func (h *Host) Groups(ctx context.Context, namespaces Namespaces) iter.Seq2[network.Group, error] {
-	return netns.Each(ctx, h.netns, namespaces, func(in *netns.Handle) iter.Seq2[network.Group, error] {
-		return func(yield func(network.Group, error) bool) {
-			for g, err := range source.Concat(groupFiles, func(f source.File[network.Group]) iter.Seq2[network.Group, error] {
-				return source.Read(ctx, in, f, &usage.Usage{})
-			}) {
-				g.Namespace = in.Inode
-				if !yield(g, err) {
-					return
-				}
+	return func(yield func(network.Group, error) bool) {
+		for g, err := range Records(ctx, h, namespaces, groupFiles...) {
+			g.Value.Namespace = g.Namespace
+			if !yield(g.Value, err) {
+				return
 			}
 		}
-	})
+	}
 }

@@ -6,7 +6,10 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 )
 
 func TestSocketSummaries(t *testing.T) {
@@ -41,8 +44,14 @@ func TestSocketSummaries(t *testing.T) {
 	}
 }
 
-func TestStatistics(t *testing.T) {
+func TestRecords(t *testing.T) {
 	const paired = "Tcp: A B\nTcp: 1 2\n"
+	files := []source.File[sock.Statistic]{
+		{Name: "snmp", Required: true, Decode: procnet.PairedStatistics},
+		{Name: "netstat", Required: true, Decode: procnet.PairedStatistics},
+		{Name: "snmp6", Decode: procnet.NamedStatistics},
+		{Name: "sctp/snmp", Decode: procnet.NamedStatistics},
+	}
 	for _, c := range []struct {
 		name  string
 		files map[string]string
@@ -56,7 +65,7 @@ func TestStatistics(t *testing.T) {
 		{"damaged", map[string]string{"net/tcp": "", "net/snmp": paired, "net/netstat": "Tcp: A\n"}, 2, "netstat: line 1"},
 		{"damaged too", map[string]string{"net/tcp": "", "net/snmp": paired, "net/netstat": paired, "net/sctp/snmp": "x 1\n"}, 4, "sctp/snmp: line 1"},
 	} {
-		n, err := drain(host.New(host.Options{Proc: write(t, c.files)}).Statistics(t.Context(), host.Namespaces{}))
+		n, err := drain(host.Records(t.Context(), host.New(host.Options{Proc: write(t, c.files)}), host.Namespaces{}, files...))
 		if n != c.n || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %d counters, %v; want %d and %q", c.name, n, err, c.n, c.want)
 		}
