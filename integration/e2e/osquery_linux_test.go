@@ -303,6 +303,8 @@ var moving = map[string]string{
 	"socket_sources 2":   "it shows how the other tables were read last",
 	"socket_processes 1": "the connections between osquery and the extension are sockets too",
 	"socket_summary 1":   "the sockets of all kinds are counted, as of those connections",
+	"socket_summary 2":   "allocated and orphaned sockets are those of the whole machine",
+	"socket_summary 4":   "so is the memory",
 	"unix_sockets 3":     "those connections are some",
 }
 
@@ -613,7 +615,7 @@ func TestJoinsReadOurTablesAFewTimes(t *testing.T) {
 		for _, from := range []string{"tcp_sockets t %s JOIN " + join.other + " o", join.other + " o %s JOIN tcp_sockets t"} {
 			for _, kind := range []string{"", "LEFT", "CROSS", "RIGHT"} {
 				join.from = fmt.Sprintf(from, kind)
-				t.Run(join.from+" ON "+join.on, func(t *testing.T) {
+				passed := t.Run(join.from+" ON "+join.on, func(t *testing.T) {
 					few(t, join, served, func(sql string) (string, error) {
 						answer, err := kit.Query(t.Context(), sql)
 						if err != nil {
@@ -627,6 +629,9 @@ func TestJoinsReadOurTablesAFewTimes(t *testing.T) {
 						return strings.Trim(strings.Join(result, ""), `"`), err
 					})
 				})
+				if !passed {
+					return // the others would take as long
+				}
 			}
 		}
 	}
