@@ -147,6 +147,14 @@ func (g *Generator) Statement(seed uint64) Statement {
 // from picks a table under an alias.
 func (s *statement) from(alias string) source {
 	picked := pick(s, s.sources...)
+	if s.IntN(3) == 0 {
+		// What is asked most, where there are two namespaces.
+		for _, other := range s.sources {
+			if name := other.table.Spec().Name; name == "tcp_sockets" || name == "udp_sockets" && s.IntN(2) == 0 {
+				picked = other
+			}
+		}
+	}
 	picked.alias = alias
 	return picked
 }
@@ -271,8 +279,8 @@ func (s *statement) join(next source, rows int) (on string, result int) {
 func (s *statement) column() (schema.ColumnInfo, string, string) {
 	from := pick(s, s.scope...)
 	i := s.IntN(len(from.table.Spec().Columns))
-	if s.IntN(6) == 0 {
-		// Of so many columns the ones that say where to look would be rare.
+	if s.IntN(4) == 0 {
+		// Of so many columns the scope columns would be rare.
 		for j, c := range from.table.Spec().Columns {
 			if c.Scope && s.IntN(2) == 0 {
 				i = j
@@ -304,7 +312,11 @@ func (s *statement) condition(depth int) string {
 		return name + pick(s, " IS NULL", " IS NOT NULL", " = NULL", " = ''")
 	case 1:
 		var list []string
-		for range s.IntN(4) {
+		n := s.IntN(4)
+		if c.Scope {
+			n = max(n, 1) // a comparison with an empty list does not use its column: SQLite takes it away
+		}
+		for range n {
 			list = append(list, s.literal(c, value))
 			_, _, value = s.column()
 		}
