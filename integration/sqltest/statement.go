@@ -312,13 +312,14 @@ func (s *statement) condition(depth int) string {
 		return name + pick(s, " IS NULL", " IS NOT NULL", " = NULL", " = ''")
 	case 1:
 		var list []string
-		n := s.IntN(4)
-		if c.Scope {
-			n = max(n, 1) // a comparison with an empty list does not use its column: SQLite takes it away
-		}
-		for range n {
+		for range s.IntN(4) {
 			list = append(list, s.literal(c, value))
 			_, _, value = s.column()
+		}
+		if list == nil {
+			// IN () would be false before SQLite sees which columns are used, and with
+			// it what AND puts beside it.
+			list = []string{"SELECT 1 WHERE 0"}
 		}
 		return name + pick(s, " IN (", " NOT IN (") + strings.Join(list, ", ") + ")"
 	case 2:
