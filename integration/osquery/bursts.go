@@ -19,8 +19,12 @@ const (
 	// burstGap is the longest time between the end of a call and the start of the
 	// next in a burst. Behind it the snapshot is freed.
 	burstGap = 50 * time.Millisecond
-	// burstAge is the age at which a snapshot is dropped.
+	// burstAge is the age at which a snapshot is dropped, and sameAge that of one
+	// whose calls all asked for the same: they may be statements of their own,
+	// such as those of a loop that waits for a socket. One that took long to read
+	// serves for as long again: a call would take as long.
 	burstAge = time.Second
+	sameAge  = 200 * time.Millisecond
 	// maxBursts bounds the bursts of a table at a time.
 	maxBursts = 16
 	// maxSnapshots bounds the snapshots of all bursts of a server together, in
@@ -43,7 +47,8 @@ type burst struct {
 	active int // calls under way
 	ended  time.Time
 	taking bool      // a call takes a snapshot
-	taken  time.Time // when the snapshot was complete
+	taken  time.Time // when the reading of the snapshot began
+	took   time.Duration
 }
 
 func newBursts() *bursts {
@@ -103,32 +108,29 @@ func kindOf(table schema.Table, r *schema.Request, q schema.Query) (terms []snap
 
 // scan begins a scan for a request, of the table or of a snapshot of it. When
 // the scan is closed, end must be called.
-func (p *TablePlugin) scan(ctx context.Context, r *schema.Request, q schema.Query) (scan schema.Scan, end func(), err error) {
+func (p *TablePlugin) scan(ctx context.Context, r *schema.Request, q schema.Query) (scan schema.Scan, end func()) {
 	terms, kind, ok := kindOf(p.table, r, q)
 	var b *burst
 	if ok {
 		b = p.bursts.begin(kind, terms)
 	}
 	if b == nil {
-		return p.table.Scan(ctx, q), func() {}, nil
+		return p.table.Scan(ctx, q), func() {}
 	}
-	if err := p.snapshot(ctx, b, r, terms, q); err != nil {
-		p.bursts.end(b, time.Time{})
-		return nil, nil, err
-	}
+	p.snapshot(ctx, b, r, terms, q)
 	p.bursts.mu.Lock()
 	rows, ok := b.Find(terms)
 	p.bursts.mu.Unlock()
 	if ok {
-		return rows, func() { p.bursts.end(b, time.Time{}) }, nil
+		return rows, func() { p.bursts.end(b, time.Time{}) }
 	}
 	start := time.Now()
-	return p.table.Scan(ctx, q), func() { p.bursts.end(b, start) }, nil
+	return p.table.Scan(ctx, q), func() { p.bursts.end(b, start) }
 }
 
 // snapshot takes a snapshot for the burst of a call if it is time to. The calls
 // that come meanwhile read the table.
-func (p *TablePlugin) snapshot(ctx context.Context, b *burst, r *schema.Request, terms []snapshot.Term, q schema.Query) error {
+func (p *TablePlugin) snapshot(ctx context.Context, b *burst, r *schema.Request, terms []snapshot.Term, q schema.Query) {
 	s := p.bursts
 	columns := p.table.Spec().Columns
 	var used []int
@@ -138,7 +140,11 @@ func (p *TablePlugin) snapshot(ctx context.Context, b *burst, r *schema.Request,
 		}
 	}
 	s.mu.Lock()
-	if time.Since(b.taken) >= burstAge {
+	age := burstAge
+	if !b.Varied() {
+		age = sameAge
+	}
+	if time.Since(b.taken) >= max(age, 2*b.took) {
 		b.Drop()
 	}
 	var order *snapshot.Order
@@ -148,20 +154,19 @@ func (p *TablePlugin) snapshot(ctx context.Context, b *burst, r *schema.Request,
 	b.taking = b.taking || order != nil
 	s.mu.Unlock()
 	if order == nil {
-		return nil
+		return
 	}
 	var taken *snapshot.Snapshot
-	var err error
+	start := time.Now()
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		b.taking, b.taken = false, time.Now()
+		b.taking, b.taken, b.took = false, start, time.Since(start)
 		b.Took(order, taken)
 	}()
-	taken, err = order.Take(ctx, func(ctx context.Context, o *snapshot.Order) schema.Scan {
+	taken = order.Take(ctx, func(ctx context.Context, o *snapshot.Order) schema.Scan {
 		return p.table.Scan(ctx, p.table.Query(schema.Request{Used: r.Used, Constraints: o.Constraints}))
 	})
-	return err
 }
 
 // begin counts a call in its burst. It returns nil if there are too many bursts.

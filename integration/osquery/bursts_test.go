@@ -28,6 +28,7 @@ type source struct {
 	mu    sync.Mutex
 	rows  []row
 	err   error
+	wide  error                           // of what asks for no port
 	cost  func(narrow bool) time.Duration // narrow says that ports are asked for
 	reads atomic.Int64
 	asked []schema.Request // by the scans
@@ -43,6 +44,9 @@ func newSource(rows ...row) *source {
 			s.reads.Add(1)
 			s.mu.Lock()
 			rows, err, cost := s.rows, s.err, s.cost
+			if ports.Values(q) == nil {
+				err = errors.Join(err, s.wide)
+			}
 			s.mu.Unlock()
 			if cost != nil {
 				select {
@@ -77,6 +81,12 @@ func (s *source) set(rows ...row) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rows = rows
+}
+
+func (s *source) failWide(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wide = err
 }
 
 func (s *source) fail(err error) {
@@ -209,9 +219,9 @@ func TestBursts(t *testing.T) {
 				}
 			}
 		}},
-		{"a snapshot is at most a second old", func(t *testing.T, s *source, p *TablePlugin) {
-			for range 3 {
-				ids(t, p, request(text, eq("text", "a")))
+		{"a snapshot of different values is at most a second old", func(t *testing.T, s *source, p *TablePlugin) {
+			for _, value := range []string{"b", "b", "a"} {
+				ids(t, p, request(text, eq("text", value)))
 			}
 			s.set()
 			start := time.Now()
@@ -221,7 +231,28 @@ func TestBursts(t *testing.T) {
 			}
 			want(t, ids(t, p, request(text, eq("text", "a"))))
 		}},
-		{"an error while the snapshot is taken is the call's", func(t *testing.T, s *source, p *TablePlugin) {
+		{"one of the same value is younger, as the calls may be statements of their own", func(t *testing.T, s *source, p *TablePlugin) {
+			for range 3 {
+				ids(t, p, request(text, eq("text", "a")))
+			}
+			s.set()
+			start := time.Now()
+			for time.Since(start) < sameAge {
+				want(t, ids(t, p, request(text, eq("text", "a"))), "1")
+				time.Sleep(burstGap)
+			}
+			want(t, ids(t, p, request(text, eq("text", "a"))))
+		}},
+		{"a snapshot that fails is none", func(t *testing.T, s *source, p *TablePlugin) {
+			s.failWide(errors.New("broken"))
+			for _, port := range []string{"1", "2", "4", "2", "4"} {
+				ids(t, p, request([]string{"port"}, eq("port", port)))
+			}
+			if n := s.reads.Load(); n != 6 {
+				t.Errorf("the table was read %d times, want 5 calls and a snapshot", n)
+			}
+		}},
+		{"an error of the table is the call's", func(t *testing.T, s *source, p *TablePlugin) {
 			for range 2 {
 				ids(t, p, request(text, eq("text", "a")))
 			}

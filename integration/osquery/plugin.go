@@ -157,10 +157,7 @@ func (p *TablePlugin) generate(ctx context.Context, queryContext string) (*answe
 			used = append(used, column{i, name})
 		}
 	}
-	scan, end, err := p.scan(ctx, &request, query)
-	if err != nil {
-		return nil, err
-	}
+	scan, end := p.scan(ctx, &request, query)
 	defer end()
 	defer scan.Close()
 	rows := &answer{size: responseOverhead}

@@ -48,7 +48,8 @@ type Calls struct {
 	same     [][]schema.Constraint
 	snapshot *Snapshot
 	keys     []int // the terms that the snapshot's index is of
-	tooLarge bool
+	givenUp  bool  // no further one is tried
+	varied   bool  // a call asked for another value than the one before
 
 	read   time.Duration // by the calls that read the table
 	reads  int
@@ -71,11 +72,16 @@ func (c *Calls) Note(terms []Term) {
 	}
 	for i, t := range terms {
 		if len(c.same[i]) > 0 && !slices.Equal(c.same[i], t.Constraints) {
+			c.varied = true
 			c.same[i] = nil
 			c.Drop()
 		}
 	}
 }
+
+// Varied reports whether the calls asked for different values, as those of a
+// join do.
+func (c *Calls) Varied() bool { return c.varied }
 
 // Drop frees the snapshot.
 func (c *Calls) Drop() {
@@ -111,7 +117,7 @@ func (c *Calls) Read(took time.Duration) {
 
 // due returns for how long a snapshot may be taken now; 0 means none.
 func (c *Calls) due() time.Duration {
-	if c.n <= freshCalls || c.snapshot != nil || c.tooLarge {
+	if c.n <= freshCalls || c.snapshot != nil || c.givenUp {
 		return 0
 	}
 	credit := c.Grant + c.read - c.paid
@@ -137,7 +143,7 @@ type Order struct {
 	keys       []int // of the terms
 	keyColumns []int
 	took       time.Duration
-	tooLarge   bool
+	givenUp    bool
 }
 
 // Order returns what to read for a snapshot now, with which the call that was
@@ -164,19 +170,19 @@ func (c *Calls) Order(columns []schema.ColumnInfo, used []int, terms []Term) *Or
 // errLimit ends a scan that takes longer than the calls did.
 var errLimit = errors.New("the snapshot takes too long")
 
-// Take takes the snapshot. It is nil without an error where that takes too long
-// or too much memory.
-func (o *Order) Take(ctx context.Context, scan func(context.Context, *Order) schema.Scan) (*Snapshot, error) {
+// Take takes the snapshot. It is nil where that takes too long or too much
+// memory, or fails: reading all may fail where a call does not.
+func (o *Order) Take(ctx context.Context, scan func(context.Context, *Order) schema.Scan) *Snapshot {
 	start := time.Now()
 	defer func() { o.took = time.Since(start) }()
 	limited, cancel := context.WithTimeoutCause(ctx, o.Limit, errLimit)
 	defer cancel()
 	s, err := Take(scan(limited, o), o.columns, Shape{o.Used, o.keyColumns}, o.memory)
-	if err != nil && context.Cause(limited) == errLimit {
-		return nil, nil
+	o.givenUp = s == nil && context.Cause(limited) != errLimit
+	if err != nil {
+		return nil
 	}
-	o.tooLarge = s == nil && err == nil
-	return s, err
+	return s
 }
 
 // Took takes over what came of an order, nil if nothing did.
@@ -184,7 +190,7 @@ func (c *Calls) Took(o *Order, s *Snapshot) {
 	c.paid += o.took
 	switch {
 	case s == nil:
-		c.tooLarge, c.need = o.tooLarge, 2*o.took
+		c.givenUp, c.need = o.givenUp, 2*o.took
 		return
 	case !slices.EqualFunc(c.same, o.same, slices.Equal[[]schema.Constraint]):
 		s.Free() // a call that came meanwhile needs more rows

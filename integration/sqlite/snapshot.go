@@ -35,21 +35,18 @@ func (db *DB) calls(kind scanKind) *snapshot.Calls {
 
 // repeat begins another scan of its kind, of a snapshot if that has become worth
 // it.
-func (c *cursor) repeat(terms []snapshot.Term) error {
+func (c *cursor) repeat(terms []snapshot.Term) {
 	c.calls.Note(terms)
 	columns := c.table.Spec().Columns
 	if order := c.calls.Order(columns, c.plan.used, terms); order != nil {
-		s, err := order.Take(c.db.conn.GetInterrupt(), func(ctx context.Context, o *snapshot.Order) schema.Scan {
+		s := order.Take(c.db.conn.GetInterrupt(), func(ctx context.Context, o *snapshot.Order) schema.Scan {
 			return c.begin(ctx, o.Constraints)
 		})
 		c.calls.Took(order, s)
-		if err != nil {
-			return err
-		}
 	}
 	if rows, ok := c.calls.Find(terms); ok {
 		c.scan = rows
-		return nil
+		return
 	}
 	var all []schema.Constraint
 	for _, t := range terms {
@@ -57,7 +54,6 @@ func (c *cursor) repeat(terms []snapshot.Term) error {
 	}
 	c.began = time.Now()
 	c.scan = c.begin(c.db.conn.GetInterrupt(), all)
-	return nil
 }
 
 // translate reads what a term compares its column with.

@@ -200,9 +200,7 @@ func (c *cursor) Filter(_ int, planText string, args ...sqlite3.Value) error {
 		}
 	}
 	c.calls = c.db.calls(scanKind{c.vtab, planText})
-	if err := c.repeat(terms); err != nil {
-		return c.fail(err)
-	}
+	c.repeat(terms)
 	return c.Next()
 }
 

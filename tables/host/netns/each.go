@@ -42,18 +42,19 @@ func Each[T any](ctx context.Context, s *Set, selection Selection, read func(in 
 				return true, nil
 			}
 			more, err := stream(h)
-			if errors.Is(err, errGone) && !yielded {
+			if errors.Is(err, errGone) {
 				again, there, walked := s.again(ctx, h.Inode)
 				switch {
 				case walked != nil:
 					yield(none, walked)
 					return
+				case !there && (yielded || selection.In == nil):
+					continue // it has ended; what it had before is true
+				case yielded:
 				case again != nil:
 					more, err = stream(again)
 				case there:
 					err = ErrNotFound
-				case selection.In == nil:
-					continue // it has ended
 				}
 			}
 			switch {
