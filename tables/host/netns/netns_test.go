@@ -240,6 +240,50 @@ func TestProcessesEndWhileTheHostIsRead(t *testing.T) {
 	}
 }
 
+// A namespace that ends after its first rows were read fails nothing; one that
+// is still there, and whose rows are not whole, fails all.
+func TestNamespaceEndsWhileItIsRead(t *testing.T) {
+	for name, left := range map[string]bool{"it has ended": false, "another process is in it": true} {
+		t.Run(name, func(t *testing.T) {
+			proc := t.TempDir()
+			addProcess(t, proc, 1, 4026532000, 1000)
+			dying := addProcess(t, proc, 11, 4026532001, 1001)
+			if left {
+				addProcess(t, proc, 12, 4026532001, 1001)
+			}
+			addProcess(t, proc, 30, 4026532003, 1003)
+			set, _ := newSet(proc)
+			read := func(h *Handle) iter.Seq2[uint32, error] {
+				return func(yield func(uint32, error) bool) {
+					if !yield(h.Inode, nil) || h.Inode != 4026532001 {
+						return
+					}
+					if err := os.RemoveAll(dying); err != nil {
+						t.Fatal(err)
+					}
+					_, err := h.Open("tcp")
+					yield(0, err)
+				}
+			}
+			var got []uint32
+			var failed error
+			for inode, err := range Each(t.Context(), set, Selection{All: true}, read) {
+				if failed = err; err != nil {
+					break
+				}
+				got = append(got, inode)
+			}
+			want := []uint32{4026532000, 4026532001, 4026532003}
+			if left {
+				want = want[:2]
+			}
+			if !slices.Equal(got, want) || (failed != nil) != left {
+				t.Errorf("got %v, error %v", got, failed)
+			}
+		})
+	}
+}
+
 // Where the own namespace is not known the others may repeat it.
 func TestOwnNamespaceUnknown(t *testing.T) {
 	proc := t.TempDir()
