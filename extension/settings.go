@@ -43,7 +43,7 @@ type setting struct {
 func settings(c *cobra.Command) error {
 	given := make(map[string]bool)
 	c.Flags().Visit(func(f *pflag.Flag) { given[f.Name] = true })
-	if value, set := os.LookupEnv(allNamespacesVariable); set {
+	if value := os.Getenv(allNamespacesVariable); value != "" {
 		switch value {
 		case "1", "true", "0", "false":
 		default:
@@ -56,7 +56,8 @@ func settings(c *cobra.Command) error {
 			given["all-namespaces"] = true
 		}
 	}
-	path, named := os.LookupEnv(flagsVariable)
+	path := os.Getenv(flagsVariable) // empty, as unit files leave it, is unset
+	named := path != ""
 	if !named {
 		path = defaultFlags
 	}

@@ -1,8 +1,8 @@
 package tables_test
 
 import (
+	"flag"
 	"log"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -17,7 +17,12 @@ import (
 
 // Another extension serves the tables beside its own.
 func Example() {
-	server, err := osquery.NewExtensionManagerServer("mine", os.Getenv("SOCKET"))
+	// osquery starts an extension with these flags.
+	socket := flag.String("socket", "", "path of osquery's extension socket")
+	timeout := flag.Int("timeout", 3, "seconds to wait for the socket")
+	flag.Int("interval", 3, "seconds between two pings")
+	flag.Parse()
+	server, err := osquery.NewExtensionManagerServer("mine", *socket, osquery.ServerTimeout(time.Duration(*timeout)*time.Second))
 	if err != nil {
 		log.Fatal(err)
 	}

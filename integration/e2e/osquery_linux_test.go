@@ -280,7 +280,7 @@ func documented(t *testing.T, all []schema.Table) (statements []statement) {
 			texts = append(texts, quoted[1])
 		}
 		for _, sql := range texts {
-			if strings.HasPrefix(sql, "SELECT ") {
+			if strings.HasPrefix(sql, "SELECT ") || strings.HasPrefix(sql, "WITH ") {
 				found++
 				statements = append(statements, statement{name: fmt.Sprint("README ", found), sql: sql})
 			}
