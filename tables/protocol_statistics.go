@@ -20,7 +20,7 @@ var statisticsFiles = []source.File[sock.Statistic]{
 	{Name: "sctp/snmp", Required: false, Decode: procnet.NamedStatistics},
 }
 
-type statisticRow = host.Record[sock.Statistic]
+type statisticRow = source.Record[sock.Statistic]
 
 // ProtocolStatistics is the table protocol_statistics.
 func ProtocolStatistics(h *host.Host) schema.Table {

@@ -28,6 +28,7 @@ func TestImportDirections(t *testing.T) {
 		"tables/host/nlconn/nlconntest": {"parser/netlink", "tables/host/nlconn"},
 		"tables/host/process":           {"parser/proc", "tables/host/regular"},
 		"tables/host/regular":           {},
+		"tables/host/routing":           {"parser/", "tables/host/names", "tables/host/netns", "tables/host/nlconn", "tables/host/source", "tables/host/usage"},
 		"tables/host/source":            {"tables/host/netns", "tables/host/nlconn", "tables/host/usage"},
 		"tables/host/usage":             {},
 		"tables/schema":                 {"parser/sock", "parser/text"},

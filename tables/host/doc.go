@@ -17,11 +17,12 @@
 //
 // [Host.Sources] probes the same sources that queries read, so that both agree.
 //
-// The packages below know one thing each and nothing of sockets:
+// The packages below know one thing each:
 //
 //	nlconn     the conversation with netlink
 //	netns      network namespaces, and what is done in them
 //	source     a list from the best of its sources
+//	routing    routes and network interfaces
 //	holders    which processes have which sockets open
 //	process    what a process is
 //	names      names of ports, protocols, users and interfaces

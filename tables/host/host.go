@@ -2,15 +2,18 @@ package host
 
 import (
 	"context"
+	"iter"
 	"path/filepath"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/network"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/holders"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/names"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/routing"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -82,6 +85,26 @@ func (h *Host) askBy(exchange nlconn.Exchange) {
 	h.diag = nlconn.New(nlconn.SockDiag, usage.SockDiag, exchange)
 	h.route = nlconn.New(nlconn.Route, usage.RTNetlink, exchange)
 	h.netfilter = nlconn.New(nlconn.Netfilter, usage.CTNetlink, exchange)
+}
+
+// RouteFilter says which routes are wanted, and what of them.
+type RouteFilter = routing.RouteFilter
+
+// LinkFilter says which interfaces are wanted.
+type LinkFilter = routing.LinkFilter
+
+// Routes streams routes: see [routing.Lists.Routes].
+func (h *Host) Routes(ctx context.Context, f RouteFilter) iter.Seq2[network.Route, error] {
+	return h.routing().Routes(ctx, f)
+}
+
+// Links streams network interfaces: see [routing.Lists.Links].
+func (h *Host) Links(ctx context.Context, f LinkFilter) iter.Seq2[network.Link, error] {
+	return h.routing().Links(ctx, f)
+}
+
+func (h *Host) routing() *routing.Lists {
+	return &routing.Lists{Namespaces: h.netns, Netlink: h.route, Uses: h.uses, Usable: h.local}
 }
 
 // Holders returns who has sockets open: see [holders.Finder.Find].

@@ -4,30 +4,12 @@ import (
 	"context"
 	"iter"
 
-	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
-	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
-
-// Record is what a line of a file of /proc/net says of a network namespace.
-type Record[T any] struct {
-	Value     T
-	Namespace uint32 // inode number; 0 if it is not known
-}
 
 // Records streams the records of files of /proc/net, one file after the other, in
 // each of the selected network namespaces: a table of such files needs no more. It
 // needs no privilege in the program's own namespace.
-func Records[T any](ctx context.Context, h *Host, namespaces Namespaces, files ...source.File[T]) iter.Seq2[Record[T], error] {
-	return netns.Each(ctx, h.netns, namespaces, func(in *netns.Handle) iter.Seq2[Record[T], error] {
-		return func(yield func(Record[T], error) bool) {
-			for v, err := range source.Concat(files, func(f source.File[T]) iter.Seq2[T, error] {
-				return source.Read(ctx, in, f, &usage.Usage{})
-			}) {
-				if !yield(Record[T]{v, in.Inode}, err) {
-					return
-				}
-			}
-		}
-	})
+func Records[T any](ctx context.Context, h *Host, namespaces Namespaces, files ...source.File[T]) iter.Seq2[source.Record[T], error] {
+	return source.Records(ctx, h.netns, namespaces, files...)
 }

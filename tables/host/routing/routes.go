@@ -1,4 +1,4 @@
-package host
+package routing
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/rtnetlink"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/names"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
@@ -20,7 +21,7 @@ import (
 
 // RouteFilter says which routes are wanted, and what of them.
 type RouteFilter struct {
-	Namespaces Namespaces
+	Namespaces netns.Selection
 	Families   []sock.Family // nil means any
 	// Sources are the sources that the query names; nil means the best.
 	Sources []string
@@ -46,17 +47,17 @@ func routes(family sock.Family) func(io.Reader) iter.Seq2[network.Route, error] 
 // Routes streams the routes of all tables, those of IPv4 first, from rtnetlink
 // or, where that is refused, from /proc/net/route and ipv6_route. It needs no
 // privilege in this process's own namespace.
-func (h *Host) Routes(ctx context.Context, f RouteFilter) iter.Seq2[network.Route, error] {
-	uses := h.uses.Query()
-	return netns.Each(ctx, h.netns, f.Namespaces, func(in *netns.Handle) iter.Seq2[network.Route, error] {
+func (l *Lists) Routes(ctx context.Context, f RouteFilter) iter.Seq2[network.Route, error] {
+	uses := l.Uses.Query()
+	return netns.Each(ctx, l.Namespaces, f.Namespaces, func(in *netns.Handle) iter.Seq2[network.Route, error] {
 		return func(yield func(network.Route, error) bool) {
 			for _, file := range routeFiles {
 				if f.Families != nil && !slices.Contains(f.Families, file.family) {
 					continue
 				}
 				for r, err := range rtnetlinkOrProc(uses, file.Name, f.Sources,
-					source.By(h.rtnetlinkWay(), func(use *usage.Usage) iter.Seq2[network.Route, error] {
-						return h.rtnetlinkRoutes(ctx, in, file.family, f.Kernel, use)
+					source.By(l.rtnetlinkWay(), func(use *usage.Usage) iter.Seq2[network.Route, error] {
+						return l.rtnetlinkRoutes(ctx, in, file.family, f.Kernel, use)
 					}),
 					source.By(fileWay, func(use *usage.Usage) iter.Seq2[network.Route, error] {
 						return source.Read(ctx, in, file.File, use)
@@ -73,9 +74,9 @@ func (h *Host) Routes(ctx context.Context, f RouteFilter) iter.Seq2[network.Rout
 
 // rtnetlinkRoutes streams the routes of a family that rtnetlink lists, those of
 // IPv6 with their Kernel if it is asked for.
-func (h *Host) rtnetlinkRoutes(ctx context.Context, in *netns.Handle, family sock.Family, kernel bool, use *usage.Usage) iter.Seq2[network.Route, error] {
+func (l *Lists) rtnetlinkRoutes(ctx context.Context, in *netns.Handle, family sock.Family, kernel bool, use *usage.Usage) iter.Seq2[network.Route, error] {
 	return func(yield func(network.Route, error) bool) {
-		beside := routeLines{name: h.InterfaceNames().Name}
+		beside := routeLines{name: names.NewInterfaces(l.Namespaces).Name}
 		if kernel && family == sock.INET6 {
 			if err := beside.open(in); err != nil {
 				yield(network.Route{}, err)
@@ -83,7 +84,7 @@ func (h *Host) rtnetlinkRoutes(ctx context.Context, in *netns.Handle, family soc
 			}
 			defer beside.close()
 		}
-		for m, err := range h.route.List(ctx, in, &rtnetlink.RouteRequest{Family: family}, use) {
+		for m, err := range l.Netlink.List(ctx, in, &rtnetlink.RouteRequest{Family: family}, use) {
 			var r network.Route
 			ok := false
 			if err == nil {

@@ -1,4 +1,4 @@
-package host
+package routing
 
 import (
 	"iter"
@@ -20,7 +20,9 @@ func wantsProc(sources []string) (proc, only bool) {
 }
 
 // rtnetlinkWay is rtnetlink as a source. Every kernel with netlink has it.
-func (h *Host) rtnetlinkWay() source.Way { return source.Way{Source: usage.RTNetlink, Usable: h.local} }
+func (l *Lists) rtnetlinkWay() source.Way {
+	return source.Way{Source: usage.RTNetlink, Usable: l.Usable}
+}
 
 // fileWay is a file that nothing else stands for.
 var fileWay = source.Way{Source: usage.ProcFS, Usable: source.Always}

@@ -1,4 +1,4 @@
-package host
+package routing
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 
 // LinkFilter says which interfaces are wanted.
 type LinkFilter struct {
-	Namespaces Namespaces
+	Namespaces netns.Selection
 	// Sources are the sources that the query names; nil means the best.
 	Sources []string
 }
@@ -24,12 +24,12 @@ type LinkFilter struct {
 // Links streams the network interfaces of each namespace in netstat's order,
 // [network.CompareNames], from rtnetlink or, where that is refused, from
 // /proc/net/dev. It needs no privilege in this process's own namespace.
-func (h *Host) Links(ctx context.Context, f LinkFilter) iter.Seq2[network.Link, error] {
-	uses := h.uses.Query()
-	return netns.Each(ctx, h.netns, f.Namespaces, func(in *netns.Handle) iter.Seq2[network.Link, error] {
+func (l *Lists) Links(ctx context.Context, f LinkFilter) iter.Seq2[network.Link, error] {
+	uses := l.Uses.Query()
+	return netns.Each(ctx, l.Namespaces, f.Namespaces, func(in *netns.Handle) iter.Seq2[network.Link, error] {
 		return rtnetlinkOrProc(uses, "dev", f.Sources,
-			source.By(h.rtnetlinkWay(), func(use *usage.Usage) iter.Seq2[network.Link, error] {
-				return sortedLinks(in, h.rtnetlinkLinks(ctx, in, use))
+			source.By(l.rtnetlinkWay(), func(use *usage.Usage) iter.Seq2[network.Link, error] {
+				return sortedLinks(in, l.rtnetlinkLinks(ctx, in, use))
 			}),
 			source.By(fileWay, func(use *usage.Usage) iter.Seq2[network.Link, error] {
 				return sortedLinks(in, source.Read(ctx, in, source.File[network.Link]{Name: "dev", Required: true, Decode: procnet.Links}, use))
@@ -38,15 +38,15 @@ func (h *Host) Links(ctx context.Context, f LinkFilter) iter.Seq2[network.Link, 
 }
 
 // rtnetlinkLinks streams the interfaces that rtnetlink lists.
-func (h *Host) rtnetlinkLinks(ctx context.Context, in *netns.Handle, use *usage.Usage) iter.Seq2[network.Link, error] {
+func (l *Lists) rtnetlinkLinks(ctx context.Context, in *netns.Handle, use *usage.Usage) iter.Seq2[network.Link, error] {
 	return func(yield func(network.Link, error) bool) {
-		for m, err := range h.route.List(ctx, in, rtnetlink.LinkRequest{}, use) {
-			var l network.Link
+		for m, err := range l.Netlink.List(ctx, in, rtnetlink.LinkRequest{}, use) {
+			var link network.Link
 			ok := false
 			if err == nil {
-				ok, err = rtnetlink.Link(m.Type, m.Payload, binary.NativeEndian, &l)
+				ok, err = rtnetlink.Link(m.Type, m.Payload, binary.NativeEndian, &link)
 			}
-			if (ok || err != nil) && !yield(l, err) {
+			if (ok || err != nil) && !yield(link, err) {
 				return
 			}
 		}
