@@ -63,21 +63,23 @@ func TestHostileNames(t *testing.T) {
 			}
 		})
 	}
-	for options, want := range map[string]string{
-		"-lxp": "/" + name + " " + path + "\n", "-lxp --strict": " @evil\n",
-		"-i": "\n" + link + "   1500 ", "-rn": " " + link + "\n", "-gn": "\n" + link + "  1      224.0.0.1\n",
+	for options, wants := range map[string][]string{
+		"-lxp": {"/" + name, " " + path + "\n"}, "-lxp --strict": {" @evil\n"},
+		"-i": {"\n" + link + "   1500 "}, "-rn": {" " + link + "\n"}, "-gn": {"\n" + link + "  1      224.0.0.1\n"},
 	} {
 		t.Run("netstat "+options, func(t *testing.T) {
 			out := output(t, u.ns, program, append([]string{"netstat"}, strings.Fields(options)...)...)
 			harmless(t, out)
-			if !strings.Contains(out, want) {
-				t.Errorf("got\n%swant %q", out, want)
+			for _, want := range wants { // of two holders either may have the lower number
+				if !strings.Contains(out, want) {
+					t.Errorf("got\n%swant %q", out, want)
+				}
 			}
 		})
 	}
 
 	t.Run("osquery", func(t *testing.T) {
-		namespace := query(t, u.ns, "SELECT net_namespace FROM unix_sockets LIMIT 1")[0]["net_namespace"]
+		namespace := query(t, u.ns, "SELECT inode FROM network_namespaces WHERE own = 1")[0]["inode"]
 		for value, inode := range map[string]string{path: evil.inode, "@evil\n\x1b[31mred": ""} {
 			context, err := json.Marshal(map[string]any{"colsUsed": []string{"inode", "path"}, "constraints": []any{
 				map[string]any{"name": "path", "affinity": "TEXT", "list": []any{map[string]any{"op": 2, "expr": value}}},
