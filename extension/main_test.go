@@ -110,7 +110,7 @@ func TestExitCodes(t *testing.T) {
 		{"max response", []string{"--socket", missing, "--max-response", "101"}, 2, "from 1 to 100"},
 		{"on loss", []string{"--socket", missing, "--on-loss", "weep"}, 2, "neither exit nor reconnect"},
 		{"table prefix", []string{"--socket", missing, "--table-prefix", "A-"}, 2, "small letters"},
-		{"log level", []string{"query", "--log-level", "loud", "SELECT 1"}, 2, "none of error, warn"},
+		{"log level", []string{"query", "--log-level", "loud", "SELECT 1"}, 2, "must be error, warn"},
 
 		{"netstat's statements", []string{"netstat", "-tulpn", "--sql"}, 0, ""},
 		{"netstat's options cut off", []string{"netstat", "--list", "--tc", "--numeric-p", "--program", "-F", "--sql"}, 0, ""},

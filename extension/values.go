@@ -59,7 +59,7 @@ func notEmpty(s string) error {
 
 func logLevel(s string) error {
 	if level := hclog.LevelFromString(s); level == hclog.NoLevel || level == hclog.Off {
-		return errors.New("it is none of error, warn, info, debug, trace")
+		return errors.New("it must be error, warn, info, debug or trace")
 	}
 	return nil
 }

@@ -225,30 +225,6 @@ func reading(table func(...map[string]string) osquerytest.Table, rows func() ([]
 	return t
 }
 
-// collected is a result of the embedded host.
-type collected []string
-
-func (c *collected) Columns([]string) error { return nil }
-func (c *collected) Row(cells [][]byte) error {
-	*c = append(*c, sqltest.Row(cells))
-	return nil
-}
-func (c *collected) Close() error { return nil }
-
-// cellsOf are the rows of osquery's answer, as sqltest writes them.
-func cellsOf(a *osquerytest.Answer) (rows []string) {
-	for _, row := range a.Rows {
-		cells := make([][]byte, len(row))
-		for i, c := range row {
-			if !c.Null {
-				cells[i] = []byte(c.Text)
-			}
-		}
-		rows = append(rows, sqltest.Row(cells))
-	}
-	return rows
-}
-
 // statement is one whose rows are the same everywhere.
 type statement struct {
 	name, sql string
@@ -478,7 +454,7 @@ func TestSameRowsInOsquery(t *testing.T) {
 // compare runs a statement everywhere.
 func compare(t *testing.T, db *sqlite.DB, hosts []*serving, s statement) {
 	same := func(a, b []string) bool { return sqltest.Statement{Ordered: s.ordered}.Same(a, b) }
-	var embedded collected
+	var embedded sqltest.Rows
 	embeddedErr := db.Run(t.Context(), s.sql, func() (sqlite.Result, error) { return &embedded, nil })
 	if s.want != nil && !same(embedded, s.want) {
 		t.Errorf("%s\ngot  %.1000q\nwant %.1000q, error %v", s.sql, embedded, s.want, embeddedErr)
@@ -515,7 +491,7 @@ func compare(t *testing.T, db *sqlite.DB, hosts []*serving, s statement) {
 		if !maps.Equal(calls, predicted) {
 			t.Errorf("%s\n%s makes the calls %v\nthe kit says %v", s.sql, o.name, calls, predicted)
 		}
-		if got := cellsOf(answer); moving[s.name] == "" && !same(got, embedded) {
+		if got := sqltest.Answer(answer); moving[s.name] == "" && !same(got, embedded) {
 			t.Errorf("%s\n%s: %d rows %.1000q\nthe embedded host: %d rows %.1000q", s.sql, o.name, len(got), got, len(embedded), embedded)
 		}
 	}
@@ -624,7 +600,7 @@ func TestJoinsReadOurTablesAFewTimes(t *testing.T) {
 						return answer.Rows[0][0].Text, nil
 					})
 					few(t, join, embedded, func(sql string) (string, error) {
-						var result collected
+						var result sqltest.Rows
 						err := db.Run(t.Context(), sql, func() (sqlite.Result, error) { return &result, nil })
 						return strings.Trim(strings.Join(result, ""), `"`), err
 					})

@@ -14,30 +14,6 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
-// rows collects a result of the embedded host.
-type rows []string
-
-func (r *rows) Columns([]string) error { return nil }
-func (r *rows) Row(cells [][]byte) error {
-	*r = append(*r, sqltest.Row(cells))
-	return nil
-}
-func (r *rows) Close() error { return nil }
-
-// rowsOf are the rows of osquery's answer.
-func rowsOf(a *osquerytest.Answer) (all []string) {
-	for _, row := range a.Rows {
-		cells := make([][]byte, len(row))
-		for i, c := range row {
-			if !c.Null {
-				cells[i] = []byte(c.Text)
-			}
-		}
-		all = append(all, sqltest.Row(cells))
-	}
-	return all
-}
-
 // Joins of two and three of our tables have the same rows in osquery's plans, in
 // the embedded host, and as joins of ordinary tables into which the rows were
 // copied; and in a real osqueryi where OSQUERYI names one. What osquery changes
@@ -92,7 +68,7 @@ func TestJoinsAreTheSameEverywhere(t *testing.T) {
 				t.Errorf("seed %d: %s\n%s: %d rows, error %v: %.300q\ncopied tables: %d rows, error %v: %.300q", seed, s.SQL, name, len(got), err, got, len(want), wantErr, want)
 			}
 		}
-		var embedded rows
+		var embedded sqltest.Rows
 		err := db.Run(t.Context(), s.SQL, func() (sqlite.Result, error) { return &embedded, nil })
 		check("the embedded host", embedded, err)
 		for name, o := range hosts {
@@ -100,7 +76,7 @@ func TestJoinsAreTheSameEverywhere(t *testing.T) {
 			if err != nil {
 				answer = &osquerytest.Answer{}
 			}
-			check(name, rowsOf(answer), err)
+			check(name, sqltest.Answer(answer), err)
 		}
 		if failed >= 10 {
 			t.Fatal("and so on")
