@@ -40,7 +40,7 @@ func (c *cursor) repeat(terms []snapshot.Term) {
 	columns := c.table.Spec().Columns
 	if order := c.calls.Order(columns, c.plan.used, terms); order != nil {
 		s := order.Take(c.db.conn.GetInterrupt(), func(ctx context.Context, o *snapshot.Order) schema.Scan {
-			return c.begin(ctx, o.Constraints)
+			return c.plan.scan(ctx, c.table, o.Constraints)
 		})
 		c.calls.Took(order, s)
 	}
@@ -53,14 +53,14 @@ func (c *cursor) repeat(terms []snapshot.Term) {
 		all = append(all, t.Constraints...)
 	}
 	c.began = time.Now()
-	c.scan = c.begin(c.db.conn.GetInterrupt(), all)
+	c.scan = c.plan.scan(c.db.conn.GetInterrupt(), c.table, all)
 }
 
 // translate reads what a term compares its column with.
 func translate(c *schema.ColumnInfo, t term, arg sqlite3.Value) (snapshot.Term, error) {
 	to := snapshot.Term{Column: t.column, Equal: t.op == schema.EQ || t.op == schema.IS}
 	if !t.in {
-		to.Constraints = constrain(nil, c, t.op, arg)
+		to.Constraints = constrain(nil, c, t.op, operand(arg))
 		if to.Equal {
 			to.Values = value(nil, c, t, arg)
 		}
@@ -70,7 +70,7 @@ func translate(c *schema.ColumnInfo, t term, arg sqlite3.Value) (snapshot.Term, 
 	n := 0
 	for ; err == nil; v, err = arg.InNext() {
 		if v.Type() != sqlite3.NULL { // nothing equals NULL
-			to.Constraints = constrain(to.Constraints, c, t.op, v)
+			to.Constraints = constrain(to.Constraints, c, t.op, operand(v))
 			to.Values = value(to.Values, c, t, v)
 			n++
 		}

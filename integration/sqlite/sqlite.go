@@ -40,6 +40,10 @@ type Result interface {
 
 // DB is the database of the tables. It is for one goroutine at a time.
 type DB struct {
+	// SQLiteOnly has SQLite run the plain statements too, which package plain
+	// runs otherwise.
+	SQLiteOnly bool
+
 	conn   *sqlite3.Conn
 	tables []schema.Table
 	// What went wrong inside of a statement, of which SQLite keeps only words.
@@ -118,11 +122,12 @@ func (db *DB) Run(ctx context.Context, text string, newResult func() (Result, er
 		if err != nil {
 			return db.explain(ctx, err)
 		}
+		sql := text[:len(text)-len(tail)]
 		text = tail
 		if stmt == nil {
 			continue // nothing but a comment
 		}
-		if err := db.run(ctx, stmt, newResult); err != nil {
+		if err := db.run(ctx, stmt, sql, newResult); err != nil {
 			stmt.Close()
 			return err
 		}
@@ -133,7 +138,7 @@ func (db *DB) Run(ctx context.Context, text string, newResult func() (Result, er
 	return nil
 }
 
-func (db *DB) run(ctx context.Context, stmt *sqlite3.Stmt, newResult func() (Result, error)) error {
+func (db *DB) run(ctx context.Context, stmt *sqlite3.Stmt, sql string, newResult func() (Result, error)) error {
 	if n := stmt.BindCount(); n > 0 {
 		return fmt.Errorf("the statement has %d parameter(s) such as ? or :name, which cannot be given here: write the values into it", n)
 	}
@@ -151,6 +156,9 @@ func (db *DB) run(ctx context.Context, stmt *sqlite3.Stmt, newResult func() (Res
 	for i := range names {
 		names[i] = stmt.ColumnName(i)
 		texts[i] = stmt.ColumnDeclType(i) == string(schema.Text)
+	}
+	if program, ok := db.plain(sql); ok {
+		return db.runPlain(ctx, program, names, result)
 	}
 	// Without a first row there may be no answer at all, but an error.
 	more := stmt.Step()

@@ -62,7 +62,7 @@ const (
 // BestIndex takes every constraint that may narrow a scan. None is omitted:
 // SQLite checks each row again.
 func (t *vtab) BestIndex(index *sqlite3.IndexInfo) error {
-	var p plan
+	p := plan{table: t.table.Spec().Name}
 	columns := t.table.Spec().Columns
 	rows, read := tableRows, tableRows
 	for i, k := range index.Constraint {
@@ -104,6 +104,7 @@ func (t *vtab) Open() (sqlite3.VTabCursor, error) { return &cursor{vtab: t}, nil
 // plan is what SQLite decided of a scan. It travels as text between BestIndex
 // and Filter.
 type plan struct {
+	table string
 	used  []int
 	terms []term
 }
@@ -116,9 +117,10 @@ type term struct {
 	in     bool
 }
 
-// String is such as "0,3 4:2i 5:16": the used columns, then column:op.
+// String is such as "tcp_sockets 0,3 4:2i 5:16": the table, the used columns, then
+// column:op.
 func (p *plan) String() string {
-	var b []byte
+	b := append([]byte(p.table), ' ')
 	for i, c := range p.used {
 		if i > 0 {
 			b = append(b, ',')
@@ -138,6 +140,8 @@ func (p *plan) String() string {
 }
 
 func parsePlan(text string) (p plan, err error) {
+	table, text, _ := strings.Cut(text, " ")
+	p.table = table
 	fields := strings.Split(text, " ")
 	if fields[0] != "" {
 		for number := range strings.SplitSeq(fields[0], ",") {
@@ -204,34 +208,37 @@ func (c *cursor) Filter(_ int, planText string, args ...sqlite3.Value) error {
 	return c.Next()
 }
 
-// begin begins a scan of the used columns with constraints.
-func (c *cursor) begin(ctx context.Context, constraints []schema.Constraint) schema.Scan {
+// scan begins a scan of the used columns with constraints.
+func (p *plan) scan(ctx context.Context, table schema.Table, constraints []schema.Constraint) schema.Scan {
 	r := schema.Request{Constraints: constraints}
-	for _, i := range c.plan.used {
-		r.Used = append(r.Used, c.table.Spec().Columns[i].Name)
+	for _, i := range p.used {
+		r.Used = append(r.Used, table.Spec().Columns[i].Name)
 	}
-	return c.table.Scan(ctx, c.table.Query(r))
+	return table.Scan(ctx, table.Query(r))
 }
 
 // constrain adds the constraint if its value is one that our tables compare
 // as SQLite does. With a number SQLite may compare a text as a number: 080 is
 // 80. What says where to look is never left out.
-func constrain(to []schema.Constraint, c *schema.ColumnInfo, op schema.Op, v sqlite3.Value) []schema.Constraint {
-	k := schema.Constraint{Column: c.Name, Op: op}
-	if c.Type == schema.Text && v.Type() != sqlite3.TEXT && !(c.Scope && v.Type() == sqlite3.INTEGER) {
+func constrain(to []schema.Constraint, c *schema.ColumnInfo, op schema.Op, v schema.Cell) []schema.Constraint {
+	if v.Kind == schema.Null || c.Type == schema.Text && v.Kind != schema.Bytes && !(c.Scope && v.Kind == schema.Int) {
 		return to
 	}
+	return append(to, schema.Constraint{Column: c.Name, Op: op, Value: string(v.AppendText(nil))})
+}
+
+// operand is a value that SQLite hands over; a blob, which no column equals, is
+// NULL.
+func operand(v sqlite3.Value) schema.Cell {
 	switch v.Type() {
 	case sqlite3.INTEGER:
-		k.Value = strconv.FormatInt(v.Int64(), 10)
+		return schema.Cell{Kind: schema.Int, Int: v.Int64()}
 	case sqlite3.FLOAT:
-		k.Value = strconv.FormatFloat(v.Float(), 'g', -1, 64)
+		return schema.Cell{Kind: schema.Float, Float: v.Float()}
 	case sqlite3.TEXT:
-		k.Value = v.Text()
-	default:
-		return to // NULL and blobs
+		return schema.Cell{Kind: schema.Bytes, Bytes: []byte(v.Text())}
 	}
-	return append(to, k)
+	return schema.Cell{}
 }
 
 // Next moves on.
