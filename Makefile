@@ -59,7 +59,7 @@ vuln: ## look for known vulnerabilities of what we use (needs the way to vuln.go
 	$(GO) tool govulncheck ./...
 
 bench: build ## compare with netstat and ss on a host with SOCKETS (100000) TCP sockets (needs root)
-	@$(GO) build -o bin/bench ./integration/bench
+	@$(GO) build -o bin/bench ./integration/bench && $(GO) build -o bin/empty ./integration/bench/empty
 	@bin/bench --sockets $(SOCKETS)
 
 benchmarks: ## run the Go benchmarks

@@ -152,6 +152,6 @@ func (o *options) tables(log hclog.Logger) ([]schema.Table, *schema.Stats) {
 	all := tables.All(h)
 	stats := schema.NewStats(all...)
 	all = append(all, tables.ExtensionInfo(h, tables.Build{Version: version, Commit: commit, Start: started}, stats))
-	slices.SortFunc(all, func(a, b schema.Table) int { return strings.Compare(a.Spec().Name, b.Spec().Name) })
+	slices.SortFunc(all, func(a, b schema.Table) int { return strings.Compare(a.Name(), b.Name()) })
 	return all, stats
 }

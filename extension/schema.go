@@ -25,7 +25,7 @@ func newSchema(o *options) *cobra.Command {
 			all, _ := o.tables(hclog.NewNullLogger())
 			for _, t := range all {
 				specs = append(specs, t.Spec())
-				names = append(names, t.Spec().Name)
+				names = append(names, t.Name())
 			}
 			if len(args) == 1 {
 				i := slices.Index(names, strings.ToLower(args[0]))

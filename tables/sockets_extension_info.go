@@ -26,6 +26,10 @@ type infoRow struct {
 // the tables and counts in stats. It is not one of [All], since it is not about
 // the host.
 func ExtensionInfo(h *host.Host, build Build, stats *schema.Stats) schema.Table {
+	return schema.Lazy("sockets_extension_info", func() schema.Table { return extensionInfo(h, build, stats) })
+}
+
+func extensionInfo(h *host.Host, build Build, stats *schema.Stats) schema.Table {
 	return schema.Bind(schema.TableDef[infoRow]{
 		Name: "sockets_extension_info",
 		Doc:  "Counters of this extension since it started: one row for each of its tables. Without osquery it counts nothing.",

@@ -17,10 +17,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -45,6 +47,8 @@ func main() {
 		err = bareDump()
 	case "read":
 		err = readProc()
+	case "load":
+		err = load()
 	default:
 		err = fmt.Errorf("%s=%s", roleEnv, role)
 	}
@@ -66,8 +70,15 @@ func bench() error {
 	runs := flag.Int("runs", 5, "runs of each program, interleaved; medians are shown")
 	asJSON := flag.Bool("json", false, "print JSON")
 	program := flag.String("program", "bin/sockets.ext", "the sockets.ext to measure")
+	empty := flag.String("empty", "bin/empty", "a Go program that does nothing, to compare SELECT 1 with")
+	only := flag.String("only", "", "measure the questions that match this regular expression")
+	busy := flag.Int("load", 0, "processes that keep a core busy meanwhile")
 	flag.Parse()
-	if *sockets < 0 || *runs < 1 || flag.NArg() > 0 {
+	asked, err := regexp.Compile(*only)
+	if err != nil {
+		return fmt.Errorf("--only: %w", err)
+	}
+	if *sockets < 0 || *runs < 1 || *busy < 0 || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -106,12 +117,22 @@ func bench() error {
 		defer end()
 		made += n
 	}
-	b := &benchmark{ctx: ctx, ours: ours, runs: *runs, buf: make([]byte, 64<<10)}
-	report := report{Sockets: *sockets, Runs: *runs, Kernel: kernelRelease()}
-	for _, q := range questions(strconv.Itoa(holderPID)) {
+	for range *busy {
+		_, end, err := startHelper(ctx, "load")
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
+	b := &benchmark{ctx: ctx, runs: *runs, buf: make([]byte, 64<<10)}
+	report := report{Sockets: *sockets, Runs: *runs, Load: *busy, Kernel: kernelRelease()}
+	for _, q := range questions(ours, *empty, strconv.Itoa(holderPID)) {
+		if !asked.MatchString(q.name) {
+			continue
+		}
 		progress("measuring: %s", q.name)
-		if *sockets == 0 {
-			q.lsof = nil // finding none is a failure to it
+		if *sockets == 0 { // finding none is a failure to lsof
+			q.programs = slices.DeleteFunc(q.programs, func(p contestant) bool { return p.title == "lsof" })
 		}
 		r, err := b.measure(q)
 		if err != nil {
@@ -119,9 +140,11 @@ func bench() error {
 		}
 		report.Questions = append(report.Questions, r)
 	}
-	progress("measuring: osquery's wire")
-	if report.Wire, err = b.wire(); err != nil {
-		return fmt.Errorf("wire: %w", err)
+	if *only == "" {
+		progress("measuring: osquery's wire")
+		if report.Wire, err = b.wire(ours); err != nil {
+			return fmt.Errorf("wire: %w", err)
+		}
 	}
 	progress("")
 	if *asJSON {
@@ -141,64 +164,79 @@ func kernelRelease() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
-// question is asked of every program that can answer it.
+// question is asked of every program that can answer it, ours first.
 type question struct {
-	name    string
-	ours    []string
-	netstat []string
-	ss      []string
-	lsof    []string
-	dump    bool // by the kernel, bare
-	read    bool // of /proc/net/tcp and tcp6, thrown away
+	name     string
+	programs []contestant
+}
+
+// contestant is a program with the arguments that ask a question.
+type contestant struct {
+	title string
+	path  string
+	args  []string
+	role  string // of this program's own helpers
 }
 
 // questions returns them; holder is a process with sockets.
-func questions(holder string) []question {
-	csv := func(sql string) []string { return []string{"query", "--csv", "--header=false", sql} }
+func questions(ours, empty, holder string) []question {
+	sql := func(text string) contestant {
+		return contestant{title: "ours", path: ours, args: []string{"query", "--csv", "--header=false", text}}
+	}
+	command := func(args ...string) contestant { return contestant{title: "ours", path: ours, args: args} }
+	program := func(name string) func(...string) contestant {
+		return func(args ...string) contestant { return contestant{title: name, path: name, args: args} }
+	}
+	netstat, ss, lsof := program("netstat"), program("ss"), program("lsof")
+	dump, read := contestant{title: "dump", role: "dump"}, contestant{title: "/proc", role: "read"}
+	const netstatColumns = "SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state"
 	return []question{
-		{"who listens", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets WHERE state = 'LISTEN'"), []string{"-ltn"}, []string{"-Hltn"}, nil, false, false},
-		{"one local port", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets WHERE local_port = 40000"), nil, []string{"-Hatn", "sport = :40000"}, nil, false, false},
-		{"listeners, or one port", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets WHERE state = 'LISTEN' OR local_port = 40000"), nil, nil, nil, false, false},
-		{"one connection", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets WHERE local_address = '127.1.0.0' AND local_port = 40000 AND remote_address = '127.1.0.1' AND remote_port = 20000"), nil, []string{"-Hatn", "src 127.1.0.0:40000 and dst 127.1.0.1:20000"}, nil, false, false},
-		{"count of all", csv("SELECT count(*) FROM tcp_sockets"), nil, nil, nil, true, true},
-		{"count by state", csv("SELECT state, count(*) FROM tcp_sockets GROUP BY state"), nil, nil, nil, true, true},
-		{"what netstat -atn shows", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state FROM tcp_sockets"), []string{"-atn"}, []string{"-Hatn"}, nil, true, true},
-		{"the same with timers, owner", csv("SELECT proto, recv_q, send_q, local_address, local_port, remote_address, remote_port, state, uid, inode, timer, timer_expires_ms, retransmits, probes FROM tcp_sockets"), []string{"-atneo"}, []string{"-Hatneo"}, nil, false, false},
-		{"who listens, with program", csv("SELECT local_address, local_port, pid, program FROM tcp_sockets WHERE state = 'LISTEN'"), []string{"-ltnp"}, []string{"-Hltnp"}, []string{"-nP", "-iTCP", "-sTCP:LISTEN"}, false, false},
-		{"all sockets with program", csv("SELECT proto, local_address, local_port, remote_address, remote_port, state, pid, program FROM tcp_sockets"), []string{"-atnp"}, []string{"-Hatnp"}, []string{"-nP", "-iTCP"}, false, false},
-		{"who holds any socket", csv("SELECT inode, pid, fd, program FROM socket_processes"), nil, nil, []string{"-nP", "-iTCP"}, false, false},
-		{"sockets of one process", csv("SELECT proto, local_address, local_port, remote_address, remote_port, state, pid, program FROM tcp_sockets WHERE pid = " + holder), nil, nil, []string{"-nP", "-a", "-p", holder, "-iTCP"}, false, false},
-		{"tcp_info of all", csv("SELECT local_address, local_port, remote_address, remote_port, state, rtt_us, cwnd, retrans_total, bytes_acked, bytes_received, delivery_rate_bytes_per_second FROM tcp_info"), nil, []string{"-Htni"}, nil, false, false},
-		{"our netstat -atn", []string{"netstat", "-atn"}, []string{"-atn"}, nil, nil, false, false},
-		{"our netstat -ltn", []string{"netstat", "-ltn"}, []string{"-ltn"}, nil, nil, false, false},
-		{"our netstat -atnp", []string{"netstat", "-atnp"}, []string{"-atnp"}, nil, nil, false, false},
-		{"SELECT 1", csv("SELECT 1"), nil, nil, nil, false, false},
+		{"who listens", []contestant{sql(netstatColumns + " FROM tcp_sockets WHERE state = 'LISTEN'"), netstat("-ltn"), ss("-Hltn")}},
+		{"one local port", []contestant{sql(netstatColumns + " FROM tcp_sockets WHERE local_port = 40000"), ss("-Hatn", "sport = :40000")}},
+		{"listeners, or one port", []contestant{sql(netstatColumns + " FROM tcp_sockets WHERE state = 'LISTEN' OR local_port = 40000")}},
+		{"one connection", []contestant{
+			sql(netstatColumns + " FROM tcp_sockets WHERE local_address = '127.1.0.0' AND local_port = 40000 AND remote_address = '127.1.0.1' AND remote_port = 20000"),
+			ss("-Hatn", "src 127.1.0.0:40000 and dst 127.1.0.1:20000")}},
+		{"count of all", []contestant{sql("SELECT count(*) FROM tcp_sockets"), dump, read}},
+		{"count by state", []contestant{sql("SELECT state, count(*) FROM tcp_sockets GROUP BY state"), dump, read}},
+		{"what netstat -atn shows", []contestant{sql(netstatColumns + " FROM tcp_sockets"), netstat("-atn"), ss("-Hatn"), dump, read}},
+		{"the same with timers, owner", []contestant{
+			sql(netstatColumns + ", uid, inode, timer, timer_expires_ms, retransmits, probes FROM tcp_sockets"), netstat("-atneo"), ss("-Hatneo")}},
+		{"who listens, with program", []contestant{
+			sql("SELECT local_address, local_port, pid, program FROM tcp_sockets WHERE state = 'LISTEN'"), netstat("-ltnp"), ss("-Hltnp"), lsof("-nP", "-iTCP", "-sTCP:LISTEN")}},
+		{"all sockets with program", []contestant{
+			sql("SELECT proto, local_address, local_port, remote_address, remote_port, state, pid, program FROM tcp_sockets"), netstat("-atnp"), ss("-Hatnp"), lsof("-nP", "-iTCP")}},
+		{"who holds any socket", []contestant{sql("SELECT inode, pid, fd, program FROM socket_processes"), lsof("-nP", "-iTCP")}},
+		{"sockets of one process", []contestant{
+			sql("SELECT proto, local_address, local_port, remote_address, remote_port, state, pid, program FROM tcp_sockets WHERE pid = " + holder), lsof("-nP", "-a", "-p", holder, "-iTCP")}},
+		{"tcp_info of all", []contestant{
+			sql("SELECT local_address, local_port, remote_address, remote_port, state, rtt_us, cwnd, retrans_total, bytes_acked, bytes_received, delivery_rate_bytes_per_second FROM tcp_info"), ss("-Htni")}},
+		{"our netstat -atn", []contestant{command("netstat", "-atn"), netstat("-atn")}},
+		{"our netstat -ltn", []contestant{command("netstat", "-ltn"), netstat("-ltn")}},
+		{"our netstat -atnp", []contestant{command("netstat", "-atnp"), netstat("-atnp")}},
+		{"SELECT 1", []contestant{sql("SELECT 1"), {title: "empty", path: empty}}},
+		{"--version", []contestant{command("--version"), {title: "empty", path: empty}}},
 	}
 }
 
 // measured is one program's medians.
 type measured struct {
-	Wall   float64 `json:"wall_ms"`
-	CPU    float64 `json:"cpu_ms"` // user and system
-	Memory int64   `json:"peak_kib"`
-	Lines  int     `json:"lines"`
+	Program string  `json:"program"`
+	Wall    float64 `json:"wall_ms"`
+	CPU     float64 `json:"cpu_ms"` // user and system
+	Memory  int64   `json:"peak_kib"`
+	Lines   int     `json:"lines"`
 }
 
-// answer is how the programs did on a question; those that were not asked, or
-// are not installed, are nil.
+// answer is how the programs did on a question, ours first. Those that are not
+// installed are left out.
 type answer struct {
-	Name    string    `json:"question"`
-	Ours    *measured `json:"sockets_ext"`
-	Netstat *measured `json:"netstat,omitempty"`
-	SS      *measured `json:"ss,omitempty"`
-	Lsof    *measured `json:"lsof,omitempty"`
-	Dump    *measured `json:"bare_dump,omitempty"`
-	Read    *measured `json:"read_proc,omitempty"`
+	Name     string     `json:"question"`
+	Programs []measured `json:"programs"`
 }
 
 type benchmark struct {
 	ctx  context.Context
-	ours string
 	runs int
 	buf  []byte // for output; the reader must not take a core from the measured
 }
@@ -209,40 +247,30 @@ func (b *benchmark) measure(q question) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	a := answer{Name: q.name}
-	type contestant struct {
-		name string
-		args []string
-		role string
-		into **measured
-		all  []measured
-	}
-	contestants := []*contestant{{name: b.ours, args: q.ours, into: &a.Ours}}
-	add := func(name string, args []string, into **measured) {
-		if _, err := exec.LookPath(name); args != nil && err == nil {
-			contestants = append(contestants, &contestant{name: name, args: args, into: into})
+	var programs []contestant
+	for _, p := range q.programs {
+		if p.role != "" {
+			p.path = self
+		}
+		if _, err := exec.LookPath(p.path); err == nil {
+			programs = append(programs, p)
 		}
 	}
-	add("netstat", q.netstat, &a.Netstat)
-	add("ss", q.ss, &a.SS)
-	add("lsof", q.lsof, &a.Lsof)
-	if q.dump {
-		contestants = append(contestants, &contestant{name: self, role: "dump", into: &a.Dump})
-	}
-	if q.read {
-		contestants = append(contestants, &contestant{name: self, role: "read", into: &a.Read})
-	}
+	all := make([][]measured, len(programs))
 	for range b.runs {
-		for _, c := range contestants {
-			m, err := b.run(c.name, c.args, c.role)
+		for i, p := range programs {
+			m, err := b.run(p.path, p.args, p.role)
 			if err != nil {
-				return a, err
+				return answer{}, err
 			}
-			c.all = append(c.all, m)
+			all[i] = append(all[i], m)
 		}
 	}
-	for _, c := range contestants {
-		*c.into = median(c.all)
+	a := answer{Name: q.name}
+	for i, p := range programs {
+		m := median(all[i])
+		m.Program = p.title
+		a.Programs = append(a.Programs, m)
 	}
 	return a, nil
 }
@@ -281,7 +309,7 @@ func (b *benchmark) run(name string, args []string, role string) (m measured, er
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-func median(all []measured) *measured {
+func median(all []measured) measured {
 	middle := func(get func(measured) float64) float64 {
 		var values []float64
 		for _, m := range all {
@@ -290,7 +318,7 @@ func median(all []measured) *measured {
 		slices.Sort(values)
 		return values[len(values)/2]
 	}
-	return &measured{
+	return measured{
 		Wall:   middle(func(m measured) float64 { return m.Wall }),
 		CPU:    middle(func(m measured) float64 { return m.CPU }),
 		Memory: int64(middle(func(m measured) float64 { return float64(m.Memory) })),
@@ -323,11 +351,11 @@ func (t *untested) end() {
 }
 
 // wire asks sockets.ext as osquery does.
-func (b *benchmark) wire() (answers []wireAnswer, err error) {
+func (b *benchmark) wire(ours string) (answers []wireAnswer, err error) {
 	t := &untested{}
 	defer t.end()
 	manager := osquerytest.New(t)
-	cmd := exec.CommandContext(b.ctx, b.ours, "--socket", manager.Socket())
+	cmd := exec.CommandContext(b.ctx, ours, "--socket", manager.Socket())
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	if err := cmd.Start(); err != nil {
@@ -388,35 +416,31 @@ func columns(m *osquerytest.Manager) (numeric, visible []string) {
 type report struct {
 	Sockets   int          `json:"sockets"`
 	Runs      int          `json:"runs"`
+	Load      int          `json:"busy_processes"`
 	Kernel    string       `json:"kernel"`
 	Questions []answer     `json:"questions"`
 	Wire      []wireAnswer `json:"wire"`
 }
 
 func (r *report) print(w io.Writer) {
-	fmt.Fprintf(w, "%d TCP sockets, kernel %s, medians of %d interleaved runs of whole processes, milliseconds\n\n", r.Sockets, r.Kernel, r.Runs)
-	fmt.Fprintf(w, "%-28s %9s %9s %9s %9s %9s %9s  %-44s %s\n", "question", "ours", "netstat", "ss", "lsof", "bare dump", "read proc", "ours : others", "peak KiB (ours, netstat, ss, lsof)")
+	fmt.Fprintf(w, "%d TCP sockets, kernel %s, medians of %d interleaved runs of whole processes, milliseconds", r.Sockets, r.Kernel, r.Runs)
+	if r.Load > 0 {
+		fmt.Fprintf(w, ", beside %d busy processes", r.Load)
+	}
+	fmt.Fprintf(w, "\nCPU is user and system; ratios are ours to theirs.\n\n")
+	fmt.Fprintf(w, "%-28s %-8s %9s %9s %9s %9s %9s\n", "question", "program", "wall", "CPU", "peak KiB", "wall x", "CPU x")
 	for _, a := range r.Questions {
-		var ratios, memory []string
-		cell := func(name string, m *measured) string {
-			if m == nil {
-				return "-"
+		name, ours := a.Name, a.Programs[0]
+		for i, m := range a.Programs {
+			fmt.Fprintf(w, "%-28s %-8s %9.1f %9.1f %9d", name, m.Program, m.Wall, m.CPU, m.Memory)
+			if name = ""; i > 0 {
+				fmt.Fprintf(w, " %9.3f %9.3f", ours.Wall/m.Wall, ours.CPU/m.CPU)
 			}
-			if name != "" {
-				ratios = append(ratios, fmt.Sprintf("%.3f %s", a.Ours.Wall/m.Wall, name))
-			}
-			return fmt.Sprintf("%.1f", m.Wall)
+			fmt.Fprintln(w)
 		}
-		for _, m := range []*measured{a.Ours, a.Netstat, a.SS, a.Lsof} {
-			if m != nil {
-				memory = append(memory, fmt.Sprint(m.Memory))
-			}
-		}
-		fmt.Fprintf(w, "%-28s %9s %9s %9s %9s %9s %9s  ", a.Name, cell("", a.Ours), cell("netstat", a.Netstat), cell("ss", a.SS), cell("lsof", a.Lsof), cell("dump", a.Dump), cell("proc", a.Read))
-		fmt.Fprintf(w, "%-44s %s\n", strings.Join(ratios, ", "), strings.Join(memory, ", "))
-		if a.Name == "SELECT 1" {
-			fmt.Fprintf(w, "%-28s %9.1f user and system\n", "", a.Ours.CPU)
-		}
+	}
+	if len(r.Wire) == 0 {
+		return
 	}
 	fmt.Fprintf(w, "\nOver osquery's Thrift to a Go client, milliseconds\n\n")
 	for _, a := range r.Wire {
@@ -424,14 +448,32 @@ func (r *report) print(w io.Writer) {
 	}
 }
 
+// load keeps a core busy until its input ends.
+func load() error {
+	var ended atomic.Bool
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		ended.Store(true)
+	}()
+	fmt.Println("ready")
+	for !ended.Load() {
+	}
+	return nil
+}
+
 // startHolder starts a process that holds n sockets, and waits until it does.
 func startHolder(ctx context.Context, number, n int) (pid int, end func(), err error) {
+	return startHelper(ctx, fmt.Sprintf("hold %d %d", number, n))
+}
+
+// startHelper starts this program in a role, and waits until it is ready.
+func startHelper(ctx context.Context, role string) (pid int, end func(), err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return 0, nil, err
 	}
 	cmd := exec.CommandContext(ctx, self)
-	cmd.Env = append(cmd.Environ(), fmt.Sprintf("%s=hold %d %d", roleEnv, number, n))
+	cmd.Env = append(cmd.Environ(), roleEnv+"="+role)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdin, err := cmd.StdinPipe()
@@ -451,7 +493,7 @@ func startHolder(ctx context.Context, number, n int) (pid int, end func(), err e
 	}
 	if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "ready\n" {
 		end()
-		return 0, nil, fmt.Errorf("the holder of %d sockets: %q, %w", n, line, errors.Join(err, ctx.Err()))
+		return 0, nil, fmt.Errorf("the helper %q: %q, %w", role, line, errors.Join(err, ctx.Err()))
 	}
 	return cmd.Process.Pid, end, nil
 }

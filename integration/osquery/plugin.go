@@ -61,7 +61,7 @@ func NewTablePlugin(t schema.Table) *TablePlugin {
 }
 
 // Name returns the table's name in osquery.
-func (p *TablePlugin) Name() string { return p.Prefix + p.table.Spec().Name }
+func (p *TablePlugin) Name() string { return p.Prefix + p.table.Name() }
 
 // RegistryName returns "table", osquery's registry of tables.
 func (p *TablePlugin) RegistryName() string { return "table" }
@@ -125,7 +125,7 @@ func (p *TablePlugin) answer(ctx context.Context, request osquery.ExtensionPlugi
 			if rows != nil {
 				n = rows.rows
 			}
-			p.Stats.Observe(p.table.Spec().Name, n, time.Since(start), err)
+			p.Stats.Observe(p.table.Name(), n, time.Since(start), err)
 		}
 	case "columns":
 		response.Response = p.Routes()

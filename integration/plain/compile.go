@@ -220,12 +220,12 @@ type checker struct {
 	columns Columns
 
 	cursors int
-	holds   []int             // by register
-	texts   map[int][]string  // the constants among the texts of a register
-	varied  map[int]bool      // registers with texts that are no constants
-	records map[int][]int     // the kinds of the fields of the record in a register
-	sorters map[int][]int     // the kinds of the fields of a sorter's records
-	pseudo  map[int]int       // sorters by the pseudo cursor that shows their records
+	holds   []int            // by register
+	texts   map[int][]string // the constants among the texts of a register
+	varied  map[int]bool     // registers with texts that are no constants
+	records map[int][]int    // the kinds of the fields of the record in a register
+	sorters map[int][]int    // the kinds of the fields of a sorter's records
+	pseudo  map[int]int      // sorters by the pseudo cursor that shows their records
 	tables  map[int][]schema.ColumnInfo
 	changed bool
 }

@@ -41,7 +41,7 @@ type machine struct {
 	registers []schema.Cell
 	records   map[int]record // by register
 	lists     map[int][]schema.Cell
-	totals    []*total              // by register, of an aggregate that has begun
+	totals    []*total // by register, of an aggregate that has begun
 	scans     []schema.Scan
 	sorters   []sorter
 	shown     map[int]record // the record that a pseudo cursor shows

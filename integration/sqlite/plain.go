@@ -45,7 +45,7 @@ func (db *DB) plan(text string) (p plan, table schema.Table, err error) {
 	if p, err = parsePlan(text); err != nil {
 		return p, nil, fmt.Errorf("plan %q: %w", text, err)
 	}
-	i := slices.IndexFunc(db.tables, func(t schema.Table) bool { return t.Spec().Name == p.table })
+	i := slices.IndexFunc(db.tables, func(t schema.Table) bool { return t.Name() == p.table })
 	if i < 0 {
 		return p, nil, fmt.Errorf("plan %q: no such table", text)
 	}

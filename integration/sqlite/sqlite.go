@@ -44,8 +44,9 @@ type DB struct {
 	// runs otherwise.
 	SQLiteOnly bool
 
-	conn   *sqlite3.Conn
-	tables []schema.Table
+	conn       *sqlite3.Conn
+	tables     []schema.Table
+	registered map[string]bool // the tables that SQLite knows
 	// What went wrong inside of a statement, of which SQLite keeps only words.
 	tableErr error
 	denied   bool
@@ -70,7 +71,7 @@ func Open(tables []schema.Table) (_ *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{conn: conn, tables: tables, snapshotGrant: snapshot.DefaultGrant}
+	db := &DB{conn: conn, tables: tables, registered: make(map[string]bool), snapshotGrant: snapshot.DefaultGrant}
 	if err := db.prepare(); err != nil {
 		conn.Close()
 		return nil, err
@@ -86,12 +87,23 @@ func (db *DB) prepare() error {
 	if err := db.conn.Exec("PRAGMA temp_store = MEMORY"); err != nil {
 		return err
 	}
-	for _, t := range db.tables {
-		if err := db.register(t); err != nil {
-			return fmt.Errorf("table %s: %w", t.Spec().Name, err)
-		}
-	}
 	return db.conn.SetAuthorizer(db.authorize)
+}
+
+// registerNamed makes the tables known to SQLite that a text may name.
+func (db *DB) registerNamed(text string) error {
+	text = strings.ToLower(text)
+	all := strings.Contains(text, "pragma") // some list tables
+	for _, t := range db.tables {
+		if db.registered[t.Name()] || !all && !strings.Contains(text, t.Name()) {
+			continue
+		}
+		if err := db.register(t); err != nil {
+			return fmt.Errorf("table %s: %w", t.Name(), err)
+		}
+		db.registered[t.Name()] = true
+	}
+	return nil
 }
 
 // Close frees the database.
@@ -115,6 +127,9 @@ func (db *DB) Run(ctx context.Context, text string, newResult func() (Result, er
 	}
 	if i := strings.IndexByte(text, 0); i >= 0 {
 		return fmt.Errorf("the SQL has a NUL byte, at offset %d: SQLite would take it for the end", i)
+	}
+	if err := db.registerNamed(text); err != nil {
+		return err
 	}
 	for strings.TrimSpace(text) != "" {
 		db.tableErr, db.denied, db.catalog, db.repeated = nil, false, false, make(map[scanKind]*snapshot.Calls)
@@ -248,7 +263,7 @@ func (db *DB) explain(ctx context.Context, err error) error {
 func (db *DB) names() []string {
 	var names []string
 	for _, t := range db.tables {
-		names = append(names, t.Spec().Name)
+		names = append(names, t.Name())
 	}
 	return names
 }

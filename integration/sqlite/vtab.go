@@ -62,7 +62,7 @@ const (
 // BestIndex takes every constraint that may narrow a scan. None is omitted:
 // SQLite checks each row again.
 func (t *vtab) BestIndex(index *sqlite3.IndexInfo) error {
-	p := plan{table: t.table.Spec().Name}
+	p := plan{table: t.table.Name()}
 	columns := t.table.Spec().Columns
 	rows, read := tableRows, tableRows
 	for i, k := range index.Constraint {
@@ -191,7 +191,7 @@ func (c *cursor) Filter(_ int, planText string, args ...sqlite3.Value) error {
 	if c.planText != planText {
 		p, err := parsePlan(planText)
 		if err != nil {
-			return c.fail(fmt.Errorf("table %s: plan %q: %w", c.table.Spec().Name, planText, err))
+			return c.fail(fmt.Errorf("table %s: plan %q: %w", c.table.Name(), planText, err))
 		}
 		c.plan, c.planText = p, planText
 	}

@@ -46,7 +46,7 @@ type TableStats struct {
 func NewStats(tables ...Table) *Stats {
 	s := &Stats{tables: make(map[string]*tableStats)}
 	for _, t := range tables {
-		s.tables[t.Spec().Name] = &tableStats{TableStats: TableStats{Name: t.Spec().Name}}
+		s.tables[t.Name()] = &tableStats{TableStats: TableStats{Name: t.Name()}}
 	}
 	return s
 }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -41,6 +42,8 @@ type TableDef[R any] struct {
 // Table is a table of any row type, as hosts see it. Only [Bind] makes one, of a
 // [TableDef].
 type Table interface {
+	// Name returns the table's name, without making the rest of a [Lazy] one.
+	Name() string
 	// Spec describes the table.
 	Spec() *Spec
 	// Query translates a request into the table's terms.
@@ -145,7 +148,31 @@ func Bind[R any](t TableDef[R]) Table {
 	return b
 }
 
+func (b *bound[R]) Name() string { return b.TableDef.Name }
+
 func (b *bound[R]) Spec() *Spec { return &b.spec }
+
+// Lazy returns a table that is made when a host first asks for more than its name.
+// A program that answers one statement makes the tables that the statement names.
+func Lazy(name string, make func() Table) Table {
+	return &lazy{name, sync.OnceValue(func() Table {
+		t := make()
+		if t.Name() != name {
+			panic(fmt.Sprintf("schema: table %s is declared as %s", name, t.Name()))
+		}
+		return t
+	})}
+}
+
+type lazy struct {
+	name  string
+	table func() Table
+}
+
+func (l *lazy) Name() string                           { return l.name }
+func (l *lazy) Spec() *Spec                            { return l.table().Spec() }
+func (l *lazy) Query(r Request) Query                  { return l.table().Query(r) }
+func (l *lazy) Scan(ctx context.Context, q Query) Scan { return l.table().Scan(ctx, q) }
 
 func (b *bound[R]) Query(r Request) Query {
 	q := Query{used: make([]bool, len(b.columns))}
@@ -205,7 +232,7 @@ const stallTimeout = 2 * time.Second
 // kernel lists sockets while the host uses those before. All code of the table
 // runs in that goroutine; what crosses are the values of the used columns.
 func (b *bound[R]) Scan(ctx context.Context, q Query) Scan {
-	s := &scan{table: b.Name, full: make(chan *batch, ahead), free: make(chan *batch, ahead+2), slots: make([]int, len(b.columns))}
+	s := &scan{table: b.TableDef.Name, full: make(chan *batch, ahead), free: make(chan *batch, ahead+2), slots: make([]int, len(b.columns))}
 	var used []AnyColumn[R]
 	for i, c := range b.columns {
 		s.slots[i] = -1
