@@ -33,6 +33,7 @@ type instruction struct {
 	compare    comparison  // of Eq and its siblings
 	keys       keys        // of SorterOpen, Compare and MakeRecord
 	aggregate  aggregate   // of AggStep and AggFinal
+	alone      bool        // only VColumn writes its register, whose memory it may use again
 }
 
 type opcode uint8
@@ -227,6 +228,7 @@ type checker struct {
 	sorters map[int][]int    // the kinds of the fields of a sorter's records
 	pseudo  map[int]int      // sorters by the pseudo cursor that shows their records
 	tables  map[int][]schema.ColumnInfo
+	shared  map[int]bool // registers that more than VColumn writes
 	changed bool
 }
 
@@ -241,8 +243,15 @@ func (c *checker) register(r int) bool {
 	return true
 }
 
-// add says that a register may hold kinds of values.
+// add says that a register may hold kinds of values, which more than a VColumn
+// writes.
 func (c *checker) add(r, kinds int) bool {
+	c.shared[r] = true
+	return c.addColumn(r, kinds)
+}
+
+// addColumn says that a VColumn writes a register.
+func (c *checker) addColumn(r, kinds int) bool {
 	if !c.register(r) {
 		return false
 	}
@@ -277,7 +286,7 @@ func merge(to *[]int, kinds []int) (changed bool) {
 func (c *checker) check() bool {
 	c.texts, c.varied = make(map[int][]string), make(map[int]bool)
 	c.records, c.sorters, c.pseudo = make(map[int][]int), make(map[int][]int), make(map[int]int)
-	c.tables = make(map[int][]schema.ColumnInfo)
+	c.tables, c.shared = make(map[int][]schema.ColumnInfo), make(map[int]bool)
 	for i := range c.program.code {
 		in, name := &c.program.code[i], c.ops[i].Name
 		if in.p1 > 1<<12 && in.run != opConstant || in.jumps() && !c.address(in.p2) {
@@ -314,6 +323,11 @@ func (c *checker) check() bool {
 	for i := range c.program.code {
 		if !c.exact(i) {
 			return false
+		}
+	}
+	for i := range c.program.code {
+		if in := &c.program.code[i]; in.run == opColumn {
+			in.alone = !c.shared[in.p3]
 		}
 	}
 	return true
@@ -354,11 +368,11 @@ func (c *checker) effect(in *instruction) bool {
 		switch columns[in.p2].Type {
 		case schema.Text:
 			c.varied[in.p3] = true
-			return c.add(in.p3, holdsText)
+			return c.addColumn(in.p3, holdsText)
 		case schema.Double:
-			return c.add(in.p3, holdsNull|holdsFloat)
+			return c.addColumn(in.p3, holdsNull|holdsFloat)
 		}
-		return c.add(in.p3, holdsNull|holdsInt)
+		return c.addColumn(in.p3, holdsNull|holdsInt)
 	case opRowID:
 		if _, ok := c.tables[in.p1]; !ok {
 			return false

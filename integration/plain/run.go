@@ -19,8 +19,8 @@ type Argument struct {
 
 // Host is what a program needs to run.
 type Host struct {
-	// Scan begins the scan of a plan.
-	Scan func(plan string, arguments []Argument) (schema.Scan, error)
+	// Table returns the table of a plan, and what the plan asks of it.
+	Table func(plan string, arguments []Argument) (schema.Table, schema.Query, error)
 	// Row takes a row of the result. The cells are valid until it returns.
 	Row func(cells []schema.Cell) error
 	// Memory bounds, in bytes, what sorting and grouping hold.
@@ -41,12 +41,15 @@ type machine struct {
 	registers []schema.Cell
 	records   map[int]record // by register
 	lists     map[int][]schema.Cell
-	totals    []*total // by register, of an aggregate that has begun
-	scans     []schema.Scan
+	totals    []*total     // by register, of an aggregate that has begun
+	rows      []schema.Row // by cursor, the current one
+	texts     []schema.Cell
 	sorters   []sorter
 	shown     map[int]record // the record that a pseudo cursor shows
 	once      map[int]bool
+	compared  int   // what the last Compare found
 	held      int64 // bytes
+	steps     int
 }
 
 // Run runs the program to its end or the first error.
@@ -54,29 +57,76 @@ func (p *Program) Run(ctx context.Context, h *Host) error {
 	m := &machine{
 		Host: h, program: p, registers: make([]schema.Cell, p.registers+1),
 		records: map[int]record{}, lists: map[int][]schema.Cell{}, totals: make([]*total, p.registers+1),
-		scans: make([]schema.Scan, p.cursors), sorters: make([]sorter, p.cursors), shown: map[int]record{}, once: map[int]bool{},
+		rows: make([]schema.Row, p.cursors), texts: make([]schema.Cell, len(p.code)),
+		sorters: make([]sorter, p.cursors), shown: map[int]record{}, once: map[int]bool{},
 	}
-	defer func() {
-		for _, s := range m.scans {
-			if s != nil {
-				s.Close()
-			}
+	at := 0
+	for {
+		stop, err := m.run(ctx, at)
+		if err != nil || m.program.code[stop].run != opFilter {
+			return err
 		}
-	}()
-	return m.run(ctx)
+		next, err := m.scan(ctx, stop)
+		if err != nil || next < 0 {
+			return err
+		}
+		at = next
+	}
 }
 
-func (m *machine) run(ctx context.Context) error {
+// scan runs the loop of a VFilter for each row of its table, and returns where the
+// program goes on; less than 0 is nowhere.
+func (m *machine) scan(ctx context.Context, filter int) (next int, err error) {
+	in := &m.program.code[filter]
+	var arguments []Argument
+	for i := range int(m.registers[in.p3+1].Int) {
+		at := in.p3 + 2 + i
+		if list, ok := m.lists[at]; ok {
+			arguments = append(arguments, Argument{List: list, In: true})
+		} else {
+			arguments = append(arguments, Argument{Value: m.registers[at]})
+		}
+	}
+	table, query, err := m.Table(in.p4, arguments)
+	if err != nil {
+		return 0, err
+	}
+	var failed error
+	start, next := filter+1, in.p2
+	err = table.Each(ctx, query, func(row schema.Row) bool {
+		m.rows[in.p1] = row
+		var stop int
+		if stop, failed = m.run(ctx, start); failed != nil {
+			return false
+		}
+		switch m.program.code[stop].run {
+		case opNext:
+			start, next = m.program.code[stop].p2, stop+1
+			return true
+		case opFilter:
+			next = stop // it has left the loop
+		default:
+			next = -1
+		}
+		return false
+	})
+	if failed != nil {
+		err = failed
+	}
+	return next, err
+}
+
+// run runs the program up to a Halt, a VFilter or a VNext, and returns where that
+// is.
+func (m *machine) run(ctx context.Context, at int) (stop int, err error) {
 	code, r := m.program.code, m.registers
-	compared, steps := 0, 0
-	for at := 0; ; {
+	for ; ; at++ {
 		in := &code[at] // the last one is a Goto
-		at++
 		switch in.run {
 		case opGoto:
-			at = in.p2
-		case opHalt:
-			return nil
+			at = in.p2 - 1
+		case opHalt, opFilter, opNext:
+			return at, nil
 		case opNothing:
 		case opConstant:
 			r[in.p2] = in.constant
@@ -85,56 +135,47 @@ func (m *machine) run(ctx context.Context) error {
 				r[i] = schema.Cell{}
 				m.totals[i] = nil
 			}
-		case opFilter:
-			more, err := m.filter(in)
-			if err != nil {
-				return err
-			}
-			if !more {
-				at = in.p2
-			}
 		case opColumn:
-			m.scans[in.p1].Cell(in.p2, &r[in.p3])
-		case opRowID:
-			r[in.p2] = schema.Cell{Kind: schema.Int, Int: m.scans[in.p1].RowID()}
-		case opNext:
-			if m.scans[in.p1].Next() {
-				at = in.p2
-			} else if err := m.scans[in.p1].Err(); err != nil {
-				return err
+			if in.alone {
+				m.rows[in.p1].Cell(in.p2, &r[in.p3])
+			} else {
+				m.rows[in.p1].Cell(in.p2, &m.texts[at])
+				r[in.p3] = m.texts[at]
 			}
+		case opRowID:
+			r[in.p2] = schema.Cell{Kind: schema.Int, Int: m.rows[in.p1].RowID()}
 		case opResult:
 			if err := m.Row(r[in.p1 : in.p1+in.p2]); err != nil {
-				return err
+				return at, err
 			}
 		case opCompare:
 			if in.compare.jumps(&r[in.p3], &r[in.p1]) {
-				at = in.p2
+				at = in.p2 - 1
 			}
 		case opIsNull:
 			if r[in.p1].Kind == schema.Null {
-				at = in.p2
+				at = in.p2 - 1
 			}
 		case opNotNull:
 			if r[in.p1].Kind != schema.Null {
-				at = in.p2
+				at = in.p2 - 1
 			}
 		case opIf:
 			if truth(&r[in.p1], in.p3 != 0) {
-				at = in.p2
+				at = in.p2 - 1
 			}
 		case opIfNot:
 			if !truth(&r[in.p1], in.p3 == 0) {
-				at = in.p2
+				at = in.p2 - 1
 			}
 		case opIfPos:
 			if r[in.p1].Int > 0 {
 				r[in.p1].Int -= int64(in.p3)
-				at = in.p2
+				at = in.p2 - 1
 			}
 		case opDecrJumpZero:
 			if r[in.p1].Int--; r[in.p1].Int == 0 {
-				at = in.p2
+				at = in.p2 - 1
 			}
 		case opOffsetLimit:
 			limit, offset := r[in.p1].Int, max(r[in.p3].Int, 0)
@@ -166,20 +207,20 @@ func (m *machine) run(ctx context.Context) error {
 			}
 			v, overflow := t.final(in.aggregate)
 			if overflow {
-				return errors.New("integer overflow")
+				return at, errors.New("integer overflow")
 			}
 			r[in.p1] = v
 			m.totals[in.p1] = nil
 		case opGosub:
 			r[in.p1] = schema.Cell{Kind: schema.Int, Int: int64(at)}
-			at = in.p2
+			at = in.p2 - 1
 		case opReturn:
 			if r[in.p1].Kind == schema.Int { // else it was not called, and goes on
 				at = int(r[in.p1].Int)
 			}
 		case opOnce:
 			if m.once[at] {
-				at = in.p2
+				at = in.p2 - 1
 			} else {
 				m.once[at] = true
 			}
@@ -190,40 +231,40 @@ func (m *machine) run(ctx context.Context) error {
 		case opInsert:
 			record := m.records[in.p2]
 			if m.held += m.sorters[in.p1].add(record); m.held > m.Memory {
-				return ErrMemory
+				return at, ErrMemory
 			}
 		case opSort:
 			s := &m.sorters[in.p1]
 			if s.sort(); len(s.entries) == 0 {
-				at = in.p2
+				at = in.p2 - 1
 			}
 		case opSorterNext:
-			if steps++; steps%checkEvery == 0 && ctx.Err() != nil {
-				return context.Cause(ctx)
+			if m.steps++; m.steps%checkEvery == 0 && ctx.Err() != nil {
+				return at, context.Cause(ctx)
 			}
 			if m.sorters[in.p1].next() {
-				at = in.p2
+				at = in.p2 - 1
 			}
 		case opSorterData:
 			m.shown[in.p3] = m.sorters[in.p1].current()
 		case opField:
 			r[in.p3] = m.shown[in.p1][in.p2]
 		case opKeys:
-			compared = 0
-			for i := 0; i < in.p3 && compared == 0; i++ {
-				compared = order(&r[in.p1+i], &r[in.p2+i])
+			m.compared = 0
+			for i := 0; i < in.p3 && m.compared == 0; i++ {
+				m.compared = order(&r[in.p1+i], &r[in.p2+i])
 				if in.keys.descending[i] {
-					compared = -compared
+					m.compared = -m.compared
 				}
 			}
 		case opJump:
 			switch {
-			case compared < 0:
-				at = in.p1
-			case compared == 0:
-				at = in.p2
+			case m.compared < 0:
+				at = in.p1 - 1
+			case m.compared == 0:
+				at = in.p2 - 1
 			default:
-				at = in.p3
+				at = in.p3 - 1
 			}
 		case opList:
 			s := &m.sorters[in.p1]
@@ -234,27 +275,6 @@ func (m *machine) run(ctx context.Context) error {
 			m.lists[in.p2] = list
 		}
 	}
-}
-
-// filter begins a scan; more is false if it has no row.
-func (m *machine) filter(in *instruction) (more bool, err error) {
-	var arguments []Argument
-	for i := range int(m.registers[in.p3+1].Int) {
-		at := in.p3 + 2 + i
-		if list, ok := m.lists[at]; ok {
-			arguments = append(arguments, Argument{List: list, In: true})
-		} else {
-			arguments = append(arguments, Argument{Value: m.registers[at]})
-		}
-	}
-	if s := m.scans[in.p1]; s != nil {
-		s.Close()
-	}
-	s, err := m.Scan(in.p4, arguments)
-	if m.scans[in.p1] = s; err != nil {
-		return false, err
-	}
-	return s.Next(), s.Err()
 }
 
 // truth is that of a number.

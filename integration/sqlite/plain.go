@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync/atomic"
+	"time"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/plain"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
@@ -52,66 +54,103 @@ func (db *DB) plan(text string) (p plan, table schema.Table, err error) {
 	return p, db.tables[i], nil
 }
 
-// runPlain runs a program without SQLite.
+// stallTimeout is how long a source may take to see that the statement was given
+// up.
+const stallTimeout = 2 * time.Second
+
+// runPlain runs a program without SQLite. It has a goroutine of its own: where a
+// source stalls for good, the statement fails and leaves it behind.
 func (db *DB) runPlain(ctx context.Context, program *plain.Program, names []string, result Result) error {
-	begun := false
-	begin := func() error {
-		if begun {
-			return nil
+	out := &plainResult{Result: result, names: names, cells: make([][]byte, len(names)), numbers: make([][]byte, len(names))}
+	host := plain.Host{Memory: maxMemory, Table: db.ask, Row: out.row}
+	ended := make(chan error, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				ended <- fmt.Errorf("panic: %v", p)
+			}
+		}()
+		ended <- program.Run(ctx, &host)
+	}()
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		select {
+		case err = <-ended:
+		case <-time.After(stallTimeout):
+			out.left.Store(true)
+			return db.explain(ctx, ctx.Err())
 		}
-		begun = true
-		return result.Columns(names)
 	}
-	var written error
-	cells, numbers := make([][]byte, len(names)), make([][]byte, len(names))
-	host := plain.Host{
-		Memory: maxMemory,
-		Scan: func(text string, arguments []plain.Argument) (schema.Scan, error) {
-			p, table, err := db.plan(text)
-			if err != nil {
-				return nil, err
-			}
-			var constraints []schema.Constraint
-			for i, t := range p.terms {
-				constraints = append(constraints, compared(&table.Spec().Columns[t.column], t.op, arguments[i])...)
-			}
-			return p.scan(ctx, table, constraints), nil
-		},
-		Row: func(row []schema.Cell) error {
-			if written = begin(); written != nil {
-				return written
-			}
-			for i := range row {
-				switch c := &row[i]; c.Kind {
-				case schema.Int:
-					numbers[i] = strconv.AppendInt(numbers[i][:0], c.Int, 10)
-					cells[i] = numbers[i]
-				case schema.Float:
-					numbers[i] = appendDouble(numbers[i][:0], c.Float)
-					cells[i] = numbers[i]
-				case schema.Bytes:
-					if cells[i] = c.Bytes; c.Bytes == nil {
-						cells[i] = []byte{} // nil would be NULL
-					}
-				default:
-					cells[i] = nil
-				}
-			}
-			written = result.Row(cells)
-			return written
-		},
-	}
-	if err := program.Run(ctx, &host); err != nil {
-		if written != nil {
-			return written
-		}
+	switch {
+	case out.failed != nil:
+		return out.failed
+	case err != nil:
 		db.tableErr = err
 		return db.explain(ctx, err)
 	}
-	if err := begin(); err != nil {
+	if err := out.begin(); err != nil {
 		return err
 	}
 	return result.Close()
+}
+// ask translates a plan with its arguments to a query of its table.
+func (db *DB) ask(text string, arguments []plain.Argument) (schema.Table, schema.Query, error) {
+	p, table, err := db.plan(text)
+	if err != nil {
+		return nil, schema.Query{}, err
+	}
+	var constraints []schema.Constraint
+	for i, t := range p.terms {
+		constraints = append(constraints, compared(&table.Spec().Columns[t.column], t.op, arguments[i])...)
+	}
+	return table, p.query(table, constraints), nil
+}
+
+// plainResult writes the rows of a program.
+type plainResult struct {
+	Result
+	names          []string
+	begun          bool
+	cells, numbers [][]byte
+	failed         error       // of the Result
+	left           atomic.Bool // nobody waits for the rows any more
+}
+
+func (r *plainResult) begin() error {
+	if !r.begun {
+		r.begun = true
+		r.failed = r.Columns(r.names)
+	}
+	return r.failed
+}
+
+func (r *plainResult) row(row []schema.Cell) error {
+	if r.left.Load() {
+		return context.Canceled
+	}
+	if err := r.begin(); err != nil {
+		return err
+	}
+	for i := range row {
+		switch c := &row[i]; c.Kind {
+		case schema.Int:
+			r.numbers[i] = strconv.AppendInt(r.numbers[i][:0], c.Int, 10)
+			r.cells[i] = r.numbers[i]
+		case schema.Float:
+			r.numbers[i] = appendDouble(r.numbers[i][:0], c.Float)
+			r.cells[i] = r.numbers[i]
+		case schema.Bytes:
+			if r.cells[i] = c.Bytes; c.Bytes == nil {
+				r.cells[i] = []byte{} // nil would be NULL
+			}
+		default:
+			r.cells[i] = nil
+		}
+	}
+	r.failed = r.Row(r.cells)
+	return r.failed
 }
 
 // compared returns the constraints of a comparison, as translate does.

@@ -40,7 +40,7 @@ func (c *cursor) repeat(terms []snapshot.Term) {
 	columns := c.table.Spec().Columns
 	if order := c.calls.Order(columns, c.plan.used, terms); order != nil {
 		s := order.Take(c.db.conn.GetInterrupt(), func(ctx context.Context, o *snapshot.Order) schema.Scan {
-			return c.plan.scan(ctx, c.table, o.Constraints)
+			return c.table.Scan(ctx, c.plan.query(c.table, o.Constraints))
 		})
 		c.calls.Took(order, s)
 	}
@@ -53,7 +53,7 @@ func (c *cursor) repeat(terms []snapshot.Term) {
 		all = append(all, t.Constraints...)
 	}
 	c.began = time.Now()
-	c.scan = c.plan.scan(c.db.conn.GetInterrupt(), c.table, all)
+	c.scan = c.table.Scan(c.db.conn.GetInterrupt(), c.plan.query(c.table, all))
 }
 
 // translate reads what a term compares its column with.

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -208,13 +207,13 @@ func (c *cursor) Filter(_ int, planText string, args ...sqlite3.Value) error {
 	return c.Next()
 }
 
-// scan begins a scan of the used columns with constraints.
-func (p *plan) scan(ctx context.Context, table schema.Table, constraints []schema.Constraint) schema.Scan {
+// query asks for the used columns with constraints.
+func (p *plan) query(table schema.Table, constraints []schema.Constraint) schema.Query {
 	r := schema.Request{Constraints: constraints}
 	for _, i := range p.used {
 		r.Used = append(r.Used, table.Spec().Columns[i].Name)
 	}
-	return table.Scan(ctx, table.Query(r))
+	return table.Query(r)
 }
 
 // constrain adds the constraint if its value is one that our tables compare

@@ -52,6 +52,21 @@ type Table interface {
 	// own: a network namespace that the caller's thread has entered is not the
 	// one that is read.
 	Scan(context.Context, Query) Scan
+	// Each reads the rows in the caller's goroutine until visit returns false.
+	// It takes less time than Scan, since a value is made only when visit asks
+	// for it and is not copied, and it has no protection against a source that
+	// stalls.
+	Each(ctx context.Context, q Query, visit func(Row) bool) error
+}
+
+// Row is the current row of a table.
+type Row interface {
+	// Cell writes the value of column i by its position in the spec; NULL if the
+	// query does not use the column. A text is valid until the next row, or until
+	// c is used again.
+	Cell(i int, c *Cell)
+	// RowID returns the row's identity.
+	RowID() int64
 }
 
 // Spec describes a table to hosts and readers. Columns are in order: visible
@@ -74,12 +89,7 @@ type Spec struct {
 type Scan interface {
 	// Next moves to the next row, and is false at the end or after an error.
 	Next() bool
-	// Cell writes the value of column i of the current row, by its position
-	// in the spec; NULL if the query does not use the column. A text is valid
-	// until Next.
-	Cell(i int, c *Cell)
-	// RowID returns the current row's identity.
-	RowID() int64
+	Row
 	// Err returns what ended the scan, nil if that was its end.
 	Err() error
 	// Close ends the scan and frees what it holds.
@@ -173,6 +183,9 @@ func (l *lazy) Name() string                           { return l.name }
 func (l *lazy) Spec() *Spec                            { return l.table().Spec() }
 func (l *lazy) Query(r Request) Query                  { return l.table().Query(r) }
 func (l *lazy) Scan(ctx context.Context, q Query) Scan { return l.table().Scan(ctx, q) }
+func (l *lazy) Each(ctx context.Context, q Query, visit func(Row) bool) error {
+	return l.table().Each(ctx, q, visit)
+}
 
 func (b *bound[R]) Query(r Request) Query {
 	q := Query{used: make([]bool, len(b.columns))}
@@ -244,13 +257,60 @@ func (b *bound[R]) Scan(ctx context.Context, q Query) Scan {
 	s.width = len(used)
 	ctx, s.cancel = context.WithCancel(ctx)
 	s.ctx = ctx
-	go s.fill(ctx, func(add func(id int64) *batch) error { return b.read(ctx, q, used, add) })
+	go s.fill(ctx, func(add func(id int64) *batch) error {
+		var cell Cell
+		return b.read(ctx, q, func(r *R) bool {
+			to := add(b.id(r))
+			if to == nil {
+				return false
+			}
+			for _, c := range used {
+				c.set(r, &cell)
+				to.cells.Append(&cell)
+			}
+			return true
+		})
+	})
 	return s
 }
 
-// read reads the rows into batches: each row's identity is added, which gives
-// the batch that takes its values, or nil to stop.
-func (b *bound[R]) read(ctx context.Context, q Query, used []AnyColumn[R], add func(id int64) *batch) error {
+func (b *bound[R]) id(r *R) int64 { return b.RowID(r) & (1<<63 - 1) }
+
+// current is the row that Each visits.
+type current[R any] struct {
+	table *bound[R]
+	used  []bool
+	row   *R
+}
+
+func (c *current[R]) Cell(i int, to *Cell) {
+	if !c.used[i] {
+		to.Kind = Null
+		return
+	}
+	c.table.columns[i].set(c.row, to)
+}
+
+func (c *current[R]) RowID() int64 { return c.table.id(c.row) }
+
+func (b *bound[R]) Each(ctx context.Context, q Query, visit func(Row) bool) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+		if err != nil {
+			err = fmt.Errorf("table %s: %w", b.TableDef.Name, err)
+		}
+	}()
+	c := &current[R]{table: b, used: q.used}
+	return b.read(ctx, q, func(r *R) bool {
+		c.row = r
+		return visit(c)
+	})
+}
+
+// read hands the rows to visit until that returns false.
+func (b *bound[R]) read(ctx context.Context, q Query, visit func(*R) bool) error {
 	join := b.Join != nil && q.Needs(b.Joined)
 	var before, filters []func(*R) bool
 	for _, c := range b.Columns {
@@ -270,7 +330,6 @@ func (b *bound[R]) read(ctx context.Context, q Query, used []AnyColumn[R], add f
 		rows = b.Join(ctx, q, rows)
 	}
 	var row R // one for all, as columns take its address
-	var cell Cell
 	seen := 0
 	for next, err := range rows {
 		if seen++; err == nil && seen%batchSize == 0 {
@@ -282,14 +341,8 @@ func (b *bound[R]) read(ctx context.Context, q Query, used []AnyColumn[R], add f
 		if row = next; !passes(&row, filters) {
 			continue
 		}
-		to := add(b.RowID(&row) & (1<<63 - 1))
-		if to == nil {
+		if !visit(&row) {
 			return ctx.Err()
-		}
-		for _, c := range used {
-			cell.Kind = Null
-			c.set(&row, &cell)
-			to.cells.Append(&cell)
 		}
 	}
 	return nil
