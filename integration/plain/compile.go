@@ -74,6 +74,7 @@ const (
 	opKeys
 	opJump
 	opList
+	opBitAnd
 )
 
 // opcodes are the instructions that this package runs, by SQLite's names. What
@@ -93,7 +94,7 @@ var opcodes = map[string]opcode{
 	"SorterOpen": opSorterOpen, "OpenEphemeral": opSorterOpen, "MakeRecord": opRecord,
 	"SorterInsert": opInsert, "IdxInsert": opInsert,
 	"SorterSort": opSort, "SorterNext": opSorterNext, "SorterData": opSorterData, "Column": opField,
-	"Compare": opKeys, "Jump": opJump, "VInitIn": opList,
+	"Compare": opKeys, "Jump": opJump, "VInitIn": opList, "BitAnd": opBitAnd,
 }
 
 // Columns returns the types of the columns of the table that the plan of a
@@ -345,6 +346,30 @@ func (in *instruction) jumps() bool {
 	return false
 }
 
+// reads reports whether an instruction may read a register.
+func (in *instruction) reads(r int) bool {
+	between := func(from, n int) bool { return from <= r && r < from+n }
+	switch in.run {
+	case opResult, opRecord:
+		return between(in.p1, in.p2)
+	case opCompare, opOffsetLimit:
+		return r == in.p1 || r == in.p3
+	case opCopy:
+		return between(in.p1, in.p3+1)
+	case opMove:
+		return between(in.p1, in.p3)
+	case opKeys:
+		return between(in.p1, in.p3) || between(in.p2, in.p3)
+	case opBitAnd:
+		return r == in.p1 || r == in.p2
+	case opStep, opInsert:
+		return r == in.p2
+	case opIsNull, opNotNull, opIf, opIfNot, opIfPos, opDecrJumpZero, opReturn, opFinal:
+		return r == in.p1
+	}
+	return false
+}
+
 // effect adds what an instruction writes.
 func (c *checker) effect(in *instruction) bool {
 	switch in.run {
@@ -405,6 +430,8 @@ func (c *checker) effect(in *instruction) bool {
 		return c.register(in.p3)
 	case opGosub:
 		return c.add(in.p1, holdsInt)
+	case opBitAnd:
+		return c.add(in.p3, holdsNull|holdsInt)
 	case opList:
 		return c.add(in.p2, holdsList)
 	case opRecord:
@@ -420,9 +447,8 @@ func (c *checker) effect(in *instruction) bool {
 		sorter := c.sorters[in.p1]
 		c.changed = merge(&sorter, c.records[in.p2]) || c.changed
 		c.sorters[in.p1] = sorter
-	case opSorterData:
-		return c.add(in.p2, holdsRecord)
 	case opField:
+		// The register that SorterData fills is read by this instruction alone.
 		sorter, ok := c.pseudo[in.p1]
 		if !ok {
 			return false
@@ -487,6 +513,12 @@ func (c *checker) exact(at int) bool {
 		case aggregateCount, aggregateMin, aggregateMax:
 			return only(in.p2, holdsValue)
 		}
+	case opBitAnd:
+		// In x NOT IN (…) it finds out whether x is NULL.
+		return !slices.ContainsFunc(c.program.code, func(k instruction) bool {
+			argument := k.run == opFilter && k.p3 <= in.p3 && in.p3 < k.p3+2+c.arguments(&k)
+			return argument || k.reads(in.p3) && k.run != opIsNull
+		})
 	case opJump:
 		return c.address(in.p1) && c.address(in.p3)
 	case opReturn:

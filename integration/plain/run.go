@@ -266,6 +266,12 @@ func (m *machine) run(ctx context.Context, at int) (stop int, err error) {
 			default:
 				at = in.p3 - 1
 			}
+		case opBitAnd: // of which only the NULL is used
+			v := schema.Cell{Kind: schema.Int}
+			if r[in.p1].Kind == schema.Null || r[in.p2].Kind == schema.Null {
+				v.Kind = schema.Null
+			}
+			r[in.p3] = v
 		case opList:
 			s := &m.sorters[in.p1]
 			list := make([]schema.Cell, 0, len(s.entries))

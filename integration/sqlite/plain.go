@@ -95,6 +95,7 @@ func (db *DB) runPlain(ctx context.Context, program *plain.Program, names []stri
 	}
 	return result.Close()
 }
+
 // ask translates a plan with its arguments to a query of its table.
 func (db *DB) ask(text string, arguments []plain.Argument) (schema.Table, schema.Query, error) {
 	p, table, err := db.plan(text)
