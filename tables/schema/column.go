@@ -101,16 +101,7 @@ func NotNull[R any, V Value](name, doc string, get func(*R) V, options ...Option
 func Nullable[R any, V Value](name, doc string, get func(*R) (V, bool), options ...Option) *Column[R, V] {
 	get = escaped(get)
 	c := &Column[R, V]{about: ColumnInfo{Name: name, Doc: doc, Type: typeOf[V]()}, get: get}
-	c.write = func(r *R, cell *Cell) {
-		switch v, ok := get(r); {
-		case ok:
-			put(cell, v)
-		case c.about.Type == Text:
-			cell.Kind, cell.Bytes = Bytes, cell.Bytes[:0]
-		default:
-			cell.Kind = Null
-		}
-	}
+	c.write = writerOf(get)
 	for _, o := range options {
 		o(&c.about)
 	}

@@ -63,6 +63,14 @@ type Cell struct {
 	Bytes []byte
 }
 
+// setInt writes a number, or NULL if it is absent.
+func (c *Cell) setInt(n int64, ok bool) {
+	c.Kind, c.Int = Null, n
+	if ok {
+		c.Kind = Int
+	}
+}
+
 // AppendText appends the value as osquery's text: no leading zeros, nothing
 // for NULL.
 func (c *Cell) AppendText(b []byte) []byte {
@@ -126,6 +134,38 @@ func writer[R any, V Value](get func(*R) V) func(*R, *Cell) {
 		}
 	}
 	panic("schema: a type of Value without a writer")
+}
+
+// writerOf is writer for an accessor whose value may be absent.
+func writerOf[R any, V Value](get func(*R) (V, bool)) func(*R, *Cell) {
+	if typeOf[V]() == Text {
+		return func(r *R, c *Cell) {
+			if v, ok := get(r); ok {
+				put(c, v)
+			} else {
+				c.Kind, c.Bytes = Bytes, c.Bytes[:0]
+			}
+		}
+	}
+	switch get := any(get).(type) {
+	case func(*R) (uint8, bool):
+		return func(r *R, c *Cell) { v, ok := get(r); c.setInt(int64(v), ok) }
+	case func(*R) (uint16, bool):
+		return func(r *R, c *Cell) { v, ok := get(r); c.setInt(int64(v), ok) }
+	case func(*R) (int32, bool):
+		return func(r *R, c *Cell) { v, ok := get(r); c.setInt(int64(v), ok) }
+	case func(*R) (uint32, bool):
+		return func(r *R, c *Cell) { v, ok := get(r); c.setInt(int64(v), ok) }
+	case func(*R) (int64, bool):
+		return func(r *R, c *Cell) { v, ok := get(r); c.setInt(v, ok) }
+	}
+	return func(r *R, c *Cell) {
+		if v, ok := get(r); ok {
+			put(c, v)
+		} else {
+			c.Kind = Null
+		}
+	}
 }
 
 // put writes a value of a column's Go type into the cell. The invalid address
