@@ -492,6 +492,33 @@ func TestCancellation(t *testing.T) {
 	}
 }
 
+// A source that stalls for good does not hold the statement.
+func TestStalledSource(t *testing.T) {
+	table := schema.Bind(schema.TableDef[fakeRow]{
+		Name: "t", Doc: "A table.",
+		Columns: []schema.AnyColumn[fakeRow]{schema.NotNull("n", "Number.", func(r *fakeRow) int64 { return r.n })},
+		RowID:   func(r *fakeRow) int64 { return r.n },
+		Rows: func(context.Context, schema.Query) iter.Seq2[fakeRow, error] {
+			return func(yield func(fakeRow, error) bool) {
+				yield(fakeRow{1}, nil)
+				<-t.Context().Done()
+			}
+		},
+	})
+	for _, sqliteOnly := range []bool{false, true} {
+		t.Run(fmt.Sprintf("SQLiteOnly=%t", sqliteOnly), func(t *testing.T) {
+			db := open(t, []schema.Table{table})
+			db.SQLiteOnly = sqliteOnly
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			defer cancel()
+			results, err := run(ctx, db, "SELECT n FROM t")
+			if !errors.Is(err, context.DeadlineExceeded) || len(results) != 1 || results[0].closed {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
 func TestRowIDsAreTheTables(t *testing.T) {
 	f := &fake{rows: 3}
 	db := open(t, []schema.Table{f.table()})

@@ -232,6 +232,9 @@ func TestFailingTables(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", name, s.Err(), c.want)
 		}
 		s.Close()
+		if err := table.Each(t.Context(), table.Query(Request{}), func(Row) bool { return true }); err == nil || err.Error() != c.want {
+			t.Errorf("%s: Each: got %v, want %s", name, err, c.want)
+		}
 	}
 }
 
@@ -255,7 +258,33 @@ func TestPanicInAccessor(t *testing.T) {
 			t.Errorf("%s: got %v", name, s.Err())
 		}
 		s.Close()
+		var cell Cell
+		err := table.Each(t.Context(), table.Query(r), func(row Row) bool { row.Cell(0, &cell); return true })
+		if err == nil || err.Error() != "table t: panic: oh" {
+			t.Errorf("%s: Each: got %v", name, err)
+		}
 	}
+}
+
+func TestLazy(t *testing.T) {
+	made := 0
+	rows := func(context.Context, Query) iter.Seq2[row, error] {
+		return func(yield func(row, error) bool) { yield(row{}, nil) }
+	}
+	l := Lazy("t", func() Table { made++; return table(rows) })
+	if l.Name() != "t" || made != 0 {
+		t.Errorf("%s was made %d times for its name", l.Name(), made)
+	}
+	visited := 0
+	if err := l.Each(t.Context(), l.Query(Request{}), func(Row) bool { visited++; return true }); err != nil || visited != 1 || l.Spec().Name != "t" || made != 1 {
+		t.Errorf("%d rows, %v, made %d times", visited, err, made)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a table of another name passes")
+		}
+	}()
+	Lazy("other", func() Table { return table(rows) }).Spec()
 }
 
 // SQLite has one bit for all columns behind the 63rd: none of those may cost
