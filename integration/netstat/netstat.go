@@ -14,8 +14,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/osquery-sockets/osquery-sockets/integration/rowfmt"
 	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
 	"github.com/osquery-sockets/osquery-sockets/parser/text"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
 // Options are those of netstat(8).
@@ -432,12 +434,13 @@ type result struct {
 	view *View
 	out  *bufio.Writer
 	line []byte
+	rowfmt.Texts
 }
 
 func (r *result) Columns([]string) error { return nil }
 
-func (r *result) Row(cells [][]byte) error {
-	r.line = r.view.Row(r.line[:0], cells)
+func (r *result) Row(cells []schema.Cell) error {
+	r.line = r.view.Row(r.line[:0], r.Of(cells))
 	_, err := r.out.Write(r.line)
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	printable "github.com/osquery-sockets/osquery-sockets/parser/text"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
 // pretty is osqueryi's box. It holds all rows until the end, as the widest value
@@ -28,10 +29,10 @@ func (f *pretty) begin(b []byte, names []string) []byte {
 	return b
 }
 
-func (f *pretty) row(b []byte, cells [][]byte, _ bool) []byte {
+func (f *pretty) row(b []byte, cells []schema.Cell, _ bool) []byte {
 	row := make(table.Row, len(cells))
-	for i, cell := range cells {
-		f.cell = printable.AppendPrintable(f.cell[:0], cell)
+	for i := range cells {
+		f.cell = appendPrintable(f.cell[:0], &cells[i])
 		row[i] = string(f.cell)
 	}
 	f.table.AppendRow(row)

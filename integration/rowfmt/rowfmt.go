@@ -44,6 +44,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/text"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
 // Writer prints one result. Columns comes first and once, then each Row, then
@@ -51,9 +52,8 @@ import (
 type Writer interface {
 	// Columns names the columns. Names may repeat and may be empty.
 	Columns(names []string) error
-	// Row prints one row, a nil cell being NULL. The cells are not used after
-	// the call.
-	Row(cells [][]byte) error
+	// Row prints one row. The cells are not used after the call.
+	Row(cells []schema.Cell) error
 	// Close ends the result and writes what is still buffered. It does not
 	// close the underlying writer. Without Columns nothing is printed.
 	Close() error
@@ -107,7 +107,7 @@ type format interface {
 	begin(b []byte, names []string) []byte
 	// row appends one row, which has as many cells as begin had names. first
 	// is true for the first row.
-	row(b []byte, cells [][]byte, first bool) []byte
+	row(b []byte, cells []schema.Cell, first bool) []byte
 	end(b []byte) []byte
 }
 
@@ -146,7 +146,7 @@ func (s *stream) Columns(names []string) error {
 	return s.flush(bufferSize)
 }
 
-func (s *stream) Row(cells [][]byte) error {
+func (s *stream) Row(cells []schema.Cell) error {
 	switch {
 	case s.err != nil:
 		return s.err
@@ -188,6 +188,7 @@ type csv struct {
 	separator string
 	header    bool
 	quoted    [256]bool // the bytes that make a field need quotes
+	inNumbers bool      // a number may have such a byte
 }
 
 func newCSV(separator string, header bool) *csv {
@@ -197,29 +198,39 @@ func newCSV(separator string, header bool) *csv {
 	for _, c := range []byte{'"', '\r', '\n', separator[0]} {
 		f.quoted[c] = true
 	}
+	f.inNumbers = strings.IndexByte("0123456789+-.eInf", separator[0]) >= 0
 	return f
 }
 
 func (f *csv) begin(b []byte, names []string) []byte {
 	if f.header {
-		cells := make([][]byte, len(names))
+		cells := make([]schema.Cell, len(names))
 		for i, name := range names {
-			cells[i] = []byte(name)
+			cells[i] = schema.Cell{Kind: schema.Bytes, Bytes: []byte(name)}
 		}
 		b = f.row(b, cells, true)
 	}
 	return b
 }
 
-func (f *csv) row(b []byte, cells [][]byte, _ bool) []byte {
-	if len(cells) == 1 && len(cells[0]) == 0 {
-		b = append(b, `""`...)
-	}
-	for i, cell := range cells {
+func (f *csv) row(b []byte, cells []schema.Cell, _ bool) []byte {
+	start := len(b)
+	for i := range cells {
 		if i > 0 {
 			b = append(b, f.separator...)
 		}
-		b = f.field(b, cell)
+		c := &cells[i]
+		switch {
+		case c.Kind == schema.Bytes:
+			b = f.field(b, c.Bytes)
+		case f.inNumbers:
+			b = f.field(b, AppendCell(nil, c))
+		default:
+			b = AppendCell(b, c)
+		}
+	}
+	if len(b) == start {
+		b = append(b, `""`...)
 	}
 	return append(b, "\r\n"...)
 }
@@ -261,12 +272,12 @@ func (f *list) begin(b []byte, names []string) []byte {
 	return b
 }
 
-func (f *list) row(b []byte, cells [][]byte, _ bool) []byte {
-	for i, cell := range cells {
+func (f *list) row(b []byte, cells []schema.Cell, _ bool) []byte {
+	for i := range cells {
 		if i > 0 {
 			b = append(b, f.separator...)
 		}
-		b = append(b, cell...)
+		b = AppendCell(b, &cells[i])
 	}
 	return append(b, '\n')
 }
@@ -290,12 +301,12 @@ func (f *line) begin(b []byte, names []string) []byte {
 	return b
 }
 
-func (f *line) row(b []byte, cells [][]byte, first bool) []byte {
+func (f *line) row(b []byte, cells []schema.Cell, first bool) []byte {
 	if !first {
 		b = append(b, '\n')
 	}
-	for i, cell := range cells {
-		b = append(text.AppendPrintable(append(b, f.names[i]...), cell), '\n')
+	for i := range cells {
+		b = append(appendPrintable(append(b, f.names[i]...), &cells[i]), '\n')
 	}
 	return b
 }
@@ -319,13 +330,13 @@ func (f *json) begin(b []byte, names []string) []byte {
 	return append(b, "[\n"...)
 }
 
-func (f *json) row(b []byte, cells [][]byte, first bool) []byte {
+func (f *json) row(b []byte, cells []schema.Cell, first bool) []byte {
 	if !first {
 		b = append(b, ",\n"...)
 	}
 	b = append(b, "  {"...)
 	comma := false
-	for i, cell := range cells {
+	for i := range cells {
 		if f.keys[i] == "" {
 			continue
 		}
@@ -333,7 +344,12 @@ func (f *json) row(b []byte, cells [][]byte, first bool) []byte {
 			b = append(b, ',')
 		}
 		comma = true
-		b = appendJSON(append(b, f.keys[i]...), cell)
+		b = append(b, f.keys[i]...)
+		if c := &cells[i]; c.Kind == schema.Bytes {
+			b = appendJSON(b, c.Bytes)
+		} else {
+			b = append(AppendCell(append(b, '"'), c), '"')
+		}
 	}
 	return append(b, '}')
 }

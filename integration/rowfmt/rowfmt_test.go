@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"reflect"
@@ -17,18 +18,21 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jedib0t/go-pretty/v6/text"
+
 	"github.com/osquery-sockets/osquery-sockets/integration/rowfmt"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
 // null stands for NULL in the rows of the tests.
 const null = "\x00NULL"
 
-func cells(row []string) [][]byte {
-	out := make([][]byte, len(row))
+func cells(row []string) []schema.Cell {
+	out := make([]schema.Cell, len(row))
 	for i, s := range row {
 		if s != null {
-			out[i] = []byte(s)
+			out[i] = schema.Cell{Kind: schema.Bytes, Bytes: []byte(s)}
 		}
 	}
 	return out
@@ -51,7 +55,7 @@ func format(t testing.TB, mode string, o rowfmt.Options, names []string, rows ..
 			t.Fatal(err)
 		}
 		for _, cell := range c { // they are the caller's again
-			clear(cell)
+			clear(cell.Bytes)
 		}
 	}
 	if err := w.Close(); err != nil {
@@ -191,7 +195,7 @@ func (w *broken) Write(p []byte) (int, error) {
 }
 
 func TestWriteErrors(t *testing.T) {
-	row := [][]byte{bytes.Repeat([]byte("x"), 1000)}
+	row := cells([]string{strings.Repeat("x", 1000)})
 	for _, mode := range rowfmt.Modes() {
 		for _, c := range []struct{ give, want error }{{io.ErrClosedPipe, io.ErrClosedPipe}, {nil, io.ErrShortWrite}} {
 			w, _ := rowfmt.New(mode, &broken{100_000, c.give}, rowfmt.Options{Header: true})
@@ -218,7 +222,7 @@ func TestMisuse(t *testing.T) {
 			"row first":       func(w rowfmt.Writer) error { return w.Row(nil) },
 			"columns twice":   func(w rowfmt.Writer) error { w.Columns(nil); return w.Columns(nil) },
 			"short row":       func(w rowfmt.Writer) error { w.Columns([]string{"a"}); return w.Row(nil) },
-			"long row":        func(w rowfmt.Writer) error { w.Columns([]string{"a"}); return w.Row(make([][]byte, 2)) },
+			"long row":        func(w rowfmt.Writer) error { w.Columns([]string{"a"}); return w.Row(make([]schema.Cell, 2)) },
 			"row after Close": func(w rowfmt.Writer) error { w.Columns(nil); w.Close(); return w.Row(nil) },
 		} {
 			w, _ := rowfmt.New(mode, io.Discard, rowfmt.Options{})
@@ -240,7 +244,7 @@ func TestStreams(t *testing.T) {
 		var out bytes.Buffer
 		w, _ := rowfmt.New(mode, &out, rowfmt.Options{Header: true})
 		w.Columns([]string{"x"})
-		row := [][]byte{bytes.Repeat([]byte("x"), 1000)}
+		row := cells([]string{strings.Repeat("x", 1000)})
 		for i := range 1000 {
 			w.Row(row)
 			if written := (i + 1) * 1000; written-out.Len() > 70_000 {
@@ -458,3 +462,37 @@ func BenchmarkList(b *testing.B)   { benchmark(b, "list", 10_000) }
 func BenchmarkLine(b *testing.B)   { benchmark(b, "line", 10_000) }
 func BenchmarkJSON(b *testing.B)   { benchmark(b, "json", 10_000) }
 func BenchmarkPretty(b *testing.B) { benchmark(b, "pretty", 10_000) }
+
+// Numbers are printed as osqueryi prints them, and quoted where a separator is part
+// of one.
+func TestNumbers(t *testing.T) {
+	row := []schema.Cell{
+		{Kind: schema.Int, Int: -15}, {Kind: schema.Float, Float: 92.0 / 15}, {Kind: schema.Float, Float: 1e20}, {Kind: schema.Float, Float: math.Inf(-1)}, {},
+		{Kind: schema.Bytes},
+	}
+	for _, c := range []struct{ mode, separator, want string }{
+		{"csv", "", "-15,6.13333333333333,1.0e+20,-Inf,,\r\n"},
+		{"csv", "5", "\"-15\"56.1333333333333351.0e+205-Inf55\r\n"},
+		{"csv", "-", "\"-15\"-6.13333333333333-1.0e+20-\"-Inf\"--\r\n"},
+		{"list", "", "-15|6.13333333333333|1.0e+20|-Inf||\n"},
+		{"json", "", "[\n  {\"a\":\"-15\",\"b\":\"6.13333333333333\",\"c\":\"1.0e+20\",\"d\":\"-Inf\",\"e\":\"\",\"f\":\"\"}\n]\n"},
+	} {
+		t.Run(c.mode+c.separator, func(t *testing.T) {
+			var out strings.Builder
+			w, err := rowfmt.New(c.mode, &out, rowfmt.Options{Separator: c.separator})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.Columns([]string{"a", "b", "c", "d", "e", "f"})
+			w.Row(row)
+			w.Close()
+			if diff := cmp.Diff(c.want, out.String()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	var texts rowfmt.Texts
+	if diff := cmp.Diff([][]byte{[]byte("-15"), []byte("6.13333333333333"), []byte("1.0e+20"), []byte("-Inf"), nil, {}}, texts.Of(row)); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -61,7 +60,7 @@ const stallTimeout = 2 * time.Second
 // runPlain runs a program without SQLite. It has a goroutine of its own: where a
 // source stalls for good, the statement fails and leaves it behind.
 func (db *DB) runPlain(ctx context.Context, program *plain.Program, names []string, result Result) error {
-	out := &plainResult{Result: result, names: names, cells: make([][]byte, len(names)), numbers: make([][]byte, len(names))}
+	out := &plainResult{Result: result, names: names}
 	host := plain.Host{Memory: maxMemory, Table: db.ask, Row: out.row}
 	ended := make(chan error, 1)
 	go func() {
@@ -112,11 +111,10 @@ func (db *DB) ask(text string, arguments []plain.Argument) (schema.Table, schema
 // plainResult writes the rows of a program.
 type plainResult struct {
 	Result
-	names          []string
-	begun          bool
-	cells, numbers [][]byte
-	failed         error       // of the Result
-	left           atomic.Bool // nobody waits for the rows any more
+	names  []string
+	begun  bool
+	failed error       // of the Result
+	left   atomic.Bool // nobody waits for the rows any more
 }
 
 func (r *plainResult) begin() error {
@@ -134,23 +132,7 @@ func (r *plainResult) row(row []schema.Cell) error {
 	if err := r.begin(); err != nil {
 		return err
 	}
-	for i := range row {
-		switch c := &row[i]; c.Kind {
-		case schema.Int:
-			r.numbers[i] = strconv.AppendInt(r.numbers[i][:0], c.Int, 10)
-			r.cells[i] = r.numbers[i]
-		case schema.Float:
-			r.numbers[i] = appendDouble(r.numbers[i][:0], c.Float)
-			r.cells[i] = r.numbers[i]
-		case schema.Bytes:
-			if r.cells[i] = c.Bytes; c.Bytes == nil {
-				r.cells[i] = []byte{} // nil would be NULL
-			}
-		default:
-			r.cells[i] = nil
-		}
-	}
-	r.failed = r.Row(r.cells)
+	r.failed = r.Row(row)
 	return r.failed
 }
 

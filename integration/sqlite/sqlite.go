@@ -15,9 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,9 +29,8 @@ import (
 type Result interface {
 	// Columns names the columns, before the first row.
 	Columns(names []string) error
-	// Row takes the values of one row as text; nil is NULL. They are valid
-	// until Row returns.
-	Row(cells [][]byte) error
+	// Row takes the values of one row. They are valid until Row returns.
+	Row(cells []schema.Cell) error
 	// Close ends a result that came to its end.
 	Close() error
 }
@@ -183,8 +180,7 @@ func (db *DB) run(ctx context.Context, stmt *sqlite3.Stmt, sql string, newResult
 	if err := result.Columns(names); err != nil {
 		return err
 	}
-	cells := make([][]byte, n)
-	numbers := make([][]byte, n)
+	cells := make([]schema.Cell, n)
 	for ; more; more = stmt.Step() {
 		for i := range cells {
 			kind := sqlite3.TEXT
@@ -192,14 +188,17 @@ func (db *DB) run(ctx context.Context, stmt *sqlite3.Stmt, sql string, newResult
 				kind = stmt.ColumnType(i)
 			}
 			switch kind {
-			case sqlite3.INTEGER: // SQLite would allocate its text
-				numbers[i] = strconv.AppendInt(numbers[i][:0], stmt.ColumnInt64(i), 10)
-				cells[i] = numbers[i]
+			case sqlite3.NULL:
+				cells[i] = schema.Cell{}
+			case sqlite3.INTEGER:
+				cells[i] = schema.Cell{Kind: schema.Int, Int: stmt.ColumnInt64(i)}
 			case sqlite3.FLOAT:
-				numbers[i] = appendDouble(numbers[i][:0], stmt.ColumnFloat(i))
-				cells[i] = numbers[i]
+				cells[i] = schema.Cell{Kind: schema.Float, Float: stmt.ColumnFloat(i)}
 			default:
-				cells[i] = stmt.ColumnRawText(i)
+				cells[i] = schema.Cell{Kind: schema.Bytes, Bytes: stmt.ColumnRawText(i)}
+				if cells[i].Bytes == nil { // of an outer join
+					cells[i].Kind = schema.Null
+				}
 			}
 		}
 		if err := result.Row(cells); err != nil {
@@ -210,23 +209,6 @@ func (db *DB) run(ctx context.Context, stmt *sqlite3.Stmt, sql string, newResult
 		return db.explain(ctx, err)
 	}
 	return result.Close()
-}
-
-// appendDouble appends a number as osqueryi prints it: with 15 digits, where
-// later versions of SQLite have 17.
-func appendDouble(b []byte, f float64) []byte {
-	if math.IsInf(f, 0) {
-		return append(b, strings.TrimPrefix(strconv.FormatFloat(f, 'g', -1, 64), "+")...)
-	}
-	digits, exponent, scientific := strings.Cut(strconv.FormatFloat(f, 'g', 15, 64), "e")
-	b = append(b, digits...)
-	if !strings.Contains(digits, ".") {
-		b = append(b, ".0"...)
-	}
-	if scientific {
-		b = append(append(b, 'e'), exponent...)
-	}
-	return b
 }
 
 // explain puts the words of the user in place of SQLite's.

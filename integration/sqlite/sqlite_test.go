@@ -17,6 +17,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/osquery-sockets/osquery-sockets/integration/rowfmt"
 	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
 	"github.com/osquery-sockets/osquery-sockets/integration/sqltest"
 	"github.com/osquery-sockets/osquery-sockets/tables"
@@ -38,8 +39,8 @@ type collected struct {
 
 func (c *collected) Columns(names []string) error { c.names = names; return nil }
 
-func (c *collected) Row(cells [][]byte) error {
-	c.rows = append(c.rows, sqltest.Row(cells))
+func (c *collected) Row(cells []schema.Cell) error {
+	c.rows = append(c.rows, sqltest.Row(new(rowfmt.Texts).Of(cells)))
 	return nil
 }
 
@@ -383,7 +384,7 @@ type refusing struct {
 	err error
 }
 
-func (r *refusing) Row([][]byte) error { return r.err }
+func (r *refusing) Row([]schema.Cell) error { return r.err }
 
 func TestErrorInTheMiddle(t *testing.T) {
 	broken := errors.New("broken")

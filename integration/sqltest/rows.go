@@ -1,6 +1,10 @@
 package sqltest
 
-import "github.com/osquery-sockets/osquery-sockets/integration/osquerytest"
+import (
+	"github.com/osquery-sockets/osquery-sockets/integration/osquerytest"
+	"github.com/osquery-sockets/osquery-sockets/integration/rowfmt"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
 
 // Rows collects the rows of a statement, as [Row] writes them: it is a result of
 // the embedded host.
@@ -10,8 +14,8 @@ type Rows []string
 func (r *Rows) Columns([]string) error { return nil }
 
 // Row adds a row.
-func (r *Rows) Row(cells [][]byte) error {
-	*r = append(*r, Row(cells))
+func (r *Rows) Row(cells []schema.Cell) error {
+	*r = append(*r, Row(new(rowfmt.Texts).Of(cells)))
 	return nil
 }
 
