@@ -58,7 +58,7 @@ func NetworkNamespaces(h *host.Host) schema.Table {
 				(*namespaceRow).name),
 			schema.Nullable("pid", "Process in the namespace, of several the one with the lowest number. NULL if this program sees none.",
 				func(r *namespaceRow) (int32, bool) { return r.PID, r.PID != 0 }),
-			schema.NotNull("processes", "Number of processes in the namespace that this program sees. If a process's threads are in several namespaces, that of its first thread counts.",
+			schema.NotNull("processes", "Number of processes in the namespace that this program sees. A process counts where its first thread is; a namespace that has only other threads counts their processes.",
 				func(r *namespaceRow) int32 { return r.Processes }),
 			schema.NotNull("program", "Name of that process as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name. Empty if there is no such process.",
 				func(r *namespaceRow) string { return r.process().Program }),

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"strconv"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/text"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
@@ -13,6 +14,18 @@ import (
 type sourceRow struct {
 	host.ListSource
 	position int64
+}
+
+// reason is why the source is not the fastest, and what the list lacked.
+func (r *sourceRow) reason() string {
+	reason := r.Now.Reason
+	if r.Last == nil || r.Last.Lack.Why == "" {
+		return reason
+	}
+	if reason != "" {
+		reason += "; "
+	}
+	return reason + text.Printable(r.Last.Lack.String())
 }
 
 // SocketSources is the table socket_sources.
@@ -30,10 +43,11 @@ func SocketSources(h *host.Host) schema.Table {
 		Doc:  "Sources of the sockets of the other tables, and of the processes that have them open: one row for each list of the kernel.",
 		Examples: []string{
 			"SELECT proto, source, reason FROM socket_sources",
+			"SELECT proto, reason FROM socket_sources WHERE complete = 0",
 			"SELECT proto, last_rows, last_wait_us FROM socket_sources WHERE last_interrupted = 1",
 		},
 		Columns: []schema.AnyColumn[sourceRow]{
-			schema.NotNull("proto", "List of the kernel, as netstat or /proc/net names it, such as tcp6, unix or sctp/assocs; conntrack, the connections that netfilter keeps track of; or holders, the processes that have sockets open. Empty for another network namespace that a query named and that could not be read.",
+			schema.NotNull("proto", "List of the kernel, as netstat or /proc/net names it, such as tcp6, unix or sctp/assocs; conntrack, the connections that netfilter keeps track of; holders, the processes that have sockets open; processes, what is read of each of them, such as its program; or namespaces, the network namespaces of the host. Empty for another network namespace that a query named and that could not be read.",
 				func(r *sourceRow) string { return r.Proto }),
 			schema.Nullable("net_namespace", "Inode number of the network namespace that is read. Empty if unknown.",
 				func(r *sourceRow) (string, bool) {
@@ -41,8 +55,12 @@ func SocketSources(h *host.Host) schema.Table {
 				}),
 			schema.NotNull("source", "Source that the list has now: sock_diag or ctnetlink (netlink), bpf (an iterator in the kernel) or procfs (/proc/net, /proc/PID/fd). Empty if the network namespace cannot be read, if there is no such list, or if no source offers it.",
 				func(r *sourceRow) string { return string(r.Now.Source) }),
-			schema.NotNull("reason", "Why the source is procfs, which is slower and knows less, why there is no list, or why it or the network namespace cannot be read: only sock_diag lists mptcp, mptcp6 and vsock. Empty if the source is the fastest.",
-				func(r *sourceRow) string { return r.Now.Reason }),
+			schema.NotNull("reason", "Why the source is procfs, which is slower and knows less, why there is no list, or why it or the network namespace cannot be read: only sock_diag lists mptcp, mptcp6 and vsock. Then what the list lacked when it was last read: see complete. Empty if the source is the fastest and nothing was lacking.",
+				(*sourceRow).reason),
+			schema.Nullable("complete", "1 if everything could be read when this process last read the list, 0 if something of other users or processes was left out: reason says what, how many times, and one example. 0 for a network namespace that could not be read. NULL if it was not read yet.",
+				func(r *sourceRow) (bool, bool) {
+					return r.Last != nil && r.Last.Lack == (usage.Lack{}), r.Last != nil || r.Proto == ""
+				}),
 			schema.Nullable("last_source", "Source of the list when this process last read it. Empty before that, and if no source offered it.",
 				func(r *sourceRow) (string, bool) {
 					if r.Last == nil {

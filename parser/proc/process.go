@@ -51,3 +51,13 @@ func SocketInode(link []byte) (inode uint64, ok bool) {
 	}
 	return 0, false
 }
+
+// Ended reports whether a thread has ended, by the state in its
+// /proc/PID/stat (proc_pid_stat(5)). The name before the state may have
+// parentheses and blanks:
+//
+//	1203 (a) R) Z 1 1203 1203 0 -1 …
+func Ended(stat []byte) bool {
+	_, state, ok := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
+	return ok && len(state) > 0 && (state[0] == 'Z' || state[0] == 'X')
+}

@@ -95,3 +95,31 @@ func FuzzSocketInode(f *testing.F) {
 		}
 	})
 }
+
+func TestEnded(t *testing.T) {
+	for in, want := range map[string]bool{
+		"1203 (sleep) Z 1 1203 1203 0 -1": true,
+		"1203 (sleep) X 1 1203 1203 0 -1": true,
+		"1203 (sleep) S 1 1203 1203 0 -1": false,
+		"1203 (a) Z 1) R 1 1203 1203 0":   false,
+		"1203 (a) R 1) Z 1 1203 1203 0":   true,
+		"1203 (sleep)":                    false,
+		"1203 (sleep) ":                   false,
+		"":                                false,
+	} {
+		t.Run(in, func(t *testing.T) {
+			if got := Ended([]byte(in)); got != want {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+func FuzzEnded(f *testing.F) {
+	f.Add([]byte("1203 (a) R) Z 1 1203 1203 0 -1"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if got := Ended(in); got && !bytes.ContainsAny(in, "ZX") {
+			t.Errorf("%q has ended", in)
+		}
+	})
+}

@@ -69,14 +69,14 @@ func New(o Options) *Host {
 		h.log = hclog.NewNullLogger()
 	}
 	h.uses = usage.NewLog(h.log)
-	h.holders = holders.New(h.proc, h.uses, h.log)
+	h.holders = holders.New(h.proc, h.uses)
 	h.files = names.NewFiles(names.Options{Services: o.Services, Protocols: o.Protocols, Log: h.log})
 	h.askBy(nlconn.Kernel)
 	var lists []string
 	for _, l := range allLists() {
 		lists = append(lists, l.name)
 	}
-	h.netns = netns.New(netns.Options{Proc: h.proc, All: o.AllNamespaces, Lists: lists, Log: h.log})
+	h.netns = netns.New(netns.Options{Proc: h.proc, All: o.AllNamespaces, Lists: lists, Uses: h.uses, Log: h.log})
 	return h
 }
 
@@ -113,7 +113,7 @@ func (h *Host) Holders(ctx context.Context, f holders.Filter) ([]holders.Holder,
 }
 
 // Processes returns an empty cache of the processes that this host shows.
-func (h *Host) Processes() *process.Cache { return process.NewCache(h.proc) }
+func (h *Host) Processes() *process.Cache { return process.NewCache(h.proc, h.uses) }
 
 // NetNamespace is a network namespace.
 type NetNamespace = netns.Namespace

@@ -11,6 +11,7 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/proc"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/holders"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
@@ -18,8 +19,8 @@ import (
 
 // ListSource is a list of sockets, or of their holders, and where it comes from.
 type ListSource struct {
-	// Proto is the list's name in netstat and in /proc/net, or "conntrack" or
-	// "holders". It is empty for a network namespace that was asked for and could
+	// Proto is the list's name in netstat and in /proc/net, or one of "conntrack",
+	// "holders", "processes" and "namespaces". It is empty for a network namespace that was asked for and could
 	// not be read.
 	Proto string
 	// Namespace is the inode number of the network namespace; 0 if it is not
@@ -48,7 +49,9 @@ func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 		return nil, err
 	}
 	all = append(all, ListSource{Proto: conntrackList, Namespace: own.Inode, Now: now},
-		ListSource{Proto: holders.List, Namespace: own.Inode, Now: h.holders.Source()})
+		ListSource{Proto: holders.List, Namespace: own.Inode, Now: h.holders.Source()},
+		ListSource{Proto: process.Descriptions, Namespace: own.Inode, Now: usage.Usage{Source: usage.ProcFS}},
+		ListSource{Proto: netns.Namespaces, Namespace: own.Inode, Now: usage.Usage{Source: usage.ProcFS}})
 	for i := range all {
 		if last, ok := h.uses.Last(all[i].Proto); ok {
 			all[i].Last = &last
@@ -59,6 +62,17 @@ func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 		all = append(all, ListSource{Namespace: inode, Now: usage.Usage{Reason: refused[inode]}})
 	}
 	return all, nil
+}
+
+// Lacks describes what was left out of any list that this process has read, since it
+// could not be read.
+func (h *Host) Lacks() []string {
+	all := h.uses.Lacks()
+	refused := h.netns.Refused()
+	for _, inode := range slices.Sorted(maps.Keys(refused)) {
+		all = append(all, fmt.Sprintf("network namespace %d: %s", inode, refused[inode]))
+	}
+	return all
 }
 
 // local fails unless this host's /proc is read: see [process.CheckLocal].

@@ -1,7 +1,10 @@
 package holders
 
 import (
+	"cmp"
 	"encoding/binary"
+	"io/fs"
+	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -32,33 +35,37 @@ type fdReader struct {
 }
 
 // sockets calls visit for each socket among the files of a directory such as
-// /proc/PID/fd, and counts the files. A process that has ended has none.
-func (r *fdReader) sockets(path string, visit func(inode uint64, fd int32)) (files int, err error) {
+// /proc/PID/fd, and counts the files. One whose link cannot be read is passed over; unread is the
+// error of the first such link.
+func (r *fdReader) sockets(path string, visit func(inode uint64, fd int32)) (files int, unread, err error) {
 	dir, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	for err == unix.EINTR {
 		dir, err = unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	}
 	if err != nil {
-		return 0, err
+		return 0, nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(dir)
 	for {
 		select {
 		case <-r.ended:
-			return files, nil
+			return files, unread, nil
 		default:
 		}
 		n, err := unix.Getdents(dir, r.names[:])
 		if err == unix.EINTR {
 			continue
 		}
-		if err != nil || n == 0 {
-			return files, err
+		if err != nil {
+			return files, unread, &fs.PathError{Op: "getdents64", Path: path, Err: err}
+		}
+		if n == 0 {
+			return files, unread, nil
 		}
 		for b := r.names[:n]; len(b) > direntName; {
 			size := int(binary.NativeEndian.Uint16(b[direntLength:]))
 			if size <= direntName || size > len(b) {
-				return files, unix.EIO
+				return files, unread, unix.EIO
 			}
 			name := b[direntName:size]
 			b = b[size:]
@@ -68,11 +75,18 @@ func (r *fdReader) sockets(path string, visit func(inode uint64, fd int32)) (fil
 			}
 			files++
 			length, errno := r.readLink(dir, name)
-			if errno != 0 && !process.Ended(errno) {
-				return files, errno
+			if errno == unix.ENAMETOOLONG {
+				continue // a link to a socket is short
 			}
 			if errno != 0 {
-				continue // it was closed meanwhile
+				err := &fs.PathError{Op: "readlinkat", Path: path + "/" + strconv.FormatUint(fd, 10), Err: errno}
+				switch process.BlameFor(errno) {
+				case process.Ours:
+					return files, unread, err
+				case process.Theirs:
+					unread = cmp.Or(unread, error(err))
+				}
+				continue
 			}
 			if inode, ok := proc.SocketInode(r.link[:length]); ok {
 				visit(inode, int32(fd))
@@ -104,4 +118,14 @@ func number(name []byte) (n uint64, ok bool) {
 		n = n*10 + uint64(c-'0')
 	}
 	return 0, false
+}
+
+// sameFiles reports whether two threads share their files (KCMP_FILES of kcmp(2)).
+// It is false where the kernel does not say.
+func sameFiles(a, b string) bool {
+	const kcmpFiles = 2
+	first, err1 := strconv.Atoi(a)
+	second, err2 := strconv.Atoi(b)
+	order, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(first), uintptr(second), kcmpFiles, 0, 0, 0)
+	return err1 == nil && err2 == nil && errno == 0 && order == 0
 }

@@ -13,8 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
-
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
@@ -51,45 +49,34 @@ func (f *Filter) arrange(holders []Holder) []Holder {
 type Finder struct {
 	proc string
 	uses *usage.Log
-	log  hclog.Logger
 
 	// The kernel, in the place of which tests put another.
 	taskFiles func(ctx context.Context, visit func(Holder)) error
 	openFiles func() int
 
-	deniedOnce sync.Once // for the log
-
 	mu      sync.Mutex
 	refused string // why the iterator does not work; empty if it does or was not tried
-	denied  bool   // a walk was denied the files of some processes
+	denied  bool   // a walk could not read the files of some processes
 }
 
 // New returns a finder that reads a proc filesystem, or a saved copy of one. The
 // BPF iterator is used for [process.DefaultProc] only. Each search is noted in
-// uses; log gets a warning when processes may not be looked at.
-func New(proc string, uses *usage.Log, log hclog.Logger) *Finder {
-	return &Finder{proc: proc, uses: uses, log: log, taskFiles: taskFiles, openFiles: openFiles}
+// uses, with the processes that may not be looked at.
+func New(proc string, uses *usage.Log) *Finder {
+	return &Finder{proc: proc, uses: uses, taskFiles: taskFiles, openFiles: openFiles}
 }
 
 // Find returns the selected holders, sorted by inode, process and file. It sees
 // the files of all processes with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH or with
 // CAP_BPF and CAP_PERFMON, as root has them, else those of this user. It leaves
-// out processes that it may not see, and counts them in the log. A process that
-// ends meanwhile holds nothing. Files that a thread keeps apart from its process
-// (CLONE_FILES of unshare(2)) are not seen.
+// out files that it may not see, and notes how many. A process that ends meanwhile
+// holds nothing. The files of a process are those of its first thread: what another
+// thread keeps apart (CLONE_FILES of unshare(2)) is not seen, unless the first one
+// has ended.
 func (f *Finder) Find(ctx context.Context, filter Filter) ([]Holder, error) {
 	start := time.Now()
 	found, err := f.find(ctx, &filter)
-	if found.denied > 0 {
-		f.deniedOnce.Do(func() {
-			advice := ""
-			if os.Geteuid() != 0 {
-				advice = ": run as root"
-			}
-			f.log.Warn("the files of some processes may not be read, so that their sockets have no pid"+advice, "processes", found.denied)
-		})
-	}
-	use := usage.Usage{Source: usage.BPF, Sockets: int64(len(found.holders)), Wait: time.Since(start)}
+	use := usage.Usage{Source: usage.BPF, Sockets: int64(len(found.holders)), Wait: time.Since(start), Lack: found.lack}
 	if found.notBPF != nil {
 		use.Source, use.Reason = usage.ProcFS, found.notBPF.Error()
 	}
@@ -100,17 +87,17 @@ func (f *Finder) Find(ctx context.Context, filter Filter) ([]Holder, error) {
 // result is what a search found.
 type result struct {
 	holders []Holder
-	denied  int   // processes whose files may not be read
-	notBPF  error // why the holders are those of a walk; nil if they are the iterator's
+	lack    usage.Lack // what may not be read
+	notBPF  error      // why the holders are those of a walk; nil if they are the iterator's
 }
 
 func (f *Finder) find(ctx context.Context, filter *Filter) (found result, err error) {
 	found.notBPF = f.available(filter)
 	walked := found.notBPF != nil
 	if walked {
-		found.holders, found.denied, err = f.walk(ctx, filter)
+		found.holders, found.lack, err = f.walk(ctx, filter)
 		// The iterator sees what the walk may not.
-		if err != nil || found.denied == 0 || f.available(filter) != nil {
+		if err != nil || found.lack == (usage.Lack{}) || f.available(filter) != nil {
 			return found, err
 		}
 	}
@@ -125,7 +112,7 @@ func (f *Finder) find(ctx context.Context, filter *Filter) (found result, err er
 	f.refuse(refused)
 	found.notBPF = f.available(filter)
 	if !walked {
-		found.holders, found.denied, err = f.walk(ctx, filter)
+		found.holders, found.lack, err = f.walk(ctx, filter)
 	}
 	return found, err
 }

@@ -40,12 +40,12 @@ func listeners(t testing.TB, n int) {
 // newFinder returns a finder of this host's holders and the log of its searches.
 func newFinder() (*Finder, *usage.Log) {
 	uses := usage.NewLog(hclog.NewNullLogger())
-	return New(process.DefaultProc, uses, hclog.NewNullLogger()), uses
+	return New(process.DefaultProc, uses), uses
 }
 
 // newFinderIn returns a finder of the holders in a saved proc filesystem.
 func newFinderIn(proc string) *Finder {
-	return New(proc, usage.NewLog(hclog.NewNullLogger()), hclog.NewNullLogger())
+	return New(proc, usage.NewLog(hclog.NewNullLogger()))
 }
 
 // skipOrFail skips a test for want of a privilege or of support. Any other error

@@ -13,21 +13,27 @@ import (
 	"sync"
 
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
-// walk finds holders by /proc/PID/fd. It counts the processes whose files may not
-// be read.
-func (f *Finder) walk(ctx context.Context, filter *Filter) (holders []Holder, denied int, err error) {
+// The reasons why a walk lacks holders.
+const (
+	lacksProcesses = "the files of some processes may not be read, so that their sockets have no pid"
+	lacksFiles     = "some files of processes cannot be read, so that a socket among them has no pid"
+)
+
+// walk finds holders by /proc/PID/fd, and says what it could not read.
+func (f *Finder) walk(ctx context.Context, filter *Filter) (holders []Holder, lack usage.Lack, err error) {
 	pids, err := process.List(f.proc)
 	if err != nil {
-		return nil, 0, err
+		return nil, lack, err
 	}
 	if filter.PIDs != nil {
 		// A thread has a directory too, which is not listed.
 		pids = slices.DeleteFunc(pids, func(pid int32) bool { return !slices.Contains(filter.PIDs, pid) })
 	}
 	slices.Sort(pids)
-	w := walk{proc: f.proc, ctx: ctx, pids: pids}
+	w := walk{proc: f.proc, local: process.CheckLocal(f.proc) == nil, ctx: ctx, pids: pids}
 	if filter.Inodes != nil {
 		w.wanted = make(map[uint64]bool, len(filter.Inodes))
 		for _, inode := range filter.Inodes {
@@ -42,30 +48,32 @@ func (f *Finder) walk(ctx context.Context, filter *Filter) (holders []Holder, de
 	}
 	workers.Wait()
 	if err := cmp.Or(w.err, ctx.Err()); err != nil {
-		return nil, 0, err
+		return nil, lack, err
 	}
-	if w.denied > 0 {
+	w.lack.AddAll(process.Hidden(f.proc))
+	if w.lack != (usage.Lack{}) {
 		f.mu.Lock()
 		f.denied = true
 		f.mu.Unlock()
 	}
-	return filter.arrange(w.holders.all()), w.denied, nil
+	return filter.arrange(w.holders.all()), w.lack, nil
 }
 
 // walk reads the files of processes, in several goroutines that visit them in
 // ascending order.
 type walk struct {
-	proc string
-	ctx  context.Context
-	pids []int32
-	stop bool // when every wanted socket has a holder
+	proc  string
+	local bool // proc is this host's, so that its numbers are those of system calls
+	ctx   context.Context
+	pids  []int32
+	stop  bool // when every wanted socket has a holder
 
 	mu      sync.Mutex
 	next    int             // position of the process that is visited next
 	wanted  map[uint64]bool // whether each has a holder; nil wants all
 	missing int             // wanted sockets without one
 	holders collected
-	denied  int
+	lack    usage.Lack
 	err     error
 }
 
@@ -103,23 +111,45 @@ func (w *walk) work() {
 		w.next++
 		w.mu.Unlock()
 
+		var unread error
 		var err error
-		if found, err = w.visit(&reader, pid, found[:0]); err != nil {
-			w.mu.Lock()
-			if errors.Is(err, fs.ErrPermission) {
-				w.denied++
-			} else {
-				w.err = fmt.Errorf("the files of process %d: %w", pid, err)
-			}
-			w.mu.Unlock()
+		found, unread, err = w.visit(&reader, pid, found[:0])
+		w.note(pid, unread, err)
+	}
+}
+
+// note keeps what could not be read of a process: the first error that is ours,
+// and how much is missing for others' reasons.
+func (w *walk) note(pid int32, unread, err error) {
+	if unread == nil && err == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	blame := process.BlameFor(err)
+	example := func(err error) string { return fmt.Sprintf("process %d: %v", pid, err) }
+	switch {
+	case blame == process.Ours:
+		w.err = fmt.Errorf("the files of process %d: %w", pid, err)
+	case blame == process.Theirs && errors.Is(err, fs.ErrPermission):
+		why := lacksProcesses
+		if os.Geteuid() != 0 {
+			why += ": run as root"
 		}
+		w.lack.Add(why, example(err))
+	case blame == process.Theirs:
+		w.lack.Add(lacksFiles, example(err))
+	}
+	if unread != nil {
+		w.lack.Add(lacksFiles, example(unread))
 	}
 }
 
 // visit reads the files of one process, into found as far as that has room, and
-// returns it. Its threads share them; where the first thread has ended, another
-// still shows them.
-func (w *walk) visit(reader *fdReader, pid int32, found []Holder) ([]Holder, error) {
+// returns it. The files of a process are those of its first thread or, if that has
+// ended, those of each other thread: the iterator's program decides the same.
+// Unread is the error of the first file that had to be passed over.
+func (w *walk) visit(reader *fdReader, pid int32, found []Holder) (all []Holder, unread, err error) {
 	keep := func(inode uint64, fd int32) {
 		if len(found) == cap(found) {
 			w.mu.Lock()
@@ -130,19 +160,35 @@ func (w *walk) visit(reader *fdReader, pid int32, found []Holder) ([]Holder, err
 		found = append(found, Holder{inode, pid, fd})
 	}
 	reader.ended = w.ctx.Done()
-	dir := process.Dir(w.proc, pid)
-	files, err := reader.sockets(filepath.Join(dir, "fd"), keep)
-	if files == 0 && (err == nil || !errors.Is(err, fs.ErrPermission)) {
-		threads, failed := os.ReadDir(filepath.Join(dir, "task"))
-		if failed != nil && err == nil {
-			err = failed
+	files, unread, err := reader.sockets(filepath.Join(process.Dir(w.proc, pid), "fd"), keep)
+	if files > 0 || process.BlameFor(err) == process.Ours {
+		return found, unread, err
+	}
+	// The files of a first thread that has ended are none, or denied to its user.
+	threads, failed := process.OtherThreads(w.proc, pid)
+	if len(threads) == 0 || failed != nil {
+		return found, unread, cmp.Or(err, failed)
+	}
+	ended, failed := process.FirstThreadEnded(w.proc, pid)
+	if !ended {
+		return found, unread, cmp.Or(failed, err)
+	}
+	err = nil
+	var first string // whose files are read
+	for _, thread := range threads {
+		if first != "" && w.local && sameFiles(filepath.Base(first), filepath.Base(thread)) {
+			continue
 		}
-		for i := 1; i < len(threads) && files == 0; i++ {
-			files, err = reader.sockets(filepath.Join(dir, "task", threads[i].Name(), "fd"), keep)
+		_, passed, denied := reader.sockets(filepath.Join(thread, "fd"), keep)
+		unread = cmp.Or(unread, passed)
+		switch process.BlameFor(denied) {
+		case process.Ours:
+			return found, unread, denied
+		case process.Theirs:
+			err = cmp.Or(err, denied)
+		case process.Nobody:
+			first = cmp.Or(first, thread)
 		}
 	}
-	if process.Ended(err) {
-		return found, nil
-	}
-	return found, err
+	return found, unread, err
 }

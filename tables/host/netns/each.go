@@ -5,6 +5,8 @@ import (
 	"errors"
 	"iter"
 	"strconv"
+
+	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 )
 
 // Each streams what read finds in each of the selected namespaces, whose handles
@@ -17,7 +19,9 @@ import (
 func Each[T any](ctx context.Context, s *Set, selection Selection, read func(in *Handle) iter.Seq2[T, error]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		handles, err := s.Select(ctx, selection)
+		refused := &refusals{set: s}
+		defer refused.log()
+		handles, err := s.selected(ctx, selection, refused)
 		if err != nil {
 			yield(none, err)
 			return
@@ -58,8 +62,8 @@ func Each[T any](ctx context.Context, s *Set, selection Selection, read func(in 
 				}
 			}
 			switch {
-			case err != nil && !h.Own && !yielded && ctx.Err() == nil:
-				s.refuse(h.Inode, err)
+			case err != nil && !h.Own && !yielded && process.BlameFor(err) != process.Ours:
+				refused.add(h.Inode, err)
 				continue
 			case err != nil:
 				yield(none, err)
@@ -76,15 +80,15 @@ func Each[T any](ctx context.Context, s *Set, selection Selection, read func(in 
 	}
 }
 
-// Select returns handles of the selected namespaces. Those that are named and not
-// there are remembered as refused. A handle holds nothing until it is used.
-func (s *Set) Select(ctx context.Context, selection Selection) ([]*Handle, error) {
+// selected returns handles of the selected namespaces. Those that are named and not
+// there are added to refused. A handle holds nothing until it is used.
+func (s *Set) selected(ctx context.Context, selection Selection, refused *refusals) ([]*Handle, error) {
 	own := s.Own()
 	if !selection.All && !s.All {
 		return []*Handle{own}, nil
 	}
 	if selection.In == nil {
-		return s.selectAll(ctx, own)
+		return s.selectAll(ctx, own, refused)
 	}
 	var handles []*Handle
 	var missing []uint32
@@ -117,14 +121,14 @@ func (s *Set) Select(ctx context.Context, selection Selection) ([]*Handle, error
 		if h := s.handle(now, inode); h != nil {
 			handles = append(handles, h)
 		} else {
-			s.refuse(inode, ErrNotFound)
+			refused.add(inode, ErrNotFound)
 		}
 	}
 	return handles, nil
 }
 
 // selectAll returns the program's own namespace and then all others of the host.
-func (s *Set) selectAll(ctx context.Context, own *Handle) ([]*Handle, error) {
+func (s *Set) selectAll(ctx context.Context, own *Handle, refused *refusals) ([]*Handle, error) {
 	handles := []*Handle{own}
 	all, err := s.List(ctx)
 	if err != nil {
@@ -136,7 +140,7 @@ func (s *Set) selectAll(ctx context.Context, own *Handle) ([]*Handle, error) {
 		case all[i].Own:
 		case own.Inode == 0:
 			// Its sockets would be shown twice if it were the own one.
-			s.refuse(inode, ErrOwnUnknown)
+			refused.add(inode, ErrOwnUnknown)
 		case h != nil:
 			handles = append(handles, h)
 		default: // who showed it has left

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
 )
 
@@ -113,7 +114,11 @@ func (h *Handle) InProc(f func(dir string) error) (err error) {
 		return entered
 	}
 	err = f(h.dir)
-	if inode, _ := inodeOf(h.dir); inode != h.Inode {
+	inode, failed := inodeOf(h.dir)
+	if process.BlameFor(failed) == process.Ours {
+		return failed
+	}
+	if inode != h.Inode {
 		return fmt.Errorf("%w: process %s has left it or ended", errGone, filepath.Base(h.dir))
 	}
 	return err

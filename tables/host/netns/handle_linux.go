@@ -85,7 +85,7 @@ func (h *Handle) setns() error {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH):
 		return fmt.Errorf("%w: %w: %s: %v", ErrClosed, errGone, h.file, err)
 	case err != nil:
-		return fmt.Errorf("%w: %s: %v", ErrClosed, h.file, err)
+		return fmt.Errorf("%w: %s: %w", ErrClosed, h.file, err)
 	}
 	defer unix.Close(fd)
 	var s unix.Stat_t
@@ -93,7 +93,7 @@ func (h *Handle) setns() error {
 		return fmt.Errorf("%w: %w: %s is no longer it", ErrClosed, errGone, h.file)
 	}
 	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("%w: setns: %v", ErrClosed, err)
+		return fmt.Errorf("%w: setns: %w", ErrClosed, err)
 	}
 	return nil
 }

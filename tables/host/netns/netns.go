@@ -10,8 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -19,6 +21,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/text"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // Namespace is a network namespace.
@@ -28,8 +31,9 @@ type Namespace struct {
 	// process 1 stands where another host's /proc is read.
 	Own bool
 	// PID is the process with the lowest number in it, of Processes that we see
-	// there; 0 if there are none. Without root only this user's processes are
-	// seen.
+	// there; 0 if there are none. A process is where its first thread is; only if
+	// no first thread is there, the processes of other threads are meant. Without
+	// root only this user's processes are seen.
 	PID       int32
 	Processes int32
 	// Files are where it is mounted, which keeps it without a process: such as
@@ -56,20 +60,25 @@ type Options struct {
 	// Lists are names of files in /proc/net. A directory with one of them is taken
 	// for that of a namespace where Proc is not this host's.
 	Lists []string
+	// Uses is where each list of namespaces is noted, with what it lacks.
+	Uses *usage.Log
 	// Log gets what is no query's error, such as a namespace that cannot be read.
 	Log hclog.Logger
 }
+
+// Namespaces is the name of the list of namespaces in a [usage.Log].
+const Namespaces = "namespaces"
 
 // Set is the network namespaces of a host. Its methods may be called at the same
 // time.
 type Set struct {
 	Options
-	processes      func(proc string) ([]int32, error)
-	unreadableOnce sync.Once // some processes' namespaces may not be read
+	processes func(proc string) ([]int32, error)
 
 	mu      sync.Mutex
 	seen    []Namespace       // when they were last listed, sorted by inode
 	refused map[uint32]string // namespaces that could not be read, and why
+	warned  string            // the reasons in the last warning of those
 }
 
 // New returns the namespaces that the options describe. It looks at nothing yet.
@@ -97,38 +106,34 @@ func (s *Set) List(ctx context.Context) ([]Namespace, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[uint32]*Namespace)
-	get := func(inode uint32) *Namespace {
-		ns := found[inode]
-		if ns == nil {
-			ns = &Namespace{Inode: inode}
-			found[inode] = ns
-		}
-		return ns
-	}
-	denied := 0
+	start := time.Now()
+	use := usage.Usage{Source: usage.ProcFS, Lack: process.Hidden(s.Proc)}
+	found, byThread := make(namespaces), make(namespaces)
 	if own := s.Own().Inode; own != 0 {
-		get(own).Own = true
+		found.get(own).Own = true
 	}
 	for i, pid := range pids {
 		if i%256 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		_, inode, err := s.shownBy(pid)
-		if errors.Is(err, fs.ErrPermission) {
-			denied++
+		first, others, err := s.ofProcess(pid)
+		switch process.BlameFor(err) {
+		case process.Ours:
+			return nil, fmt.Errorf("the network namespaces of process %d: %w", pid, err)
+		case process.Theirs:
+			use.Lack.Add("some processes may not be looked at, so that network namespaces may be missing", fmt.Sprintf("process %d: %v", pid, err))
 		}
-		if inode != 0 {
-			ns := get(inode)
-			if ns.Processes++; ns.PID == 0 || pid < ns.PID {
-				ns.PID = pid
-			}
+		if first != 0 {
+			found.get(first).add(pid)
+		}
+		for inode := range others {
+			byThread.get(inode).add(pid)
 		}
 	}
-	if denied > 0 {
-		s.unreadableOnce.Do(func() {
-			s.Log.Warn("some processes may not be looked at, so that network namespaces may be missing", "processes", denied)
-		})
+	for inode, ns := range byThread {
+		if known := found.get(inode); known.PID == 0 {
+			known.PID, known.Processes = ns.PID, ns.Processes
+		}
 	}
 	mounts, err := s.mounts()
 	if errors.Is(err, fs.ErrNotExist) && s.Proc != process.DefaultProc {
@@ -137,7 +142,7 @@ func (s *Set) List(ctx context.Context) ([]Namespace, error) {
 		return nil, fmt.Errorf("the mounted network namespaces: %w", err)
 	}
 	for _, m := range mounts {
-		ns := get(m.Inode)
+		ns := found.get(m.Inode)
 		if !slices.Contains(ns.Files, m.File) {
 			ns.Files = append(ns.Files, m.File)
 		}
@@ -149,7 +154,28 @@ func (s *Set) List(ctx context.Context) ([]Namespace, error) {
 	s.mu.Lock()
 	s.seen = all
 	s.mu.Unlock()
+	use.Sockets, use.Wait = int64(len(all)), time.Since(start)
+	s.Uses.Note(Namespaces, use)
 	return all, nil
+}
+
+// namespaces are those of a list by their inodes.
+type namespaces map[uint32]*Namespace
+
+func (n namespaces) get(inode uint32) *Namespace {
+	ns := n[inode]
+	if ns == nil {
+		ns = &Namespace{Inode: inode}
+		n[inode] = ns
+	}
+	return ns
+}
+
+// add counts a process that is in the namespace.
+func (ns *Namespace) add(pid int32) {
+	if ns.Processes++; ns.PID == 0 || pid < ns.PID {
+		ns.PID = pid
+	}
 }
 
 // inodeOf returns the network namespace of a process by its directory; 0 and an
@@ -162,22 +188,44 @@ func inodeOf(process string) (uint32, error) {
 	return proc.NamespaceNumber(link), nil
 }
 
-// shownBy returns the network namespace of a process, and the directory that
-// shows it: where its first thread has ended, that of another. The inode is 0 as
-// for inodeOf.
-func (s *Set) shownBy(pid int32) (dir string, inode uint32, err error) {
-	dir = process.Dir(s.Proc, pid)
-	inode, err = inodeOf(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		threads, _ := os.ReadDir(filepath.Join(dir, "task"))
-		for i := 1; i < len(threads); i++ {
-			thread := filepath.Join(dir, "task", threads[i].Name())
-			if inode, _ := inodeOf(thread); inode != 0 {
-				return thread, inode, nil
+// ofProcess returns the network namespace of a process's first thread, 0 if it is
+// not known, and those that only others of its threads are in. The threads of this
+// program are elsewhere for a query at most, and are left out.
+func (s *Set) ofProcess(pid int32) (first uint32, others map[uint32]bool, err error) {
+	first, err = inodeOf(process.Dir(s.Proc, pid))
+	if process.BlameFor(err) > process.Gone || s.Proc == process.DefaultProc && int(pid) == os.Getpid() {
+		return first, nil, err
+	}
+	threads, err := process.OtherThreads(s.Proc, pid)
+	for _, thread := range threads {
+		inode, failed := inodeOf(thread)
+		if process.BlameFor(failed) > process.Gone {
+			err = failed
+		}
+		if inode != 0 && inode != first && !others[inode] {
+			if others == nil {
+				others = make(map[uint32]bool)
 			}
+			others[inode] = true
 		}
 	}
-	return dir, inode, err
+	return first, others, err
+}
+
+// shows returns the directory of a process that shows a network namespace: that of
+// its first thread, else of another. It is empty if the process has left it.
+func (s *Set) shows(pid int32, inode uint32) (dir string) {
+	dir = process.Dir(s.Proc, pid)
+	if in, _ := inodeOf(dir); in == inode {
+		return dir
+	}
+	threads, _ := process.OtherThreads(s.Proc, pid)
+	for _, thread := range threads {
+		if in, _ := inodeOf(thread); in == inode {
+			return thread
+		}
+	}
+	return ""
 }
 
 // mounts returns where network namespaces are mounted.
@@ -264,9 +312,7 @@ func (s *Set) handle(seen []Namespace, inode uint32) *Handle {
 	ns := &seen[i]
 	h := &Handle{Inode: inode, set: s}
 	if ns.PID != 0 {
-		if dir, in, _ := s.shownBy(ns.PID); in == inode {
-			h.dir = dir
-		}
+		h.dir = s.shows(ns.PID, inode)
 	}
 	if s.Proc == process.DefaultProc {
 		for _, file := range ns.Files {
@@ -310,15 +356,60 @@ func (s *Set) MayEnter(ns *Namespace) bool {
 // maxRefused bounds the memory of namespaces that could not be read.
 const maxRefused = 1024
 
-// refuse notes that a namespace was selected and could not be read.
-func (s *Set) refuse(inode uint32, err error) {
-	s.Log.Warn("a network namespace could not be read", "net_namespace", inode, "error", text.Printable(err.Error()))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.refused) == maxRefused {
-		clear(s.refused) // the old make way for the new
+// refusals are the namespaces that one query selected and could not read.
+type refusals struct {
+	set     *Set
+	number  int
+	reasons []string // of all, each once
+	inode   uint32   // of the first
+	err     error
+}
+
+// add notes that a namespace was selected and could not be read.
+func (r *refusals) add(inode uint32, err error) {
+	if r.number++; r.number == 1 {
+		r.inode, r.err = inode, err
 	}
-	s.refused[inode] = err.Error()
+	if reason := reason(err); !slices.Contains(r.reasons, reason) {
+		r.reasons = append(r.reasons, reason)
+	}
+	r.set.mu.Lock()
+	defer r.set.mu.Unlock()
+	if len(r.set.refused) == maxRefused {
+		clear(r.set.refused) // the old make way for the new
+	}
+	r.set.refused[inode] = err.Error()
+}
+
+// reason is an error without the names in it, so that there are few.
+func reason(err error) string {
+	for _, known := range []error{ErrNotFound, ErrOwnUnknown} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	return "other"
+}
+
+// log warns of the refusals in one line, and again only when the reasons are
+// others.
+func (r *refusals) log() {
+	if r.number == 0 {
+		return
+	}
+	slices.Sort(r.reasons)
+	reasons := strings.Join(r.reasons, "; ")
+	r.set.mu.Lock()
+	known := r.set.warned == reasons
+	r.set.warned = reasons
+	r.set.mu.Unlock()
+	if !known {
+		r.set.Log.Warn("network namespaces could not be read", "number", r.number, "net_namespace", r.inode, "error", text.Printable(r.err.Error()))
+	}
 }
 
 // Refused returns the namespaces that were selected and could not be read when

@@ -19,6 +19,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 const tcpHeader = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -30,7 +31,7 @@ func listener(port int) string {
 
 // newSet returns the namespaces that a proc filesystem shows, and counts the walks.
 func newSet(proc string) (s *Set, walks *int) {
-	s, walks = New(Options{Proc: proc, Lists: []string{"tcp"}, Log: hclog.NewNullLogger()}), new(int)
+	s, walks = New(Options{Proc: proc, Lists: []string{"tcp"}, Uses: usage.NewLog(hclog.NewNullLogger()), Log: hclog.NewNullLogger()}), new(int)
 	s.processes = func(proc string) ([]int32, error) { *walks++; return process.List(proc) }
 	return s, walks
 }

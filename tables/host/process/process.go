@@ -2,31 +2,33 @@
 // and the program, command line, control group and user of each.
 //
 //	pids, err := process.List("/proc")
-//	cache := process.NewCache("/proc")
+//	cache := process.NewCache("/proc", uses)
 //	for _, pid := range pids {
 //		fmt.Println(pid, cache.Get(pid).Program)
 //	}
 //	err = cache.Err()
 //
-// A process may end at any moment, and without root most processes of other
-// users may not be looked at. Neither is an error: what cannot be read is empty.
+// A process may end at any moment, without root most processes of other users may
+// not be looked at, and what a user does with a process can make a file of it
+// unreadable. None of this is an error: what cannot be read is empty, and counted.
+// [BlameFor] tells such errors from those of this program.
 package process
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/procfs"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/proc"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // DefaultProc is the proc filesystem of this host.
@@ -66,10 +68,40 @@ func List(proc string) ([]int32, error) {
 	return pids, nil
 }
 
-// Ended reports whether an error is that of reading from a process which has
-// ended.
-func Ended(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)
+// OtherThreads returns the directories of a process's threads in the order of their
+// numbers, without the first thread, whose number is the process's. The error is
+// nil if the process has ended.
+func OtherThreads(proc string, pid int32) (dirs []string, err error) {
+	tasks := filepath.Join(Dir(proc, pid), "task")
+	// Most processes have one thread: a look at the links of the directory is
+	// cheaper than a look into it. Filesystems of copies may count none.
+	if info, err := os.Stat(tasks); err == nil {
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Nlink == 3 {
+			return nil, nil
+		}
+	}
+	tids, err := List(tasks)
+	if BlameFor(err) == Gone {
+		return nil, nil
+	}
+	slices.Sort(tids)
+	for _, tid := range tids {
+		if tid != pid {
+			dirs = append(dirs, Dir(tasks, tid))
+		}
+	}
+	return dirs, err
+}
+
+// FirstThreadEnded reports whether the first thread of a process has ended before
+// others: state Z or X of /proc/PID/stat, proc_pid_stat(5). The error is one of
+// this program's own.
+func FirstThreadEnded(root string, pid int32) (bool, error) {
+	text, err := os.ReadFile(filepath.Join(Dir(root, pid), "stat"))
+	if BlameFor(err) == Ours {
+		return false, err
+	}
+	return err == nil && proc.Ended(text), nil
 }
 
 // Info describes a process. What cannot be read is empty.
@@ -84,10 +116,15 @@ type Info struct {
 	Cgroup string
 }
 
+// Descriptions is the name of what a Cache reads in a [usage.Log].
+const Descriptions = "processes"
+
 // Cache reads each process once. It is for one query in one goroutine.
 type Cache struct {
 	proc  string
 	fs    procfs.FS
+	uses  *usage.Log
+	use   usage.Usage
 	err   error
 	infos map[int32]Info
 	users map[int32]user
@@ -99,9 +136,11 @@ type user struct {
 	ok  bool
 }
 
-// NewCache returns an empty cache of the processes that a proc filesystem shows.
-func NewCache(proc string) *Cache {
-	c := &Cache{proc: proc, infos: make(map[int32]Info), users: make(map[int32]user)}
+// NewCache returns an empty cache of the processes that a proc filesystem shows. It
+// notes in uses how many it has read, and what of them cannot be read.
+func NewCache(proc string, uses *usage.Log) *Cache {
+	c := &Cache{proc: proc, uses: uses, infos: make(map[int32]Info), users: make(map[int32]user)}
+	c.use.Source = usage.ProcFS
 	c.fs, c.err = procfs.NewFS(proc)
 	return c
 }
@@ -110,8 +149,12 @@ func NewCache(proc string) *Cache {
 func (c *Cache) Get(pid int32) Info {
 	info, ok := c.infos[pid]
 	if !ok && c.err == nil {
+		start := time.Now()
 		info = c.read(pid)
 		c.infos[pid] = info
+		c.use.Sockets++
+		c.use.Wait += time.Since(start)
+		c.uses.Note(Descriptions, c.use)
 	}
 	return info
 }
@@ -158,19 +201,26 @@ func (c *Cache) User(pid int32) (uid uint32, ok bool) {
 		}
 		c.note(pid, err)
 		c.users[pid] = known
+		c.uses.Note(Descriptions, c.use)
 	}
 	return known.uid, known.ok
 }
 
-// note keeps the first error, unless the process has ended or may not be looked
-// at.
+// note keeps the first error that is ours. It counts what cannot be read of a process
+// that has not ended.
 func (c *Cache) note(pid int32, err error) {
-	if c.err == nil && err != nil && !Ended(err) && !errors.Is(err, fs.ErrPermission) {
-		c.err = fmt.Errorf("process %d: %w", pid, err)
+	switch BlameFor(err) {
+	case Theirs:
+		c.use.Lack.Add("some processes have a file that cannot be read, so that what it tells of them is missing", fmt.Sprintf("process %d: %v", pid, err))
+	case Ours:
+		if c.err == nil {
+			c.err = fmt.Errorf("process %d: %w", pid, err)
+		}
 	}
 }
 
-// Err returns the first error of reading a file that is there and may be read.
-// Check it after [Cache.Get] and [Cache.User]: their last answers may be wrong
-// then. The answers are values of columns, which have no errors of their own.
+// Err returns the first error of reading that is this program's own: see
+// [BlameFor]. Check it after [Cache.Get] and [Cache.User]: their last answers may
+// be wrong then. The answers are values of columns, which have no errors of their
+// own.
 func (c *Cache) Err() error { return c.err }

@@ -1,6 +1,7 @@
 package process_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,16 +10,21 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // saved is a copy of a proc filesystem.
 const saved = "../../testdata/proc"
 
 func Example() {
-	cache := process.NewCache(saved)
+	cache := process.NewCache(saved, usage.NewLog(hclog.NewNullLogger()))
 	fmt.Println(cache.Get(100).Program, cache.Get(100).Cgroup)
 	fmt.Println(cache.Err())
 	// Output:
@@ -57,7 +63,7 @@ func TestCheckLocal(t *testing.T) {
 }
 
 func TestGet(t *testing.T) {
-	cache := process.NewCache(saved)
+	cache := process.NewCache(saved, usage.NewLog(hclog.NewNullLogger()))
 	for _, c := range []struct {
 		name string
 		pid  int32
@@ -100,7 +106,7 @@ func TestOnce(t *testing.T) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cache := process.NewCache(proc)
+	cache := process.NewCache(proc, usage.NewLog(hclog.NewNullLogger()))
 	for _, name := range []string{" before ", "after"} {
 		write("comm", name+"\n")
 		write("status", "Uid:\t0\t"+fmt.Sprint(len(name))+"\t0\t0\n")
@@ -111,32 +117,135 @@ func TestOnce(t *testing.T) {
 	}
 }
 
-// What is there and cannot be read is an error.
-func TestErr(t *testing.T) {
+// What one file of a process cannot tell is absent and counted, and hides nothing of
+// the others.
+func TestUnreadable(t *testing.T) {
+	const why = "some processes have a file that cannot be read, so that what it tells of them is missing"
 	for _, c := range []struct {
 		file string
 		read func(*process.Cache)
-		want string
 	}{
-		{"cmdline", func(c *process.Cache) { c.Get(7) }, "process 7: "},
-		{"comm", func(c *process.Cache) { c.Get(7) }, "process 7: "},
-		{"cgroup", func(c *process.Cache) { c.Get(7) }, "process 7: "},
-		{"status", func(c *process.Cache) { c.User(7) }, "status is not a regular file"},
+		{"cmdline", func(c *process.Cache) { c.Get(7) }},
+		{"comm", func(c *process.Cache) { c.Get(7) }},
+		{"cgroup", func(c *process.Cache) { c.Get(7) }},
+		{"exe", func(c *process.Cache) { c.Get(7) }},
+		{"status", func(c *process.Cache) { c.User(7) }},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			proc := t.TempDir()
 			if err := os.MkdirAll(filepath.Join(process.Dir(proc, 7), c.file), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			cache := process.NewCache(proc)
+			uses := usage.NewLog(hclog.NewNullLogger())
+			cache := process.NewCache(proc, uses)
 			c.read(cache)
-			if err := cache.Err(); err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v", err)
+			use, _ := uses.Last(process.Descriptions)
+			if use.Lack.Why != why || use.Lack.Number != 1 || !strings.HasPrefix(use.Lack.Example, "process 7: ") {
+				t.Errorf("noted is %+v", use)
+			}
+			if err := cache.Err(); err != nil {
+				t.Error(err)
 			}
 		})
 	}
+}
+
+// Whose an error is, wherever it is wrapped.
+func TestBlameFor(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want process.Blame
+	}{
+		{nil, process.Nobody},
+		{syscall.ENOENT, process.Gone},
+		{syscall.ESRCH, process.Gone},
+		{syscall.EACCES, process.Theirs},
+		{syscall.EPERM, process.Theirs},
+		{syscall.ENAMETOOLONG, process.Theirs},
+		{syscall.ELOOP, process.Theirs},
+		{syscall.EINVAL, process.Theirs},
+		{syscall.ENOTDIR, process.Theirs},
+		{errors.New("not a regular file"), process.Theirs},
+		{syscall.EMFILE, process.Ours},
+		{syscall.ENFILE, process.Ours},
+		{syscall.ENOMEM, process.Ours},
+		{syscall.ENOBUFS, process.Ours},
+		{syscall.EIO, process.Ours},
+		{context.Canceled, process.Ours},
+		{context.DeadlineExceeded, process.Ours},
+	} {
+		t.Run(fmt.Sprint(c.err), func(t *testing.T) {
+			err := c.err
+			if err != nil {
+				err = fmt.Errorf("a namespace: %w", &fs.PathError{Op: "open", Path: "/proc/7/fd", Err: err})
+			}
+			if got := process.BlameFor(err); got != c.want {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// The threads come in the order of their numbers, not of their names.
+func TestOtherThreads(t *testing.T) {
+	proc := t.TempDir()
+	for _, tid := range []int32{999, 1203, 1000, 10000} {
+		if err := os.MkdirAll(process.Dir(filepath.Join(process.Dir(proc, 999), "task"), tid), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := process.OtherThreads(proc, 999)
+	var want []string
+	for _, tid := range []string{"1000", "1203", "10000"} {
+		want = append(want, filepath.Join(proc, "999", "task", tid))
+	}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v, want (-), got (+):\n%s", err, diff)
+	}
+	if got, err := process.OtherThreads(proc, 5); got != nil || err != nil {
+		t.Errorf("of an ended process: %v, %v", got, err)
+	}
+}
+
+func TestHidden(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		files []string
+		self  bool
+		want  string
+	}{
+		{"a copy", []string{"1"}, false, ""},
+		{"a part of a copy", []string{"7"}, false, ""},
+		{"whole", []string{"1", "7"}, true, ""},
+		{"hidepid", []string{"7"}, true, "the proc filesystem is mounted with hidepid"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			proc := t.TempDir()
+			for _, name := range c.files {
+				if err := os.Mkdir(filepath.Join(proc, name), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.self {
+				if err := os.Symlink("7", filepath.Join(proc, "self")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := process.Hidden(proc).Why
+			if !strings.HasPrefix(got, c.want) || (got == "") != (c.want == "") {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+	if got := process.Hidden(process.DefaultProc); got != (usage.Lack{}) && os.Geteuid() == 0 {
+		t.Errorf("of this host: %v", got)
+	}
+}
+
+// An error of this program fails what reads.
+func TestErr(t *testing.T) {
 	t.Run("no proc filesystem", func(t *testing.T) {
-		cache := process.NewCache("/nonexistent")
+		cache := process.NewCache("/nonexistent", usage.NewLog(hclog.NewNullLogger()))
 		if got := cache.Get(7); got.Program != "" || cache.Err() == nil {
 			t.Errorf("got %+v, %v", got, cache.Err())
 		}

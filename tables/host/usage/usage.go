@@ -6,6 +6,7 @@
 package usage
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/text"
 )
 
 // Source is where a list comes from.
@@ -39,6 +42,55 @@ type Usage struct {
 	Wait time.Duration
 	// Interrupted says that the kernel called its list inconsistent.
 	Interrupted bool
+	// Lack is what could not be read.
+	Lack Lack
+}
+
+// Lack is what a reading left out since it could not be read, such as the files of
+// other users' processes. The zero value is that of a whole answer.
+type Lack struct {
+	Why     string // the reasons, each once, sorted, with semicolons between them
+	Number  int64  // of the things that were left out; 0 if that is not known
+	Example string // one of them with its error; empty if none is known
+}
+
+// Add adds one thing that was left out.
+func (l *Lack) Add(why, example string) {
+	l.AddAll(Lack{why, 1, example})
+}
+
+// AddAll adds what another reading left out.
+func (l *Lack) AddAll(other Lack) {
+	if other.Why == "" {
+		return
+	}
+	if l.Why == "" {
+		*l = other
+		return
+	}
+	l.Number += other.Number
+	if l.Example == "" {
+		l.Example = other.Example
+	}
+	if l.Why == other.Why {
+		return
+	}
+	reasons := append(strings.Split(l.Why, "; "), strings.Split(other.Why, "; ")...)
+	slices.Sort(reasons)
+	l.Why = strings.Join(slices.Compact(reasons), "; ")
+}
+
+// String describes the lack; it is empty if there is none.
+func (l Lack) String() string {
+	s := l.Why
+	if l.Number > 0 {
+		s += fmt.Sprintf(" (%d", l.Number)
+		if l.Example != "" {
+			s += ", such as " + l.Example
+		}
+		s += ")"
+	}
+	return s
 }
 
 // Log remembers the last usage of each list. Its methods may be called at the
@@ -47,12 +99,16 @@ type Log struct {
 	log  hclog.Logger
 	mu   sync.Mutex
 	last map[string]Usage // by the list's name
+	lack map[string]Lack  // the last of each list that was not empty
 }
 
 // NewLog returns an empty log, which reports changes of a list's source to log.
-func NewLog(log hclog.Logger) *Log { return &Log{log: log, last: make(map[string]Usage)} }
+func NewLog(log hclog.Logger) *Log {
+	return &Log{log: log, last: make(map[string]Usage), lack: make(map[string]Lack)}
+}
 
-// Note remembers how a list was read.
+// Note remembers how a list was read. It warns of what the list lacks, and again
+// only when the reason is another.
 func (l *Log) Note(list string, use Usage) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,6 +116,23 @@ func (l *Log) Note(list string, use Usage) {
 		l.log.Debug("source of sockets", "list", list, "source", use.Source, "reason", use.Reason)
 	}
 	l.last[list] = use
+	if use.Lack.Why == "" {
+		return
+	}
+	if l.lack[list].Why != use.Lack.Why {
+		l.log.Warn(text.Printable(use.Lack.Why), "list", list, "number", use.Lack.Number, "example", text.Printable(use.Lack.Example))
+	}
+	l.lack[list] = use.Lack
+}
+
+// Lacks describes what any reading up to now left out: see [Lack].
+func (l *Log) Lacks() (all []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, list := range slices.Sorted(maps.Keys(l.lack)) {
+		all = append(all, list+": "+l.lack[list].String())
+	}
+	return all
 }
 
 // Last returns how a list was last read; it is not ok if it was not yet.
