@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -132,20 +133,29 @@ func underFault(t *testing.T, ns *netnstest.NS, fault, proc, sql string) (lines 
 	if call, _, ok := strings.Cut(fault, ":"); ok {
 		args = append(args, "-e", "trace="+call, "-e", "inject="+fault)
 	}
+	run := ns.Do(func() error {
+		lines, stderr, err = straced(t, args, proc, sql)
+		return nil
+	})
+	return lines, stderr, cmp.Or(run, err)
+}
+
+// straced runs a query by a command that begins with strace, and returns its sorted
+// lines.
+func straced(t *testing.T, args []string, proc, sql string) (lines []string, stderr string, err error) {
+	t.Helper()
 	args = append(args, program, "query", "--csv", "--header=false", "--proc", proc, sql)
 	var out, errs bytes.Buffer
 	ctx, cancel := context.WithTimeout(t.Context(), hangs)
 	defer cancel()
-	run := ns.Do(func() error {
-		c := exec.CommandContext(ctx, args[0], args[1:]...)
-		c.Stdout, c.Stderr = &out, &errs
-		return c.Run()
-	})
+	c := exec.CommandContext(ctx, args[0], args[1:]...)
+	c.Stdout, c.Stderr = &out, &errs
+	run := c.Run()
 	if ctx.Err() != nil {
-		t.Fatalf("%s: the query hangs", fault)
+		t.Errorf("%s: the query hangs", args)
 	}
 	if run != nil && !errors.As(run, new(*exec.ExitError)) {
-		t.Fatal(run)
+		t.Error(run)
 	}
 	for line := range strings.Lines(out.String()) {
 		lines = append(lines, strings.TrimSpace(line))
