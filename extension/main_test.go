@@ -179,7 +179,8 @@ func TestSchema(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &described); err != nil || code != 0 {
 		t.Fatalf("exit code %d, %v", code, err)
 	}
-	all, _ := new(options).tables(hclog.NewNullLogger())
+	o := new(options)
+	all, _ := o.tables(o.host(hclog.NewNullLogger()))
 	if len(described) != len(all) {
 		t.Fatalf("%d tables, want %d", len(described), len(all))
 	}

@@ -42,14 +42,17 @@ func readSQL(ctx context.Context, r io.Reader) (string, error) {
 func newQuery(o *options) *cobra.Command {
 	modes := map[string]*bool{}
 	var format rowfmt.Options
+	var failIncomplete bool
 	c := &cobra.Command{
 		Use:   "query SQL",
 		Short: "Answer SQL over the tables, without osquery",
 		Long: `Answers SQL over the tables, without osquery. The dialect is SQLite's, as in
 osqueryi; the SQL is one argument, or - to read it from standard input.
 
-The exit code is 0 when the answer is whole, with or without rows, 1 when the
-query failed and 2 for bad usage.`,
+The exit code is 0 when the query succeeded, with or without rows, 1 when it
+failed and 2 for bad usage. What this program may not read is missing in the
+answer: other users' processes without root, or network namespaces. That is a
+warning; with --fail-incomplete it is exit code 3, after the rows.`,
 		Example: `  sockets.ext query "SELECT local_address, local_port, local_service FROM tcp_sockets WHERE state = 'LISTEN'"
   sockets.ext query --json "SELECT state, count(*) FROM tcp_sockets GROUP BY state"
   echo "SELECT port FROM well_known_services WHERE name = 'https'" | sockets.ext query --list --header=false -`,
@@ -86,15 +89,20 @@ query failed and 2 for bad usage.`,
 			if _, err := rowfmt.New(mode, io.Discard, format); err != nil {
 				return err
 			}
-			all, _ := o.tables(o.log(c.ErrOrStderr()))
+			h := o.host(o.log(c.ErrOrStderr()))
+			all, _ := o.tables(h)
 			db, err := sqlite.Open(all)
 			if err != nil {
 				return failed(err)
 			}
 			defer db.Close()
-			return failed(db.Run(c.Context(), sql, func() (sqlite.Result, error) {
+			err = db.Run(c.Context(), sql, func() (sqlite.Result, error) {
 				return rowfmt.New(mode, c.OutOrStdout(), format)
-			}))
+			})
+			if lacks := h.Lacks(); err == nil && failIncomplete && len(lacks) > 0 {
+				return incomplete(lacks)
+			}
+			return failed(err)
 		},
 	}
 	usage := map[string]string{
@@ -110,6 +118,7 @@ query failed and 2 for bad usage.`,
 	c.MarkFlagsMutuallyExclusive(rowfmt.Modes()...)
 	c.Flags().BoolVar(&format.Header, "header", true, "print the names of the columns, in pretty, csv and list")
 	c.Flags().StringVar(&format.Separator, "separator", "", "separator of csv and list")
+	c.Flags().BoolVar(&failIncomplete, "fail-incomplete", false, "end with exit code 3 when something could not be read, such as other users' processes")
 	c.Flags().SortFlags = false
 	return c
 }

@@ -19,10 +19,18 @@ import (
 
 // The exit codes.
 const (
-	exitOK     = 0 // also for a query without rows
-	exitFailed = 1
-	exitUsage  = 2
+	exitOK         = 0 // also for a query without rows
+	exitFailed     = 1
+	exitUsage      = 2
+	exitIncomplete = 3 // with --fail-incomplete
 )
+
+// incomplete is the error of an answer that lacks what could not be read.
+type incomplete []string
+
+func (i incomplete) Error() string {
+	return "the answer is not complete: " + strings.Join(i, "; ")
+}
 
 // failure is an error of the work, not of how it was asked for.
 type failure struct{ error }
@@ -50,6 +58,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	if !errors.As(err, new(silent)) {
 		fmt.Fprintf(stderr, "%s: %s\n", command.CommandPath(), text.Printable(err.Error()))
+	}
+	if errors.As(err, new(incomplete)) {
+		return exitIncomplete
 	}
 	if errors.As(err, new(failure)) {
 		return exitFailed
@@ -145,10 +156,9 @@ func (o *options) host(log hclog.Logger) *host.Host {
 	return host.New(host.Options{Proc: o.proc, Services: o.services, Protocols: o.protocols, AllNamespaces: o.allNamespaces, Log: log})
 }
 
-// tables are those of the host and the one of this program, by their names, and
+// tables are those of a host and the one of this program, by their names, and
 // what counts for that one.
-func (o *options) tables(log hclog.Logger) ([]schema.Table, *schema.Stats) {
-	h := o.host(log)
+func (o *options) tables(h *host.Host) ([]schema.Table, *schema.Stats) {
 	all := tables.All(h)
 	stats := schema.NewStats(all...)
 	all = append(all, tables.ExtensionInfo(h, tables.Build{Version: version, Commit: commit, Start: started}, stats))

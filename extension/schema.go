@@ -22,7 +22,7 @@ func newSchema(o *options) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			var specs []*schema.Spec
 			var names []string
-			all, _ := o.tables(hclog.NewNullLogger())
+			all, _ := o.tables(o.host(hclog.NewNullLogger()))
 			for _, t := range all {
 				specs = append(specs, t.Spec())
 				names = append(names, t.Name())

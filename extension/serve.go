@@ -38,7 +38,7 @@ func (o *options) serve(c *cobra.Command, s *serveOptions) error {
 		debug.SetMemoryLimit(int64(s.memory) << 20)
 	}
 	log := o.log(c.ErrOrStderr())
-	all, stats := o.tables(log)
+	all, stats := o.tables(o.host(log))
 	var plugins []osquery.Plugin
 	for _, t := range all {
 		p := osquery.NewTablePlugin(t)

@@ -560,6 +560,22 @@ func TestHoldersInsideAPIDNamespace(t *testing.T) {
 	}
 }
 
+// programForAll copies the program to where every user may run it.
+func programForAll(t *testing.T) (path string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sockets-e2e-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path = filepath.Join(dir, "sockets.ext")
+	binary, err := os.ReadFile(program)
+	if err := errors.Join(err, os.Chmod(dir, 0o755), os.WriteFile(path, binary, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // What a user without root sees follows from the capabilities.
 func TestHoldersByCapabilities(t *testing.T) {
 	ns := netnstest.New(t)
@@ -578,17 +594,7 @@ func TestHoldersByCapabilities(t *testing.T) {
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
 
-	// Where the program was built may be closed to others.
-	dir, err := os.MkdirTemp("", "sockets-e2e-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	copied := filepath.Join(dir, "sockets.ext")
-	binary, err := os.ReadFile(program)
-	if err := errors.Join(err, os.Chmod(dir, 0o755), os.WriteFile(copied, binary, 0o755)); err != nil {
-		t.Fatal(err)
-	}
+	copied := programForAll(t)
 	done := needIterator(t, ns)
 	const refused = "the BPF iterator is refused: it needs root, or CAP_BPF and CAP_PERFMON"
 	const denied = "the files of some processes may not be read"
@@ -621,7 +627,7 @@ func TestHoldersByCapabilities(t *testing.T) {
 			}
 			results := decode(t, stdout.Bytes())
 			source, reason := results[2][0]["last_source"], results[2][0]["reason"]
-			if source != c.source || many && reason != c.reason {
+			if source != c.source || many && !strings.HasPrefix(reason, c.reason) {
 				t.Errorf("%s, many files %v: %s is read: %q", c.name, many, source, reason)
 			}
 			// A sandbox may keep its first process from everybody.

@@ -230,3 +230,56 @@ func TestFaultsOfNeighbours(t *testing.T) {
 func without(lines []string, pid string) []string {
 	return slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return strings.HasPrefix(line, pid+",") })
 }
+
+// An answer that lacks what may not be read has a warning, a row of socket_sources
+// and, where it is asked for, an exit code of its own.
+func TestIncomplete(t *testing.T) {
+	ns := netnstest.New(t)
+	ns.Populate(t)
+	copied := programForAll(t)
+	const asNobody = "setpriv --reuid 65534 --regid 65534 --clear-groups "
+	const byProgram = "SELECT pid FROM tcp_sockets WHERE program = 'x'"
+	for _, c := range []struct {
+		name, script, sql, lacks string
+		code                     int
+	}{
+		{"whole", `exec "$@"`, byProgram, "", 0},
+		{"no column of processes", "exec " + asNobody + `"$@"`, "SELECT inode FROM tcp_sockets", "", 0},
+		{"nobody", "exec " + asNobody + `"$@"`, byProgram, "holders: the files of some processes may not be read", 3},
+		{"nobody and one process", "exec " + asNobody + `"$@"`, fmt.Sprint("SELECT fd FROM socket_processes WHERE pid = ", os.Getpid()), "holders: the files of some processes may not be read", 3},
+		{"nobody and namespaces", "exec " + asNobody + `"$@"`, "SELECT inode FROM network_namespaces", "namespaces: some processes may not be looked at", 3},
+		{"a namespace that is not there", `exec "$@"`, "SELECT 1 FROM tcp_sockets WHERE net_namespace = '77'", "network namespace 77: ", 3},
+		{"hidepid", "mount -t proc -o hidepid=2 proc /proc && exec " + asNobody + `"$@"`, byProgram, "holders: the proc filesystem is mounted with hidepid", 3},
+		{"hidepid and namespaces", "mount -t proc -o hidepid=2 proc /proc && exec " + asNobody + `"$@"`, "SELECT inode FROM network_namespaces", "namespaces: the proc filesystem is mounted with hidepid", 3},
+		{"something else is mounted on /proc", `mount -t tmpfs none /proc && exec "$@"`, byProgram, "no lists of sockets", 1},
+		{"an empty /proc with the lists of one thread", `p=$(mktemp -d) && mount -t proc proc $p && mount -t tmpfs none /proc && mkdir -p /proc/thread-self && mount --bind $p/$$ /proc/thread-self && exec "$@"`, byProgram, "no proc filesystem that shows this process is mounted at /proc", 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, flag := range []string{"--fail-incomplete", "--fail-incomplete=false"} {
+				var stdout, stderr strings.Builder
+				sources := "SELECT reason FROM socket_sources WHERE complete = 0"
+				cmd := exec.CommandContext(t.Context(), "unshare", "--mount", "sh", "-c", c.script, "sh", copied, "query", "--list", "--header=false", flag, c.sql+";"+sources)
+				cmd.Dir, cmd.Stdout, cmd.Stderr = "/", &stdout, &stderr
+				if err := ns.Do(cmd.Run); err != nil && cmd.ProcessState == nil {
+					t.Fatal(err)
+				}
+				want := c.code
+				if flag != "--fail-incomplete" && want == 3 {
+					want = 0
+				}
+				if code := cmd.ProcessState.ExitCode(); code != want || !strings.Contains(stderr.String(), c.lacks) && flag == "--fail-incomplete" {
+					t.Errorf("%s: exit code %d, want %d: %s", flag, code, want, &stderr)
+				}
+				if _, sealed := os.Readlink("/proc/1/fd/0"); c.code == 0 && sealed == nil && stderr.Len() > 0 {
+					t.Errorf("%s: %s", flag, &stderr)
+				}
+				if c.code != 3 {
+					continue
+				}
+				if _, reason, _ := strings.Cut(c.lacks, ": "); !strings.Contains(stdout.String(), reason) || !strings.Contains(stderr.String(), "[WARN]") {
+					t.Errorf("%s: %s\n%s", flag, &stdout, &stderr)
+				}
+			}
+		})
+	}
+}
