@@ -30,6 +30,9 @@ type inetColumns[S any, P inetSocket[S]] struct {
 // unpushed is for the columns of a table that reads its whole list for any query.
 func unpushed(*schema.ColumnInfo) {}
 
+// noFile says when the owner of a connection is absent.
+const noFile = "NULL if inode is, such as in TIME_WAIT and for a connection that its program has closed."
+
 // newInetColumns makes them; pushed is schema.Pushed if the table narrows by
 // addresses, ports, families and protocols, and noUID says when uid is absent.
 func newInetColumns[S any, P inetSocket[S]](pushed schema.Option, noUID string) inetColumns[S, P] {

@@ -88,9 +88,12 @@ func TestDetailsAgainstSS(t *testing.T) {
 					ours[to] = ""
 				}
 			}
-			ours["uid"] = strings.TrimSuffix(row["uid"], "\x00")
-			if ours["uid"] == "0" {
-				ours["uid"] = ""
+			if row["inode"] != "" {
+				if ours["uid"] = row["uid"]; ours["uid"] == "0" {
+					ours["uid"] = "" // ss leaves it out
+				}
+			} else if row["uid"] != "" {
+				t.Errorf("%s: nobody has it open, and it belongs to %s", row["local_port"], row["uid"])
 			}
 			if strings.Contains(row["local_address"], ":") && row["v6only"] != "" {
 				ours["v6only"] = row["v6only"]

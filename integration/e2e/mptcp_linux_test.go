@@ -143,18 +143,18 @@ func ssMPTCP(t *testing.T, ns *netnstest.NS) (lines []string) {
 				value("write_seq", "0"), value("snd_una", "0"), value("rcv_nxt", "0"),
 			}, ",")
 		}
-		inode := value("ino", "")
+		uid, inode := value("uid", "0"), value("ino", "")
 		if inode == "0" {
-			inode = ""
+			uid, inode = "", "" // nobody has it open
 		}
-		lines = append(lines, fmt.Sprint(stateOf(f[0]), " ", f[1], " ", f[2], " ", address(f[3]), " ", address(f[4]), " ", value("uid", "0"), " ", inode, " ", cookie, " ", about))
+		lines = append(lines, fmt.Sprint(stateOf(f[0]), " ", f[1], " ", f[2], " ", address(f[3]), " ", address(f[4]), " ", uid, " ", inode, " ", cookie, " ", about))
 	}
 	slices.Sort(lines)
 	return lines
 }
 
 const mptcpQuery = `SELECT state || ' ' || recv_q || ' ' || send_q || ' ' || local_address || ' ' || local_port || ' ' || remote_address || ' ' || remote_port || ' ' ||
-	uid || ' ' || ifnull(inode, '') || ' ' || cookie || ' ' || concat_ws(',', token, ifnull(subflows, ''), ifnull(subflows_max, ''), ifnull(fallback, ''), ifnull(remote_key, ''), write_seq, snd_una, rcv_nxt) AS line
+	ifnull(uid, '') || ' ' || ifnull(inode, '') || ' ' || cookie || ' ' || concat_ws(',', token, ifnull(subflows, ''), ifnull(subflows_max, ''), ifnull(fallback, ''), ifnull(remote_key, ''), write_seq, snd_una, rcv_nxt) AS line
 	FROM mptcp_sockets`
 
 func mptcpLines(rows []tableRow) (lines []string) {

@@ -43,9 +43,8 @@ var ends = []column{
 // shows 0, we NULL.
 var owners = append(slices.Clone(ends),
 	column{plain("uid"), func(r netnstest.NetstatRow) string {
-		// The kernel keeps the small sockets of these without an owner. In
-		// TIME_WAIT's there may also be the state FIN_WAIT2, told by the timer.
-		if r.Timer == "timewait" || r.State == "SYN_RECV" {
+		// The kernel keeps no owner without a file, whatever it shows.
+		if r.Inode == 0 {
 			return ""
 		}
 		return strconv.FormatUint(uint64(r.UID), 10)

@@ -79,8 +79,8 @@ func TestSummaryCountsSockets(t *testing.T) {
 	ns := netnstest.New(t)
 	ns.Populate(t)
 	for proto, listed := range map[string]string{
-		"tcp":  "SELECT count(*) AS n FROM tcp_sockets WHERE proto = 'tcp' AND state NOT IN ('TIME_WAIT', 'SYN_RECV') AND uid IS NOT NULL",
-		"tcp6": "SELECT count(*) AS n FROM tcp_sockets WHERE proto = 'tcp6' AND state NOT IN ('TIME_WAIT', 'SYN_RECV') AND uid IS NOT NULL",
+		"tcp":  "SELECT count(*) AS n FROM tcp_sockets WHERE proto = 'tcp' AND state NOT IN ('TIME_WAIT', 'SYN_RECV') AND timer <> 'timewait'",
+		"tcp6": "SELECT count(*) AS n FROM tcp_sockets WHERE proto = 'tcp6' AND state NOT IN ('TIME_WAIT', 'SYN_RECV') AND timer <> 'timewait'",
 		"udp":  "SELECT count(*) AS n FROM udp_sockets WHERE proto = 'udp'",
 		"udp6": "SELECT count(*) AS n FROM udp_sockets WHERE proto = 'udp6'",
 	} {

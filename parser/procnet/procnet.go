@@ -29,10 +29,6 @@ const msPerTick = 10
 func TCP(r io.Reader, family sock.Family, order binary.ByteOrder) iter.Seq2[sock.TCP, error] {
 	return list(r, order, inetHeader(false), func(f *fields) (s sock.TCP) {
 		s.Inet = f.inet(family, sock.ProtoTCP, &s.Timer, &s.TimerExpires, &s.Retransmits, &s.Probes)
-		// Only its timer marks a closed connection in FIN_WAIT2.
-		if s.Timer == sock.TimerTimeWait || s.State == sock.SynRecv || s.State == sock.NewSynRecv {
-			s.HasUID = false
-		}
 		if s.State == sock.Listen {
 			s.NoBacklog = true
 		}
@@ -126,9 +122,9 @@ func (f *fields) inet(family sock.Family, protocol sock.Protocol, timer *sock.Ti
 	*timer = sock.Timer(f.hex(tr, 8, "timer"))
 	*expires = uint32(min(f.hex(when, 64, "tm->when"), math.MaxUint32/msPerTick) * msPerTick)
 	*retransmits = uint32(f.hex(f.next(), 32, "retrnsmt"))
-	s.UID, s.HasUID = uint32(f.dec("uid", 32)), true
+	uid := uint32(f.dec("uid", 32))
 	*probes = uint32(f.dec("timeout", 32))
-	s.Inode = f.dec("inode", 64)
+	s.Own(f.dec("inode", 64), uid)
 	return s
 }
 

@@ -17,7 +17,8 @@ func SCTPEndpoints(r io.Reader) iter.Seq2[sock.SCTP, error] {
 		f.sctp(&s)
 		f.next() // hash bucket
 		port := uint16(f.dec("LPORT", 16))
-		s.UID, s.HasUID, s.Inode = uint32(f.dec("UID", 32)), true, f.dec("INODE", 64)
+		uid := uint32(f.dec("UID", 32))
+		s.Own(f.dec("INODE", 64), uid)
 		s.LocalAddrs, s.Local = f.addrs(f.rest, port)
 		if s.Local.IsValid() {
 			s.Remote = netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
@@ -45,7 +46,8 @@ func SCTPAssociations(r io.Reader) iter.Seq2[sock.SCTP, error] {
 		f.next() // hash bucket
 		s.Number = int32(f.dec("ASSOC-ID", 31))
 		s.SendQueue, s.RecvQueue = uint32(f.dec("TX_QUEUE", 32)), uint32(f.dec("RX_QUEUE", 32))
-		s.UID, s.HasUID, s.Inode = uint32(f.dec("UID", 32)), true, f.dec("INODE", 64)
+		uid := uint32(f.dec("UID", 32))
+		s.Own(f.dec("INODE", 64), uid)
 		localPort, remotePort := uint16(f.dec("LPORT", 16)), uint16(f.dec("RPORT", 16))
 		addrs, rest, tab := bytes.Cut(f.rest, []byte("\t"))
 		local, remote, arrow := bytes.Cut(addrs, []byte("<->"))

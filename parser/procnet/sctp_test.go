@@ -32,7 +32,7 @@ func TestSCTPEndpoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	inet := func(local, remote string, family sock.Family, state sock.State, uid uint32, inode uint64) sock.Inet {
-		return sock.Inet{Family: family, Protocol: sock.ProtoSCTP, State: state, Local: ap(local), Remote: ap(remote), Common: sock.Common{HasUID: true, UID: uid, Inode: inode}}
+		return sock.Inet{Family: family, Protocol: sock.ProtoSCTP, State: state, Local: ap(local), Remote: ap(remote), Common: sock.Common{HasUID: inode != 0, UID: uid, Inode: inode}}
 	}
 	none := inet("0.0.0.0:0", "0.0.0.0:0", 0, sock.Close, 0, 0)
 	none.Local, none.Remote = netip.AddrPortFrom(netip.Addr{}, 5), netip.AddrPort{}

@@ -14,18 +14,29 @@ type Common struct {
 	// known.
 	Namespace uint32
 	// HasUID says that UID has a value. The kernel reports no owner of netlink
-	// and vsock sockets, and keeps none of a TCP connection in TIME_WAIT or,
-	// once its program has closed it, in FIN_WAIT2: the 0 that it shows there is
-	// not root. A connection in SYN_RECV has its listener's owner, which only
-	// /proc reports.
+	// and vsock sockets: see also [Common.Own].
 	HasUID bool
 }
 
 // Base returns the common part of a socket of any type that embeds it.
 func (c *Common) Base() *Common { return c }
 
-// hash begins the identity of a socket without a cookie. Two network namespaces
-// may have sockets that are alike in all else.
-func (c *Common) hash(f Family) Hash {
+// Own sets the inode of an IP socket, and the owner, which it has only with one. A
+// connection that waits to be accepted, is closed by its program, or is a request
+// in SYN_RECV belongs to no file, and what the kernel reports in the owner's place
+// depends on its version and on the list: 0, which is not root, before Linux 6.17
+// (sock_i_uid, include/net/sock.h), later and in /proc for requests the user of
+// the listener.
+func (c *Common) Own(inode uint64, uid uint32) {
+	c.Inode, c.UID, c.HasUID = inode, uid, inode != 0
+}
+
+// id begins the identity of a socket, whose number is the kernel's cookie or else the
+// inode. Namespaces may have sockets that are alike in all else, and before Linux 5.4
+// their cookies are alike too.
+func (c *Common) id(f Family) Hash {
+	if c.Cookie != 0 {
+		return Hash(0).Add(uint64(c.Namespace)).Add(c.Cookie)
+	}
 	return Hash(f).Add(uint64(c.Namespace)).Add(c.Inode)
 }

@@ -26,7 +26,7 @@ type Legacy struct {
 // ID returns a 63-bit identity of the socket: a hash of all that stays the same.
 // Sockets without an inode that differ in nothing are told apart by their lines.
 func (s *Legacy) ID() int64 {
-	h := s.hash(0)
+	h := s.id(0)
 	for _, text := range [...]string{s.Proto, s.Local, s.Remote, s.Digipeaters, s.LocalCall, s.RemoteCall, s.Device} {
 		h = h.Text(text)
 	}

@@ -101,5 +101,7 @@ const (
 // ID returns a 63-bit identity of the socket, a hash of namespace and inode. The
 // cookie is not in it, as it may be known at one time and not at another.
 func (s *Netlink) ID() int64 {
-	return s.hash(NETLINK).Add(uint64(s.Protocol)).Add(uint64(s.PortID)).ID()
+	owner := s.Common
+	owner.Cookie = 0
+	return owner.id(NETLINK).Add(uint64(s.Protocol)).Add(uint64(s.PortID)).ID()
 }

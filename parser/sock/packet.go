@@ -67,14 +67,9 @@ type PacketRing struct {
 	Frames uint32 // of TPACKET_V3, where their length varies, a guess
 }
 
-// ID returns a 63-bit identity of the socket: the kernel's cookie, else a hash of
+// ID returns a 63-bit identity of the socket: a hash of namespace and cookie, else of
 // namespace and inode.
-func (s *Packet) ID() int64 {
-	if s.Cookie != 0 {
-		return Hash(s.Cookie).ID()
-	}
-	return s.hash(PACKET).ID()
-}
+func (s *Packet) ID() int64 { return s.id(PACKET).ID() }
 
 // FanoutType says how frames are spread, PACKET_FANOUT_* of
 // include/uapi/linux/if_packet.h.

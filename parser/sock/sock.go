@@ -253,14 +253,15 @@ type Memory struct {
 // IP returns the part that sockets of every IP protocol share.
 func (s *Inet) IP() *Inet { return s }
 
-// ID returns a 63-bit identity of the socket: the kernel's cookie, else a hash of
+// ID returns a 63-bit identity of the socket: a hash of namespace and cookie, else of
 // namespace, protocol, inode and both ends, which changes when the socket is
 // connected or its program closes it.
 func (s *Inet) ID() int64 {
+	h := s.id(s.Family)
 	if s.Cookie != 0 {
-		return Hash(s.Cookie).ID()
+		return h.ID()
 	}
-	return s.hash(s.Family).Add(uint64(s.Protocol)).AddrPort(s.Local).AddrPort(s.Remote).ID()
+	return h.Add(uint64(s.Protocol)).AddrPort(s.Local).AddrPort(s.Remote).ID()
 }
 
 // TCP is one TCP socket.

@@ -74,6 +74,7 @@ func TestIDIsStableAndDistinct(t *testing.T) {
 		func(s *Inet) { s.Remote = netip.MustParseAddrPort("0.0.0.0:1") },
 		func(s *Inet) { s.Local, s.Remote = s.Remote, s.Local },
 		func(s *Inet) { s.Cookie = 1<<63 | 5 },
+		func(s *Inet) { s.Cookie, s.Namespace = 1<<63|5, 1 },
 	} {
 		b := a
 		change(&b)
@@ -81,6 +82,28 @@ func TestIDIsStableAndDistinct(t *testing.T) {
 			t.Errorf("%+v: identity %d is negative or taken", b, b.ID())
 		}
 		seen[b.ID()] = true
+	}
+}
+
+// Before Linux 5.4 each network namespace counts its cookies from 1, and two have
+// sockets of the same cookie.
+func TestIDsOfNamespaces(t *testing.T) {
+	in := func(namespace uint32) Common { return Common{Namespace: namespace, Cookie: 5} }
+	for name, id := range map[string]func(Common) int64{
+		"tcp":    func(c Common) int64 { return (&TCP{Inet: Inet{Common: c}}).ID() },
+		"unix":   func(c Common) int64 { return (&Unix{Common: c}).ID() },
+		"packet": func(c Common) int64 { return (&Packet{Common: c}).ID() },
+		"vsock":  func(c Common) int64 { return (&Vsock{Common: c}).ID() },
+		"netlink": func(c Common) int64 {
+			c.Inode = uint64(c.Namespace) // which is one number for the whole host
+			return (&Netlink{Common: c}).ID()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if a, b := id(in(1)), id(in(2)); a == b || a < 0 || b < 0 || a != id(in(1)) {
+				t.Errorf("the identities are %d and %d", a, b)
+			}
+		})
 	}
 }
 

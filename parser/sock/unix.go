@@ -120,13 +120,14 @@ func (s *Unix) FlagNames() string {
 	return strings.Join(names, " ")
 }
 
-// ID returns a 63-bit identity of the socket: the kernel's cookie, else a hash of
+// ID returns a 63-bit identity of the socket: a hash of namespace and cookie, else of
 // namespace, inode and Key.
 func (s *Unix) ID() int64 {
+	h := s.id(UNIX)
 	if s.Cookie != 0 {
-		return Hash(s.Cookie).ID()
+		return h.ID()
 	}
-	return s.hash(UNIX).Add(s.Key).ID()
+	return h.Add(s.Key).ID()
 }
 
 // AppendInodes appends the inodes of both ends: a row names the processes of the

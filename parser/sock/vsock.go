@@ -21,9 +21,8 @@ type Vsock struct {
 	Common                                     // without UID
 }
 
-// ID returns a 63-bit identity of the socket: the kernel's cookie, which
-// sock_diag, its only source, always reports.
-func (s *Vsock) ID() int64 { return Hash(s.Cookie).ID() }
+// ID returns a 63-bit identity of the socket: a hash of namespace and cookie.
+func (s *Vsock) ID() int64 { return s.id(VSOCK).ID() }
 
 // Type is a kind of socket, SOCK_* of include/linux/net.h.
 type Type uint8

@@ -74,16 +74,7 @@ type Request struct {
 	Attributes uint8
 	// Filter is a program of [Filter.Program] that sockets must pass.
 	Filter []byte
-	// Local and Remote, both or none, ask for the one connection between
-	// them as packets from the interface with the number Interface would find
-	// it, instead of a dump. Without such a connection the answer may be a
-	// listener.
-	Local, Remote netip.AddrPort
-	Interface     uint32
 }
-
-// Exact reports whether the request is for one connection.
-func (r *Request) Exact() bool { return r.Local.IsValid() }
 
 // Append appends the netlink message of the request: struct nlmsghdr, struct
 // inet_diag_req_v2, or inet_diag_req for any family, and the filter.
@@ -92,10 +83,6 @@ func (r *Request) Exact() bool { return r.Local.IsValid() }
 // stays 0: a kernel that does not know the attribute, as before 5.9, has no list
 // of that number and says so.
 func (r *Request) Append(b []byte, order binary.ByteOrder, seq uint32) []byte {
-	flags := netlink.FlagRequest | netlink.FlagDump
-	if r.Exact() {
-		flags = netlink.FlagRequest
-	}
 	kind, requestSize := uint16(typeByFamily), inetRequestSize
 	if r.Family == AnyFamily {
 		kind, requestSize = typeTCP, tcpRequestSize
@@ -108,7 +95,7 @@ func (r *Request) Append(b []byte, order binary.ByteOrder, seq uint32) []byte {
 	if wide {
 		size += netlink.AttributeHeaderSize + 4
 	}
-	b = netlink.AppendHeader(b, order, kind, flags, seq, size)
+	b = netlink.AppendHeader(b, order, kind, netlink.FlagRequest|netlink.FlagDump, seq, size)
 	start := len(b)
 	b = append(b, make([]byte, requestSize)...)
 	q := b[start:]
@@ -124,13 +111,6 @@ func (r *Request) Append(b []byte, order binary.ByteOrder, seq uint32) []byte {
 		}
 		order.PutUint32(q[4:], uint32(r.States))
 		id = q[8:]
-	}
-	if r.Exact() {
-		binary.BigEndian.PutUint16(id[0:], r.Local.Port())
-		binary.BigEndian.PutUint16(id[2:], r.Remote.Port())
-		copy(id[4:20], r.Local.Addr().AsSlice())
-		copy(id[20:36], r.Remote.Addr().AsSlice())
-		order.PutUint32(id[36:], r.Interface)
 	}
 	// INET_DIAG_NOCOOKIE: any.
 	order.PutUint32(id[40:], 1<<32-1)
@@ -166,9 +146,6 @@ func TCP(b []byte, order binary.ByteOrder, s *sock.TCP) error {
 		s.Retransmits = retrans
 	case sock.TimerKeepalive, sock.TimerProbe:
 		s.Probes = retrans
-	}
-	if s.Timer == sock.TimerTimeWait || s.State == sock.SynRecv || s.State == sock.NewSynRecv {
-		s.HasUID = false
 	}
 	a := netlink.NewAttributes(b[inetMessageSize:], order)
 	for a.Next() {
@@ -261,7 +238,7 @@ func inet(b []byte, order binary.ByteOrder, protocol sock.Protocol, s *sock.Inet
 	}
 	s.Cookie = uint64(order.Uint32(b[48:]))<<32 | uint64(order.Uint32(b[44:]))
 	s.RecvQueue, s.SendQueue = order.Uint32(b[56:]), order.Uint32(b[60:])
-	s.UID, s.HasUID, s.Inode = order.Uint32(b[64:]), true, uint64(order.Uint32(b[68:]))
+	s.Own(uint64(order.Uint32(b[68:])), order.Uint32(b[64:]))
 	s.Interface, s.Known = order.Uint32(b[40:]), sock.KnowsInterface
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
-	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn/nlconntest"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
@@ -140,77 +138,6 @@ func TestFallBack(t *testing.T) {
 	}
 	if use := lastUse(h, "tcp"); use.Source != usage.ProcFS || !strings.Contains(use.Reason, "modprobe tcp_diag") {
 		t.Errorf("%+v", use)
-	}
-}
-
-// A connection that is looked up is asked for by each interface, and only
-// what answers to it counts.
-func TestLookUp(t *testing.T) {
-	var connected, listener []byte
-	var s sock.TCP
-	for _, m := range sockets(t) {
-		if err := sockdiag.TCP(m[headerSize:], binary.LittleEndian, &s); err != nil {
-			t.Fatal(err)
-		}
-		switch s.State {
-		case sock.Established:
-			connected = m
-		case sock.Listen:
-			listener = m
-		}
-	}
-	sockdiag.TCP(connected[headerSize:], binary.LittleEndian, &s)
-	port := func(p uint16) []sock.PortRange { return []sock.PortRange{{Low: p, High: p}} }
-	f := InetFilter{
-		LocalAddrs: []netip.Addr{s.Local.Addr()}, LocalPorts: port(s.Local.Port()),
-		RemoteAddrs: []netip.Addr{s.Remote.Addr()}, RemotePorts: port(s.Remote.Port()),
-	}
-	for _, c := range []struct {
-		name   string
-		answer []byte // to each look-up
-		n      int
-		dumps  int
-	}{
-		{"found, by every interface", connected, 1, 0},
-		{"found nowhere", nlconntest.End(syscall.ENOENT), 0, 1},
-		{"who would take it", listener, 0, 1},
-		{"not allowed", nlconntest.End(syscall.EPERM), 0, 1},
-	} {
-		h := New(Options{})
-		h.wouldLoad = func(string) bool { return false }
-		dumps, n := 0, 0
-		h.askBy(nlconntest.Kernel(func(request []byte) ([][]byte, error) {
-			if flags := binary.NativeEndian.Uint16(request[6:]); flags == 1 {
-				return [][]byte{c.answer}, nil
-			}
-			dumps++
-			return [][]byte{nlconntest.End(0)}, nil
-		}).Exchange)
-		for _, err := range h.TCP(t.Context(), f) {
-			if err != nil {
-				t.Errorf("%s: %v", c.name, err)
-			}
-			n++
-		}
-		if n != c.n || dumps != c.dumps {
-			t.Errorf("%s: %d sockets and %d dumps, want %d and %d", c.name, n, dumps, c.n, c.dumps)
-		}
-	}
-
-	// With one found it is too late for a dump: what else there is is not known.
-	h := New(Options{})
-	h.wouldLoad = func(string) bool { return false }
-	answers := [][]byte{connected, nlconntest.End(syscall.EPERM)}
-	h.askBy(nlconntest.Kernel(func([]byte) ([][]byte, error) {
-		answer := answers[:1]
-		answers = answers[1:]
-		return answer, nil
-	}).Exchange)
-	var err error
-	for _, err = range h.TCP(t.Context(), f) {
-	}
-	if !errors.Is(err, syscall.EPERM) || len(answers) > 0 {
-		t.Errorf("a refusal after a connection was found gave %v", err)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"net"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -58,20 +57,6 @@ func (f *InetFilter) wantsList(list *list) bool {
 
 func (f *InetFilter) wants(s *sock.Inet) bool {
 	return f.States == 0 || f.States.Has(s.State)
-}
-
-// connection returns the ends that the filter names if only the connection
-// between them can match.
-func (f *InetFilter) connection() (local, remote netip.AddrPort, ok bool) {
-	one := func(addrs []netip.Addr, ports []sock.PortRange) (end netip.AddrPort, ok bool) {
-		if len(addrs) != 1 || len(ports) != 1 || ports[0].Low != ports[0].High || ports[0].Low == 0 {
-			return end, false
-		}
-		return netip.AddrPortFrom(addrs[0], ports[0].Low), true
-	}
-	local, okLocal := one(f.LocalAddrs, f.LocalPorts)
-	remote, okRemote := one(f.RemoteAddrs, f.RemotePorts)
-	return local, remote, okLocal && okRemote && local.Addr().Is4() == remote.Addr().Is4()
 }
 
 var (
@@ -138,8 +123,8 @@ func (h *Host) Connections(ctx context.Context, f InetFilter) iter.Seq2[sock.Con
 	return func(yield func(sock.Connection, error) bool) {
 		for s, err := range all {
 			// Of one that its program has closed in FIN_WAIT2 the kernel keeps
-			// as little as of TIME_WAIT.
-			if err == nil && s.Timer == sock.TimerTimeWait {
+			// as little as of TIME_WAIT, and of a request as little.
+			if err == nil && (s.Timer == sock.TimerTimeWait || s.State == sock.SynRecv && s.Inode == 0) {
 				continue
 			}
 			if !yield(s, err) {
@@ -150,8 +135,10 @@ func (h *Host) Connections(ctx context.Context, f InetFilter) iter.Seq2[sock.Con
 }
 
 // connected are the states in which a socket keeps struct tcp_info of a
-// connection.
-const connected sock.StateSet = 1<<sock.Established | 1<<sock.SynSent | 1<<sock.FinWait1 | 1<<sock.FinWait2 |
+// connection. In SYN_RECV it does after both ends began to connect at once; most
+// that the kernel lists there are requests, which are no sockets yet and have no
+// inode.
+const connected sock.StateSet = 1<<sock.Established | 1<<sock.SynSent | 1<<sock.SynRecv | 1<<sock.FinWait1 | 1<<sock.FinWait2 |
 	1<<sock.CloseWait | 1<<sock.LastAck | 1<<sock.Closing
 
 // UDP streams the UDP and UDP-Lite sockets of network namespaces. It needs no
@@ -256,24 +243,6 @@ func (r *inetReader[T]) bothFamilies(ctx context.Context, in *netns.Handle, list
 func (r *inetReader[T]) ask(ctx context.Context, in *netns.Handle, l *list, use *usage.Usage) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		request := sockdiag.Request{Family: l.family, Protocol: l.protocol, Attributes: r.kind.attributes}
-		if local, remote, ok := r.filter.connection(); ok && in.Own && l.protocol == sock.ProtoTCP {
-			exact := request
-			exact.Local, exact.Remote = local, remote
-			found, err := r.lookUp(ctx, in, l, exact, use)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			for i := range found {
-				r.received[r.kind.inet(&found[i]).Family]++
-				if r.keep(&found[i], in) && !yield(&found[i], nil) {
-					return
-				}
-			}
-			if len(found) > 0 {
-				return
-			}
-		}
 		filter := sockdiag.Filter{
 			LocalPorts: r.filter.LocalPorts, RemotePorts: r.filter.RemotePorts,
 			LocalAddrs: r.filter.LocalAddrs, RemoteAddrs: r.filter.RemoteAddrs,
@@ -308,50 +277,4 @@ func (r *inetReader[T]) ask(ctx context.Context, in *netns.Handle, l *list, use 
 			}
 		}
 	}
-}
-
-// maxLookUps bounds the look-ups in place of a dump.
-const maxLookUps = 64
-
-// lookUp asks for the one connection between two ends. More than one socket
-// can be it, if they are bound to different interfaces: the kernel is asked as
-// for a packet from each. Nothing found may mean that it looked elsewhere, in
-// which case only a dump can show.
-func (r *inetReader[T]) lookUp(ctx context.Context, in *netns.Handle, l *list, request sockdiag.Request, use *usage.Usage) (found []T, err error) {
-	interfaces, err := net.Interfaces()
-	if err != nil || len(interfaces) > maxLookUps {
-		return nil, nil
-	}
-	seen := make(map[uint64]bool)
-	defer func() { use.Sockets = int64(len(found)) }()
-	for _, number := range append([]net.Interface{{Index: 0}}, interfaces...) {
-		request.Interface = uint32(number.Index)
-		m, err := r.host.diag.Get(ctx, in, &request, use)
-		if errors.Is(err, syscall.ENOENT) {
-			continue // it need not be there
-		}
-		if errors.Is(err, nlconn.ErrRefused) {
-			if len(found) == 0 {
-				break // a dump will find out
-			}
-			// It is too late for another source: part of the answer is there.
-			var errno syscall.Errno
-			if errors.As(err, &errno) {
-				err = errno
-			}
-		}
-		var s T
-		if err == nil {
-			err = r.kind.diag(m.Payload, l, &s)
-		}
-		if err != nil {
-			return nil, err
-		}
-		// Without such a connection the kernel shows who would take it.
-		if i := r.kind.inet(&s); i.Local == request.Local && i.Remote == request.Remote && !seen[i.Cookie] {
-			seen[i.Cookie] = true
-			found = append(found, s)
-		}
-	}
-	return found, nil
 }
