@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/netnstest"
@@ -64,12 +65,69 @@ func inherit(t *testing.T, cmd *exec.Cmd, fds ...int) (started func()) {
 // role of the process.
 const holderEnv = "SOCKETS_E2E_HOLDER"
 
+// A process holds the files of its first thread, whoever looks and however the
+// statement selects it: neither a thread with files apart nor one in a network
+// namespace of its own makes a difference between the walk and the iterator.
+func TestFilesOfThreads(t *testing.T) {
+	ns := netnstest.New(t)
+	done := needIterator(t, ns)
+	for _, c := range []struct {
+		role string
+		held bool
+	}{{holdsOnly, true}, {holdsInThreads, true}, {firstThreadEnds, true}, {holdsApart, false}, {listensApart, true}} {
+		t.Run(c.role, func(t *testing.T) {
+			fd, inode := listenIn(t, ns)
+			pid, _ := startHolder(t, ns, c.role, 0, fd)
+			unix.Close(fd)
+			want := []tableRow{{"pid": strconv.Itoa(pid), "fd": "3"}}
+			if !c.held {
+				want = []tableRow{}
+			}
+			statements := []string{
+				"SELECT pid, fd FROM socket_processes WHERE inode = " + inode,
+				fmt.Sprintf("SELECT pid, fd FROM socket_processes WHERE pid = %d AND inode = %s", pid, inode),
+				"SELECT pid, fd FROM socket_processes WHERE +inode = " + inode,
+				fmt.Sprintf("SELECT pid, fd FROM socket_processes WHERE pid = %d AND +inode = %s", pid, inode),
+				"SELECT pid, fd FROM tcp_sockets WHERE pid > 0 AND inode = " + inode,
+			}
+			for way, results := range map[string][][]tableRow{
+				"the iterator or a walk": queries(t, ns, "/proc", statements...),
+				"a walk":                 walked(t, ns, statements[:4]...),
+			} {
+				for i, got := range results {
+					if diff := gocmp.Diff(want, got); diff != "" {
+						t.Errorf("%s, %s: want (-), got (+):\n%s", way, statements[i], diff)
+					}
+				}
+			}
+		})
+	}
+	done()
+}
+
+// A network namespace in which only a later thread of a process is, is found and
+// read.
+func TestNamespaceOfOneThread(t *testing.T) {
+	ns := netnstest.New(t)
+	pid, _ := startHolder(t, ns, listensApart, 0)
+	rows := query(t, ns, "SELECT n.pid, n.processes, t.local_port FROM network_namespaces n JOIN tcp_sockets t ON t.net_namespace = n.inode WHERE t.local_port = 81")
+	want := []tableRow{{"pid": strconv.Itoa(pid), "processes": "1", "local_port": "81"}}
+	if diff := gocmp.Diff(want, rows); diff != "" {
+		t.Errorf("want (-), got (+):\n%s", diff)
+	}
+}
+
 // The roles. Each holds the sockets that it inherits.
 const (
 	holdsOnly      = "holds"
 	holdsInThreads = "threads"
 	// firstThreadEnds goes on with other threads, as after pthread_exit of main.
 	firstThreadEnds = "first thread ends"
+	// holdsApart has no files in its first thread, and the sockets in another.
+	holdsApart = "holds apart"
+	// listensApart has a thread in a network namespace of its own, which listens on
+	// port 81.
+	listensApart = "listens apart"
 	// receives takes a socket over SCM_RIGHTS from its file 3 and has it as file
 	// receivedFD.
 	receives   = "receives"
@@ -106,6 +164,40 @@ func beHolder(role string) error {
 		for !isZombie(os.Getpid()) {
 			time.Sleep(time.Millisecond)
 		}
+	case holdsApart:
+		apart := make(chan error)
+		closed := make(chan struct{})
+		go inLaterThread(func() {
+			apart <- unix.Unshare(unix.CLONE_FILES)
+			<-closed
+			unix.Write(1, []byte("ready\n"))
+			unix.Read(0, make([]byte, 1))
+			os.Exit(0)
+		})
+		if err := <-apart; err != nil {
+			return err
+		}
+		if err := unix.CloseRange(0, 1<<31-1, 0); err != nil {
+			return err
+		}
+		close(closed)
+		select {}
+	case listensApart:
+		apart := make(chan error)
+		go inLaterThread(func() {
+			fd, err := 0, unix.Unshare(unix.CLONE_NEWNET)
+			if err == nil {
+				fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			}
+			if err == nil {
+				err = errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Port: 81}), unix.Listen(fd, 1))
+			}
+			apart <- err
+			select {}
+		})
+		if err := <-apart; err != nil {
+			return err
+		}
 	case receives:
 		fd, err := receiveSocket(3)
 		if err == nil {
@@ -123,6 +215,16 @@ func beHolder(role string) error {
 	}
 	_, err := io.Copy(io.Discard, os.Stdin)
 	return err
+}
+
+// inLaterThread calls f in a thread that is not the first of the process.
+func inLaterThread(f func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		go inLaterThread(f)
+		select {} // keeps this thread
+	}
+	f()
 }
 
 // isZombie reports whether the first thread of a process has ended.

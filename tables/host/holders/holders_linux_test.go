@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
 
@@ -126,6 +127,43 @@ func TestHoldersOfThreads(t *testing.T) {
 	self := int32(os.Getpid())
 	if walked, iterated = of(self, walked), of(self, iterated); !slices.Equal(walked, iterated) {
 		t.Errorf("the walk found %v, the iterator %v", walked, iterated)
+	}
+}
+
+// Whose files a process holds is decided by its first thread; if that has ended the
+// others hold them, in the order of their numbers.
+func TestFilesOfThreads(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		pid   string
+		files map[string]string // links by their paths below the process
+		state string
+		want  []Holder
+	}{
+		{"pthread_exit of main", "999", map[string]string{"task/1203/fd/4": "socket:[5]"}, "Z", []Holder{{5, 999, 4}}},
+		{"of several threads all", "99", map[string]string{"task/100/fd/4": "socket:[5]", "task/1000/fd/3": "socket:[5]"}, "Z", []Holder{{5, 99, 3}, {5, 99, 4}}},
+		{"the first thread has no files", "99", map[string]string{"task/100/fd/4": "socket:[5]"}, "S", []Holder{}},
+		{"the first thread has others", "99", map[string]string{"fd/1": "socket:[6]", "task/100/fd/4": "socket:[5]"}, "S", []Holder{{6, 99, 1}}},
+		{"the first thread has no sockets", "99", map[string]string{"fd/1": "pipe:[6]", "task/100/fd/4": "socket:[5]"}, "S", []Holder{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			proc := t.TempDir()
+			dir := filepath.Join(proc, c.pid)
+			for path, target := range c.files {
+				path = filepath.Join(dir, path)
+				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.Symlink(target, path)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := errors.Join(os.MkdirAll(filepath.Join(dir, "fd"), 0o755), os.MkdirAll(filepath.Join(dir, "task", c.pid, "fd"), 0o755),
+				os.WriteFile(filepath.Join(dir, "stat"), []byte(c.pid+" (a) "+c.state+" 1"), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+			got, err := newFinderIn(proc).Find(t.Context(), Filter{})
+			if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
+				t.Errorf("%v, want (-), got (+):\n%s", err, diff)
+			}
+		})
 	}
 }
 
