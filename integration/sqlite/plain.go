@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -20,7 +21,6 @@ func (db *DB) plain(sql string) (*plain.Program, bool) {
 	if err != nil || explain == nil {
 		return nil, false // it is an EXPLAIN itself
 	}
-	defer explain.Close()
 	var ops []plain.Op
 	for explain.Step() {
 		ops = append(ops, plain.Op{
@@ -29,7 +29,8 @@ func (db *DB) plain(sql string) (*plain.Program, bool) {
 			P4: explain.ColumnText(5), P5: explain.ColumnInt(6),
 		})
 	}
-	if explain.Err() != nil {
+	// Not deferred: what SQLite breaks in the middle is not closed.
+	if err := errors.Join(explain.Err(), explain.Close()); err != nil {
 		return nil, false
 	}
 	return plain.Compile(ops, func(text string) ([]schema.ColumnInfo, bool) {

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -103,8 +104,13 @@ func (db *DB) registerNamed(text string) error {
 	return nil
 }
 
-// Close frees the database.
-func (db *DB) Close() error { return db.conn.Close() }
+// Close frees the database. Of a broken one nothing is used again.
+func (db *DB) Close() error {
+	if db.broken != nil {
+		return nil
+	}
+	return db.conn.Close()
+}
 
 // Run runs the statements of a text in turn and stops at the first error.
 // newResult is called for each that has columns. The rows of a result that is
@@ -115,8 +121,8 @@ func (db *DB) Run(ctx context.Context, text string, newResult func() (Result, er
 	// middle of what it did.
 	defer func() {
 		if p := recover(); p != nil {
-			db.broken = fmt.Errorf("the statement broke SQLite: %v", p)
-			err = db.broken
+			err = broke(p)
+			db.broken = err
 		}
 	}()
 	if db.broken != nil {
@@ -148,6 +154,15 @@ func (db *DB) Run(ctx context.Context, text string, newResult func() (Result, er
 		}
 	}
 	return nil
+}
+
+// broke explains a panic of the library. Its stack ends at the address 0: deeper
+// calls are an index out of range.
+func broke(p any) error {
+	if _, ok := p.(runtime.Error); ok {
+		return errors.New("the statement has more terms in a chain, or levels of nesting, than SQLite's stack holds (about 150): use IN or VALUES lists, or fewer levels")
+	}
+	return fmt.Errorf("the statement broke SQLite: %v", p)
 }
 
 func (db *DB) run(ctx context.Context, stmt *sqlite3.Stmt, sql string, newResult func() (Result, error)) error {

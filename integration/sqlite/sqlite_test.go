@@ -188,6 +188,39 @@ func TestOutOfMemory(t *testing.T) {
 	}
 }
 
+// Deeper than SQLite's stack is an error, after which nothing of the database is
+// used, nor closed.
+func TestTooDeep(t *testing.T) {
+	repeat := func(n int, around ...string) string {
+		return strings.Repeat(around[0], n) + "1" + strings.Repeat(around[1], n)
+	}
+	for name, sql := range map[string]string{
+		"UNION ALL":  "SELECT " + repeat(300, "", " UNION ALL SELECT 1"),
+		"||":         "SELECT " + repeat(400, "", "||1"),
+		"CASE":       "SELECT " + repeat(400, "CASE WHEN 1 THEN ", " END"),
+		"functions":  "SELECT " + strings.Repeat("abs(", 300) + "local_port" + strings.Repeat(")", 300) + " FROM tcp_sockets",
+		"a subquery": "SELECT * FROM " + strings.Repeat("(SELECT * FROM ", 300) + "tcp_sockets" + strings.Repeat(")", 300),
+		"BETWEEN":    "SELECT " + repeat(300, "", " BETWEEN 0 AND 1"),
+		"GLOB":       "SELECT '" + strings.Repeat("a", 10000) + "' GLOB '" + strings.Repeat("*a", 10000) + "'",
+	} {
+		t.Run(name, func(t *testing.T) {
+			db, err := sqlite.Open(fixtures())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := run(t.Context(), db, sql); err == nil || !strings.Contains(err.Error(), "SQLite's stack") {
+				t.Errorf("got %v", err)
+			}
+			if _, err := run(t.Context(), db, "SELECT 1"); err == nil || !strings.Contains(err.Error(), "an earlier failure") {
+				t.Errorf("afterwards: %v", err)
+			}
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestFailingSources(t *testing.T) {
 	db := open(t, tables.All(host.New(host.Options{Proc: "/nonexistent", Services: "/nonexistent/services"})))
 	for sql, want := range map[string]string{
