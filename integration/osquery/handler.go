@@ -97,6 +97,22 @@ func (h *handler) call(ctx context.Context, registry, item string, request osque
 	return response, rows
 }
 
+// turn is one of the calls that are answered at a time. It lasts until the answer is
+// written, since the answer takes memory until then.
+type turn struct{ release func() }
+
+// turnKey is the key of the turn in the context of a call that came over a
+// listener.
+type turnKey struct{}
+
+// end gives the turn to another call, if this one had it.
+func (t *turn) end() {
+	if t.release != nil {
+		t.release()
+		t.release = nil
+	}
+}
+
 // ask waits for the call's turn and asks the plugin.
 func (h *handler) ask(ctx context.Context, registry, item string, request osquery.ExtensionPluginRequest) (response *osquery.ExtensionResponse, rows *answer) {
 	defer func() {
@@ -122,7 +138,12 @@ func (h *handler) ask(ctx context.Context, registry, item string, request osquer
 			return failure("%s %s: the extension ends", registry, item), nil
 		}
 	}
-	defer func() { <-h.running }()
+	end := func() { <-h.running }
+	if t, ok := ctx.Value(turnKey{}).(*turn); ok {
+		t.release = end
+	} else {
+		defer end()
+	}
 	var r osquery.ExtensionResponse
 	// Exactly this type: one that embeds it may have a Call of its own.
 	if t, ok := p.(*TablePlugin); ok {

@@ -23,9 +23,22 @@ const (
 	// idleTimeout ends a connection on which nothing has moved for so long.
 	// osquery makes one for each call.
 	idleTimeout = time.Minute
+	// answerTimeout is how long a client may take to read the next part of its
+	// answer, which holds memory and a turn.
+	answerTimeout = 10 * time.Second
 	// maxRequest is the size in bytes of the largest request: one that lists
 	// the values of an IN.
 	maxRequest = 16 << 20
+	// maxUnanswered is how many bytes of requests, of all connections, may be held
+	// until they are answered. One connection may always have smallRequest.
+	maxUnanswered = 64 << 20
+	smallRequest  = 1 << 20
+	// maxConnections is how many connections are served at a time. osquery has one
+	// for each call that it makes at the time, and few of those.
+	maxConnections = 256
+	// maxEntries is how many entries a map of a request may claim to have:
+	// osquery's has two, and memory is taken for as many as are claimed.
+	maxEntries = 256
 )
 
 // listener answers calls on a unix socket.
@@ -44,7 +57,8 @@ type listener struct {
 	closing bool
 	running sync.WaitGroup
 
-	buffers sync.Pool // of connections that have ended
+	buffers    sync.Pool    // of connections that have ended
+	unanswered atomic.Int64 // bytes of requests
 }
 
 // conn is a connection that knows whether a call is under way on it: from its
@@ -52,27 +66,52 @@ type listener struct {
 type conn struct {
 	*net.UnixConn // keeps thrift's check whether the client is still there
 	busy          atomic.Bool
+	unanswered    *atomic.Int64 // the listener's
+	request       int64         // bytes of the request that is under way
 }
 
-// Read notes that a call has begun.
+// Read notes that a call has begun. It fails where requests that are not answered
+// take too much memory.
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.UnixConn.Read(b)
 	if n > 0 {
 		c.busy.Store(true)
+		c.request += int64(n)
+		if all := c.unanswered.Add(int64(n)); all > maxUnanswered && c.request > smallRequest {
+			return 0, fmt.Errorf("requests of %d bytes are unanswered: ask again", all)
+		}
 	}
 	return n, err
 }
 
+// Write ends the connection of a client that does not read its answer.
+func (c *conn) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(answerTimeout)); err != nil {
+		return 0, err
+	}
+	return c.UnixConn.Write(b)
+}
+
+// answered notes that no call is under way.
+func (c *conn) answered() {
+	c.unanswered.Add(-c.request)
+	c.request = 0
+	c.busy.Store(false)
+}
+
 // listen opens the socket and answers on it until it is closed.
 func listen(path string, processor thrift.TProcessor, log hclog.Logger) (*listener, error) {
-	address := &net.UnixAddr{Name: path, Net: "unix"}
-	socket, err := net.ListenUnix("unix", address)
-	if errors.Is(err, syscall.EADDRINUSE) && abandoned(address) {
+	socket, err := listenPrivately(path)
+	if errors.Is(err, syscall.EADDRINUSE) {
 		// An extension that was killed left its file behind.
-		if err := os.Remove(path); err != nil {
-			return nil, fmt.Errorf("socket for osquery's calls: %w", err)
+		if err = trusted(path); err == nil && abandoned(path) {
+			if err := os.Remove(path); err != nil {
+				return nil, fmt.Errorf("socket for osquery's calls: %w", err)
+			}
 		}
-		socket, err = net.ListenUnix("unix", address)
+		if err == nil {
+			socket, err = listenPrivately(path)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("socket for osquery's calls: %w", err)
@@ -84,9 +123,27 @@ func listen(path string, processor thrift.TProcessor, log hclog.Logger) (*listen
 	return l, nil
 }
 
+// listenPrivately listens on a socket file that only our own user may connect to,
+// whatever the umask is: the file gets the mode that the socket has when it is
+// bound (unix_bind_bsd, net/unix/af_unix.c).
+func listenPrivately(path string) (*net.UnixListener, error) {
+	private := func(_, _ string, socket syscall.RawConn) error {
+		var changed error
+		if err := socket.Control(func(fd uintptr) { changed = syscall.Fchmod(int(fd), 0o600) }); err != nil {
+			return err
+		}
+		return os.NewSyscallError("fchmod", changed)
+	}
+	l, err := (&net.ListenConfig{Control: private}).Listen(context.Background(), "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.UnixListener), nil
+}
+
 // abandoned reports whether nobody listens at a socket file.
-func abandoned(address *net.UnixAddr) bool {
-	c, err := net.DialUnix("unix", nil, address)
+func abandoned(path string) bool {
+	c, err := net.DialTimeout("unix", path, deregisterTimeout)
 	if err == nil {
 		c.Close()
 	}
@@ -112,12 +169,22 @@ func (l *listener) accept() {
 			l.failed <- err
 			return
 		}
-		c := &conn{UnixConn: socket}
+		if err := ownPeer(socket); err != nil {
+			l.log.Warn("a connection is refused", "error", err)
+			socket.Close()
+			continue
+		}
+		c := &conn{UnixConn: socket, unanswered: &l.unanswered}
 		l.mu.Lock()
 		if l.closing {
 			l.mu.Unlock()
 			c.Close()
 			return
+		}
+		if len(l.conns) >= maxConnections {
+			l.mu.Unlock()
+			c.Close() // whoever holds the others may have one back
+			continue
 		}
 		l.conns[c] = struct{}{}
 		l.running.Add(1)
@@ -134,13 +201,16 @@ func (l *listener) serve(c *conn) {
 		delete(l.conns, c)
 		l.mu.Unlock()
 		c.Close()
+		c.answered()
 	}()
 	config := &thrift.TConfiguration{SocketTimeout: idleTimeout, MaxMessageSize: maxRequest, TBinaryStrictRead: thrift.BoolPtr(true)}
 	transport := l.transport(thrift.NewTSocketFromConnConf(c, config))
 	defer l.putBuffers(transport.buffers)
-	protocol := thrift.NewTBinaryProtocolConf(transport, config)
+	protocol := &protocol{thrift.NewTBinaryProtocolConf(transport, config)}
 	for {
-		ok, err := l.processor.Process(l.ctx, protocol, protocol)
+		t := &turn{}
+		ok, err := l.processor.Process(context.WithValue(l.ctx, turnKey{}, t), protocol, protocol)
+		t.end()
 		var unknown thrift.TApplicationException
 		if errors.As(err, &unknown) && unknown.TypeId() == thrift.UNKNOWN_METHOD {
 			ok = true // it was answered so
@@ -148,7 +218,7 @@ func (l *listener) serve(c *conn) {
 		if !ok || errors.As(err, new(thrift.TTransportException)) {
 			return
 		}
-		c.busy.Store(false)
+		c.answered()
 		l.mu.Lock()
 		closing := l.closing
 		l.mu.Unlock()
@@ -156,6 +226,18 @@ func (l *listener) serve(c *conn) {
 			return
 		}
 	}
+}
+
+// protocol is thrift's binary one, but refuses collections that claim more entries
+// than any request of osquery has.
+type protocol struct{ *thrift.TBinaryProtocol }
+
+// ReadMapBegin reads how many entries a map has.
+func (p *protocol) ReadMapBegin(ctx context.Context) (key, value thrift.TType, size int, err error) {
+	if key, value, size, err = p.TBinaryProtocol.ReadMapBegin(ctx); err == nil && size > maxEntries {
+		err = thrift.NewTProtocolExceptionWithType(thrift.SIZE_LIMIT, fmt.Errorf("a map of %d entries, where a request of osquery has %d at most", size, maxEntries))
+	}
+	return key, value, size, err
 }
 
 // buffers serve one connection after another.

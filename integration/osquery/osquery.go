@@ -432,6 +432,11 @@ func (s *server) connect(ctx context.Context) error {
 		if err == nil {
 			var conn net.Conn
 			if conn, err = (&net.Dialer{}).DialContext(ctx, "unix", s.Socket); err == nil {
+				// The file may have been another one when it was looked at.
+				if err := ownPeer(conn); err != nil {
+					conn.Close()
+					return fmt.Errorf("%s: %w", s.Socket, err)
+				}
 				s.core = newCoreClient(conn, s.Timeout)
 				return nil
 			}
