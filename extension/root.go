@@ -49,10 +49,14 @@ func failed(err error) error {
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
+	out := &output{Writer: stdout}
 	root.SetIn(stdin)
-	root.SetOut(stdout)
+	root.SetOut(out)
 	root.SetErr(stderr)
 	command, err := root.ExecuteContextC(ctx)
+	if out.failed != nil && !errors.As(err, new(failure)) {
+		err = failure{out.failed} // of cobra's own texts, such as a help
+	}
 	if err == nil {
 		return exitOK
 	}
@@ -67,6 +71,20 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	fmt.Fprintf(stderr, "Try '%s --help'.\n", command.CommandPath())
 	return exitUsage
+}
+
+// output keeps the first error of a Writer, which not everybody who writes looks at.
+type output struct {
+	io.Writer
+	failed error
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.Writer.Write(b)
+	if err != nil && o.failed == nil {
+		o.failed = err
+	}
+	return n, err
 }
 
 // options are the flags of every command.

@@ -37,7 +37,9 @@ func (o *options) serve(c *cobra.Command, s *serveOptions) error {
 	if s.memory > 0 {
 		debug.SetMemoryLimit(int64(s.memory) << 20)
 	}
-	log := o.log(c.ErrOrStderr())
+	stderr := newLogWriter(c.ErrOrStderr())
+	defer stderr.close()
+	log := o.log(stderr)
 	all, stats := o.tables(o.host(log))
 	var plugins []osquery.Plugin
 	for _, t := range all {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -87,14 +88,25 @@ func (h *handler) call(ctx context.Context, registry, item string, request osque
 		if rows != nil {
 			n = rows.rows
 		}
-		log := h.log.With("registry", registry, "item", item, "action", request["action"], "rows", n, "took", time.Since(start))
+		log := h.log.With("registry", cut(registry), "item", cut(item), "action", cut(request["action"]), "rows", n, "took", time.Since(start))
 		if failed {
-			log.Warn("a call failed", "error", response.Status.Message)
+			log.Warn("a call failed", "error", cut(response.Status.Message))
 		} else {
 			log.Debug("answered")
 		}
 	}
 	return response, rows
+}
+
+// maxLogged bounds a text in the log, in bytes.
+const maxLogged = 1024
+
+// cut returns the begin of a text that others chose.
+func cut(s string) string {
+	if len(s) <= maxLogged {
+		return s
+	}
+	return fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(s[:maxLogged], ""), len(s))
 }
 
 // turn is one of the calls that are answered at a time. It lasts until the answer is
