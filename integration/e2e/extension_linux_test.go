@@ -224,6 +224,7 @@ func TestExtensionEnds(t *testing.T) {
 		stderr string
 	}{
 		"SIGTERM": {func(_ *testing.T, _ *osquerytest.Manager, e *extension) { e.Process.Signal(syscall.SIGTERM) }, 0, ""},
+		"SIGHUP":  {func(_ *testing.T, _ *osquerytest.Manager, e *extension) { e.Process.Signal(syscall.SIGHUP) }, 0, ""},
 		"SIGINT":  {func(_ *testing.T, _ *osquerytest.Manager, e *extension) { e.Process.Signal(syscall.SIGINT) }, 0, ""},
 		"shutdown": {func(t *testing.T, m *osquerytest.Manager, _ *extension) {
 			uuid, _ := m.Find("sockets")
@@ -255,6 +256,38 @@ func TestExtensionEnds(t *testing.T) {
 			}
 			if _, err := os.Stat(m.ExtensionSocket(uuid)); !errors.Is(err, fs.ErrNotExist) {
 				t.Error("its socket file is still there")
+			}
+		})
+	}
+}
+
+// Whether somebody reads its log is nothing to the extension.
+func TestExtensionWithoutReaderOfItsLog(t *testing.T) {
+	for _, gone := range []bool{true, false} {
+		t.Run(fmt.Sprintf("gone=%t", gone), func(t *testing.T) {
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			m := osquerytest.New(t)
+			cmd := exec.Command(program, "--socket", m.Socket(), "--verbose", "--log-level", "trace")
+			cmd.Stderr = w
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			w.Close()
+			defer cmd.Wait()
+			defer cmd.Process.Kill()
+			if gone {
+				r.Close()
+			}
+			m.WaitFor("sockets")
+			// More lines than a pipe and the queue hold.
+			for range 2000 {
+				if rows, err := m.Generate(t.Context(), "ip_protocols", `{"constraints":[],"colsUsed":["name"]}`); err != nil || len(rows) == 0 {
+					t.Fatalf("%d rows, %v", len(rows), err)
+				}
 			}
 		})
 	}
