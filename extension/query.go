@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -42,6 +43,8 @@ func readSQL(ctx context.Context, r io.Reader) (string, error) {
 func newQuery(o *options) *cobra.Command {
 	modes := map[string]*bool{}
 	var format rowfmt.Options
+	var timeout time.Duration
+	plan := "auto"
 	var failIncomplete bool
 	c := &cobra.Command{
 		Use:   "query SQL",
@@ -96,7 +99,14 @@ warning; with --fail-incomplete it is exit code 3, after the rows.`,
 				return failed(err)
 			}
 			defer db.Close()
-			err = db.Run(c.Context(), sql, func() (sqlite.Result, error) {
+			db.SQLiteOnly = plan == "sqlite"
+			ctx := c.Context()
+			if timeout > 0 {
+				var end context.CancelFunc
+				ctx, end = context.WithTimeoutCause(ctx, timeout, fmt.Errorf("it took longer than %v", timeout))
+				defer end()
+			}
+			err = db.Run(ctx, sql, func() (sqlite.Result, error) {
 				return rowfmt.New(mode, c.OutOrStdout(), format)
 			})
 			if lacks := h.Lacks(); err == nil && failIncomplete && len(lacks) > 0 {
@@ -119,6 +129,8 @@ warning; with --fail-incomplete it is exit code 3, after the rows.`,
 	c.Flags().BoolVar(&format.Header, "header", true, "print the names of the columns, in pretty, csv and list")
 	c.Flags().StringVar(&format.Separator, "separator", "", "separator of csv and list")
 	c.Flags().BoolVar(&failIncomplete, "fail-incomplete", false, "end with exit code 3 when something could not be read, such as other users' processes")
+	c.Flags().Var(duration{&timeout}, "timeout", "give the statements up after this time, such as 2s (default no limit)")
+	c.Flags().Var(checked{&plan, planName}, "plan", "auto reads the tables of plain statements without SQLite, sqlite has it run every statement: the answers are the same")
 	c.Flags().SortFlags = false
 	return c
 }

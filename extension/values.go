@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -63,6 +64,36 @@ func logLevel(s string) error {
 	}
 	return nil
 }
+
+func planName(s string) error {
+	if s != "auto" && s != "sqlite" {
+		return errors.New("it is neither auto nor sqlite")
+	}
+	return nil
+}
+
+// duration is a flag's time, of at least a millisecond and at most a day.
+type duration struct{ d *time.Duration }
+
+// Set implements pflag.Value.
+func (v duration) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < time.Millisecond || d > 24*time.Hour {
+		return errors.New("it must be a time from 1ms to 24h, such as 1.5s or 2m")
+	}
+	*v.d = d
+	return nil
+}
+
+func (v duration) String() string {
+	if *v.d == 0 {
+		return ""
+	}
+	return v.d.String()
+}
+
+// Type is the value's name in the help.
+func (duration) Type() string { return "duration" }
 
 func onLoss(s string) error {
 	if s != "exit" && s != "reconnect" {
