@@ -8,11 +8,13 @@ FUZZTIME ?= 1000000x
 BENCHTIME ?= 1s
 SOCKETS ?= 100000
 CHURN ?= 30m
+KERNELS ?= 6.1 6.12
+TESTS ?= .
 
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: generate help build run test race integration lint fuzz soak faults vuln bench benchmarks schema clean
+.PHONY: generate help build run test race integration lint fuzz soak faults kernels vuln bench benchmarks schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +56,10 @@ soak: ## query for CHURN (30m) while sockets, processes and namespaces come and 
 
 faults: ## inject faults and print the table of them, integration/e2e/FAULTS.md (needs root and strace)
 	SOCKETS_MUST_RUN=1 SOCKETS_FAULTS=FAULTS.md $(GO) test -timeout 10m -count=1 -run 'Fault|Killed|OnLoss|TablePrefix|Churn|Registers|Refused' ./integration/e2e
+
+# A kernel is downloaded by apt once and stays in the user's cache directory.
+kernels: ## run the tests TESTS (all) under Debian's kernels KERNELS (6.1 6.12) in qemu and print integration/kernels/KERNELS.md (needs root, apt, qemu-system-x86, kmod and xz-utils)
+	$(GO) run ./integration/kernels -run '$(TESTS)' -report integration/kernels/KERNELS.md $(KERNELS)
 
 vuln: ## look for known vulnerabilities of what we use (needs the way to vuln.go.dev)
 	$(GO) tool govulncheck ./...

@@ -23,7 +23,7 @@ func SCTPSockets(h *host.Host) schema.Table {
 		func(r *sctpRow) string { return r.Socket.State.String() })
 	return inet.bind(h, schema.TableDef[sctpRow]{
 		Name: "sctp_sockets",
-		Doc:  "SCTP endpoints and associations of this network namespace, one row each, from /proc/net/sctp: what netstat -aS shows. Not tried on a live kernel.",
+		Doc:  "SCTP endpoints and associations of this network namespace, one row each, from /proc/net/sctp: what netstat -aS shows.",
 		Examples: []string{
 			"SELECT local_addresses, local_port, pid, program FROM sctp_sockets WHERE association_id IS NULL AND state = 'LISTEN'",
 			"SELECT local_address, local_port, remote_addresses, remote_port, association_state FROM sctp_sockets WHERE association_id IS NOT NULL",

@@ -24,7 +24,7 @@ func vsockTable(h *host.Host, read func(context.Context, host.VsockFilter) iter.
 		func(r *vsockRow) string { return r.Socket.State.String() }, schema.Pushed)
 	return owner.bind(h, schema.TableDef[vsockRow]{
 		Name: "vsock_sockets",
-		Doc:  "Sockets of this network namespace between virtual machines and their host, vsock(7): what ss --vsock -a shows. The kernel reports no user who owns them, only processes. Only sock_diag lists them (Linux 4.15): the table fails if the kernel has the family and its module vsock_diag is missing. Not tried on a live kernel.",
+		Doc:  "Sockets of this network namespace between virtual machines and their host, vsock(7): what ss --vsock -a shows. The kernel reports no user who owns them, only processes. Only sock_diag lists them (Linux 4.15): the table fails if the kernel has the family and its module vsock_diag is missing.",
 		Examples: []string{
 			"SELECT type, local_cid, local_port, pid, program FROM vsock_sockets WHERE state = 'LISTEN'",
 			"SELECT remote_cid, count(*) AS connections FROM vsock_sockets WHERE state = 'ESTABLISHED' GROUP BY remote_cid",

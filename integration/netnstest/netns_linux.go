@@ -42,6 +42,27 @@ func SkipOrFailOn(t testing.TB, err error) {
 	SkipOrFail(t, err.Error())
 }
 
+// NotInThisKernel skips a test of something that this machine's kernel lacks, and
+// kernels that make kernels boots have. It does so where [MustRunEnv] is 1 too:
+// there make kernels allows it for listed reasons only.
+func NotInThisKernel(t testing.TB, what string) {
+	t.Helper()
+	t.Skip("not in this kernel: " + what)
+}
+
+// OwnMachineEnv names the environment variable that is 1 where the whole machine
+// is the tests' own, as under make kernels.
+const OwnMachineEnv = "SOCKETS_OWN_MACHINE"
+
+// NeedOwnMachine skips a test that changes the first network namespace, unless
+// the machine is its own; see [NotInThisKernel].
+func NeedOwnMachine(t testing.TB) {
+	t.Helper()
+	if os.Getenv(OwnMachineEnv) != "1" {
+		t.Skip("this changes the machine's own network: make kernels runs it")
+	}
+}
+
 // NS is a network namespace that lives as long as its test. Its only interface
 // is the loopback, which is up and has 127.0.0.0/8 and ::1.
 type NS struct {

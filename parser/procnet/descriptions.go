@@ -344,6 +344,7 @@ var statistics = map[string]map[string]statistic{
 		"MPRstRx":                 {"options", "Resets of a subflow received with a reason."},
 		"SubflowStale":            {"subflows", "Subflows that stopped getting through."},
 		"SubflowRecover":          {"subflows", "Subflows that get through again."},
+		"RcvPruned":               {"segments", "Segments dropped because the connection's receive buffer was full."},
 		"SndWndShared":            {"", "Times that a subflow's send window was moved by another's."},
 		"RcvWndShared":            {"", "Times that a subflow's receive window was moved by another's."},
 		"RcvWndConflictUpdate":    {"", "Conflicts over the receive window with another subflow, solved by its value."},
