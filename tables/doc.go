@@ -6,7 +6,7 @@
 //	SQL in osquery or in the embedded host
 //	  -> schema.Request                  columns used and constraints, from osquery's JSON or SQLite's index info
 //	  -> schema.Table.Query              the request in the terms of one table
-//	  -> schema.Table.Scan               a goroutine for the rows of one query
+//	  -> schema.Table.Scan, or Each      a goroutine for the rows of one query, or the caller's own
 //	  -> TCPSockets, inetColumns.filter  the query as a host.InetFilter
 //	  -> host.Host.TCP                   the kernel's list, from netlink or /proc/net
 //	  -> parser: sockdiag, procnet       bytes as sock.TCP, streamed

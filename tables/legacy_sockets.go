@@ -19,7 +19,7 @@ func LegacySockets(h *host.Host) schema.Table {
 		func(r *legacyRow) string { return r.Socket.Proto }, schema.Pushed)
 	return owner.bind(h, schema.TableDef[legacyRow]{
 		Name: "legacy_sockets",
-		Doc:  "Sockets of Bluetooth and of the kernel's old families, for which netstat has options (--ax25, --netrom, --rose, --x25, --ipx). Only the first network namespace of a host has any. Not tried on a live kernel.",
+		Doc:  "Sockets of Bluetooth and of the kernel's old families, for which netstat has options (--ax25, --netrom, --rose, --x25, --ipx). Only the first network namespace of a host has any. X.25 and IPX were not tried on a live kernel.",
 		Examples: []string{
 			"SELECT proto, count(*) AS sockets FROM legacy_sockets GROUP BY proto",
 			"SELECT proto, username, pid, program FROM legacy_sockets WHERE proto IN ('l2cap', 'rfcomm', 'sco')",
