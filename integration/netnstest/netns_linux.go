@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -67,7 +68,8 @@ func NeedOwnMachine(t testing.TB) {
 // is the loopback, which is up and has 127.0.0.0/8 and ::1.
 type NS struct {
 	work chan func()   // what the namespace's thread runs next
-	quit chan struct{} // closed when the test ends
+	quit chan struct{} // closed by End
+	once sync.Once     // of End
 	done chan struct{} // closed when the thread is gone
 }
 
@@ -79,10 +81,7 @@ func New(t testing.TB) *NS {
 	ns := &NS{work: make(chan func()), quit: make(chan struct{}), done: make(chan struct{})}
 	ready := make(chan error, 1)
 	go ns.run(ready)
-	t.Cleanup(func() {
-		close(ns.quit)
-		<-ns.done
-	})
+	t.Cleanup(ns.End)
 	err := <-ready
 	if errors.Is(err, errors.ErrUnsupported) {
 		SkipOrFail(t, err.Error())
@@ -91,6 +90,13 @@ func New(t testing.TB) *NS {
 		t.Fatal(err)
 	}
 	return ns
+}
+
+// End ends the namespace's thread before the end of the test, and so the namespace
+// unless something else keeps it.
+func (ns *NS) End() {
+	ns.once.Do(func() { close(ns.quit) })
+	<-ns.done
 }
 
 // run is the namespace's thread. It stays locked to its goroutine, so the Go
