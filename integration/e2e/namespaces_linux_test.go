@@ -293,8 +293,7 @@ func TestNamespacesAreLsnss(t *testing.T) {
 	}
 }
 
-// A namespace without a process is read by its name; one with processes as well.
-// Inside and from outside, and as ss shows them, the sockets are the same.
+// A namespace in which only a thread of a process is has that process. Inside and from outside, and as ss shows them, the sockets are the same.
 func TestOtherNamespaceIsSss(t *testing.T) {
 	ns, other := netnstest.New(t), netnstest.New(t)
 	privateNames(t, ns)
@@ -303,7 +302,7 @@ func TestOtherNamespaceIsSss(t *testing.T) {
 	if err := ns.Do(func() error { return bindName("blue", threadOf(other)) }); err != nil {
 		t.Fatal(err)
 	}
-	if rows := query(t, ns, "SELECT processes, name FROM network_namespaces WHERE inode = "+inode); len(rows) != 1 || rows[0]["processes"] != "0" || rows[0]["name"] != "blue" {
+	if rows := query(t, ns, "SELECT processes, name FROM network_namespaces WHERE inode = "+inode); len(rows) != 1 || rows[0]["processes"] != "1" || rows[0]["name"] != "blue" {
 		t.Fatalf("got %v", rows)
 	}
 	compare := func(how string) {
@@ -323,7 +322,7 @@ func TestOtherNamespaceIsSss(t *testing.T) {
 			equal(t, table+" inside and outside", func() []string { return lines(query(t, other, inside), columns) }, func() []string { return lines(query(t, ns, outside), columns) })
 		}
 	}
-	compare("without a process")
+	compare("with a thread")
 	stay(t, other, nil)
 	compare("with a process")
 	for _, r := range query(t, ns, "SELECT * FROM tcp_sockets") {
@@ -533,7 +532,9 @@ func TestNamespaceOfLaterThread(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	rows := query(t, ns, "SELECT n.pid, n.processes, t.local_port FROM network_namespaces n JOIN tcp_sockets t ON t.net_namespace = n.inode WHERE n.inode = "+inodeOf(t, other))
+	inode := inodeOf(t, other)
+	other.End() // a thread of ours is in the namespace until then
+	rows := query(t, ns, "SELECT n.pid, n.processes, t.local_port FROM network_namespaces n JOIN tcp_sockets t ON t.net_namespace = n.inode WHERE n.inode = "+inode)
 	if len(rows) != 1 || rows[0]["pid"] != strconv.Itoa(pid) || rows[0]["processes"] != "1" || rows[0]["local_port"] != "80" {
 		t.Errorf("got %v", rows)
 	}

@@ -71,7 +71,7 @@ func TestSourcesAgree(t *testing.T) {
 		"udp_sockets": append(slices.Clone(still), "send_q", "drops"),
 	} {
 		statement := "SELECT *, local_service, local_scope, family, protocol FROM " + table
-		source := "SELECT DISTINCT last_source FROM socket_sources WHERE last_source <> '' AND proto <> 'holders'"
+		source := "SELECT DISTINCT last_source FROM socket_sources WHERE last_source <> '' AND proto NOT IN ('holders', 'processes', 'namespaces')"
 		var diag, proc []string
 		for range maxAttempts {
 			before := queries(t, ns, onlyProc, statement, source)
