@@ -30,7 +30,7 @@ func SkipOrFail(t testing.TB, reason string) {
 	if os.Getenv(MustRunEnv) == "1" {
 		t.Fatalf("%s=1 forbids to skip: %s", MustRunEnv, reason)
 	}
-	t.Skip(reason)
+	t.Skip(fmt.Errorf("%s: %w", reason, errors.ErrUnsupported))
 }
 
 // SkipOrFailOn is [SkipOrFail] if err is for want of a privilege or of support. Any
@@ -48,7 +48,7 @@ func SkipOrFailOn(t testing.TB, err error) {
 // there make kernels allows it for listed reasons only.
 func NotInThisKernel(t testing.TB, what string) {
 	t.Helper()
-	t.Skip("not in this kernel: " + what)
+	t.Skip(fmt.Errorf("not in this kernel: %s: %w", what, errors.ErrUnsupported))
 }
 
 // OwnMachineEnv names the environment variable that is 1 where the whole machine
@@ -60,7 +60,7 @@ const OwnMachineEnv = "SOCKETS_OWN_MACHINE"
 func NeedOwnMachine(t testing.TB) {
 	t.Helper()
 	if os.Getenv(OwnMachineEnv) != "1" {
-		t.Skip("this changes the machine's own network: make kernels runs it")
+		t.Skip(fmt.Errorf("this changes the machine's own network, and make kernels runs it: %w", errors.ErrUnsupported))
 	}
 }
 

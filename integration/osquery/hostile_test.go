@@ -52,9 +52,11 @@ func TestForeignFileInSocketsPlace(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := osquerytest.New(t)
 			socket := m.ExtensionSocket(4001)
-			if err := create(socket); errors.Is(err, os.ErrPermission) {
-				t.Skip(errors.ErrUnsupported, err)
-			} else if err != nil {
+			err := create(socket)
+			if errors.Is(err, os.ErrPermission) && os.Getenv("SOCKETS_MUST_RUN") != "1" {
+				t.Skip(errors.Join(err, errors.ErrUnsupported)) // only root gives files away
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 			before, err := os.Lstat(socket)

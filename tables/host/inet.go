@@ -122,8 +122,9 @@ func (h *Host) Connections(ctx context.Context, f InetFilter) iter.Seq2[sock.Con
 	})
 	return func(yield func(sock.Connection, error) bool) {
 		for s, err := range all {
-			// Of one that its program has closed in FIN_WAIT2 the kernel keeps
-			// as little as of TIME_WAIT, and of a request as little.
+			// The kernel keeps no tcp_info of a connection request, nor of a
+			// connection in FIN_WAIT2 that its program has closed: those have the
+			// timer of TIME_WAIT.
 			if err == nil && (s.Timer == sock.TimerTimeWait || s.State == sock.SynRecv && s.Inode == 0) {
 				continue
 			}

@@ -24,7 +24,7 @@ func elsewhere(t *testing.T) *Handle {
 	h := &Handle{Inode: set.Own().Inode, set: set, file: "/proc/self/ns/net"}
 	t.Cleanup(h.Close)
 	if err := h.Do(func() {}); err != nil {
-		if os.Getenv("SOCKETS_MUST_RUN") == "" && os.Geteuid() != 0 {
+		if os.Getenv("SOCKETS_MUST_RUN") != "1" && os.Geteuid() != 0 {
 			t.Skip(fmt.Errorf("entering a namespace takes CAP_SYS_ADMIN: %v: %w", err, errors.ErrUnsupported))
 		}
 		t.Fatal(err)

@@ -211,7 +211,7 @@ func (c *Cache) User(pid int32) (uid uint32, ok bool) {
 func (c *Cache) note(pid int32, err error) {
 	switch BlameFor(err) {
 	case Theirs:
-		c.use.Lack.Add("some processes have a file that cannot be read, so that what it tells of them is missing", fmt.Sprintf("process %d: %v", pid, err))
+		c.use.Lack.Add("some processes have a file that cannot be read, so that the columns it fills are empty", fmt.Sprintf("process %d: %v", pid, err))
 	case Ours:
 		if c.err == nil {
 			c.err = fmt.Errorf("process %d: %w", pid, err)

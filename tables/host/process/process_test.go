@@ -120,7 +120,7 @@ func TestOnce(t *testing.T) {
 // What one file of a process cannot tell is absent and counted, and hides nothing of
 // the others.
 func TestUnreadable(t *testing.T) {
-	const why = "some processes have a file that cannot be read, so that what it tells of them is missing"
+	const why = "some processes have a file that cannot be read, so that the columns it fills are empty"
 	for _, c := range []struct {
 		file string
 		read func(*process.Cache)
