@@ -12,9 +12,10 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
-// plain returns the program of a statement, unless SQLite has to run it.
+// plain returns the program of a statement, unless SQLite has to run it. Without a
+// table there is nothing to gain.
 func (db *DB) plain(sql string) (*plain.Program, bool) {
-	if db.SQLiteOnly {
+	if db.SQLiteOnly || len(db.registered) == 0 {
 		return nil, false
 	}
 	explain, _, err := db.conn.Prepare("EXPLAIN " + sql)
@@ -104,7 +105,7 @@ func (db *DB) ask(text string, arguments []plain.Argument) (schema.Table, schema
 	}
 	var constraints []schema.Constraint
 	for i, t := range p.terms {
-		constraints = append(constraints, compared(&table.Spec().Columns[t.column], t.op, arguments[i])...)
+		constraints = append(constraints, translate(&table.Spec().Columns[t.column], t, arguments[i]).Constraints...)
 	}
 	return table, p.query(table, constraints), nil
 }
@@ -135,21 +136,4 @@ func (r *plainResult) row(row []schema.Cell) error {
 	}
 	r.failed = r.Row(row)
 	return r.failed
-}
-
-// compared returns the constraints of a comparison, as translate does.
-func compared(c *schema.ColumnInfo, op schema.Op, a plain.Argument) (to []schema.Constraint) {
-	if !a.In {
-		return constrain(nil, c, op, a.Value)
-	}
-	for _, v := range a.List {
-		if v.Kind == schema.Null {
-			continue // nothing equals NULL
-		}
-		before := len(to)
-		if to = constrain(to, c, op, v); len(to) == before {
-			return nil // a value that does not translate widens the list
-		}
-	}
-	return to
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/osquery-sockets/osquery-sockets/integration/plain"
 	"github.com/osquery-sockets/osquery-sockets/integration/snapshot"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
@@ -57,47 +58,59 @@ func (c *cursor) repeat(terms []snapshot.Term) {
 }
 
 // translate reads what a term compares its column with.
-func translate(c *schema.ColumnInfo, t term, arg sqlite3.Value) (snapshot.Term, error) {
+func translate(c *schema.ColumnInfo, t term, a plain.Argument) snapshot.Term {
 	to := snapshot.Term{Column: t.column, Equal: t.op == schema.EQ || t.op == schema.IS}
-	if !t.in {
-		to.Constraints = constrain(nil, c, t.op, operand(arg))
+	if !a.In {
+		to.Constraints = constrain(nil, c, t.op, a.Value)
 		if to.Equal {
-			to.Values = value(nil, c, t, arg)
+			to.Values = value(nil, c, t, a.Value)
 		}
-		return to, nil
+		return to
 	}
-	v, err := arg.InFirst()
 	n := 0
-	for ; err == nil; v, err = arg.InNext() {
-		if v.Type() != sqlite3.NULL { // nothing equals NULL
-			to.Constraints = constrain(to.Constraints, c, t.op, operand(v))
+	for _, v := range a.List {
+		if v.Kind != schema.Null { // nothing equals NULL
+			to.Constraints = constrain(to.Constraints, c, t.op, v)
 			to.Values = value(to.Values, c, t, v)
 			n++
 		}
 	}
-	if !errors.Is(err, endOfList) {
-		return to, err
-	}
 	if len(to.Constraints) < n {
 		to.Constraints = nil // a value that does not translate widens the list
 	}
-	return to, nil
+	return to
 }
 
 // value appends what a column must equal to be equal to v.
-func value(to []snapshot.Value, c *schema.ColumnInfo, t term, v sqlite3.Value) []snapshot.Value {
-	switch v.Type() {
-	case sqlite3.NULL:
-		if t.op == schema.IS {
-			return append(to, snapshot.Null())
-		}
-		return to
-	case sqlite3.INTEGER:
-		return append(to, snapshot.Of(c.Type, strconv.FormatInt(v.Int64(), 10)))
-	case sqlite3.FLOAT:
-		return append(to, snapshot.OfFloat(c.Type, v.Float()))
-	case sqlite3.TEXT:
-		return append(to, snapshot.Of(c.Type, v.Text()))
+func value(to []snapshot.Value, c *schema.ColumnInfo, t term, v schema.Cell) []snapshot.Value {
+	switch v.Kind {
+	case schema.Int:
+		return append(to, snapshot.Of(c.Type, strconv.FormatInt(v.Int, 10)))
+	case schema.Float:
+		return append(to, snapshot.OfFloat(c.Type, v.Float))
+	case schema.Bytes:
+		return append(to, snapshot.Of(c.Type, string(v.Bytes)))
+	case blob:
+		return append(to, snapshot.Value{})
 	}
-	return append(to, snapshot.Value{})
+	if t.op == schema.IS {
+		return append(to, snapshot.Null())
+	}
+	return to
+}
+
+// argument reads what SQLite hands over for a term.
+func argument(t term, arg sqlite3.Value) (a plain.Argument, err error) {
+	if !t.in {
+		return plain.Argument{Value: operand(arg)}, nil
+	}
+	a.In = true
+	v, err := arg.InFirst()
+	for ; err == nil; v, err = arg.InNext() {
+		a.List = append(a.List, operand(v))
+	}
+	if errors.Is(err, endOfList) {
+		err = nil
+	}
+	return a, err
 }

@@ -196,11 +196,11 @@ func (c *cursor) Filter(_ int, planText string, args ...sqlite3.Value) error {
 	}
 	terms := make([]snapshot.Term, len(c.plan.terms))
 	for i, t := range c.plan.terms {
-		var err error
-		column := &c.table.Spec().Columns[t.column]
-		if terms[i], err = translate(column, t, args[i]); err != nil {
+		a, err := argument(t, args[i])
+		if err != nil {
 			return c.fail(err)
 		}
+		terms[i] = translate(&c.table.Spec().Columns[t.column], t, a)
 	}
 	c.calls = c.db.calls(scanKind{c.vtab, planText})
 	c.repeat(terms)
@@ -220,14 +220,16 @@ func (p *plan) query(table schema.Table, constraints []schema.Constraint) schema
 // as SQLite does. With a number SQLite may compare a text as a number: 080 is
 // 80. What says where to look is never left out.
 func constrain(to []schema.Constraint, c *schema.ColumnInfo, op schema.Op, v schema.Cell) []schema.Constraint {
-	if v.Kind == schema.Null || c.Type == schema.Text && v.Kind != schema.Bytes && !(c.Scope && v.Kind == schema.Int) {
+	if v.Kind == schema.Null || v.Kind == blob || c.Type == schema.Text && v.Kind != schema.Bytes && !(c.Scope && v.Kind == schema.Int) {
 		return to
 	}
 	return append(to, schema.Constraint{Column: c.Name, Op: op, Value: string(v.AppendText(nil))})
 }
 
-// operand is a value that SQLite hands over; a blob, which no column equals, is
-// NULL.
+// blob is the kind of an operand that no column has a value of.
+const blob = schema.Kind(255)
+
+// operand is a value that SQLite hands over.
 func operand(v sqlite3.Value) schema.Cell {
 	switch v.Type() {
 	case sqlite3.INTEGER:
@@ -236,6 +238,8 @@ func operand(v sqlite3.Value) schema.Cell {
 		return schema.Cell{Kind: schema.Float, Float: v.Float()}
 	case sqlite3.TEXT:
 		return schema.Cell{Kind: schema.Bytes, Bytes: []byte(v.Text())}
+	case sqlite3.BLOB:
+		return schema.Cell{Kind: blob}
 	}
 	return schema.Cell{}
 }
