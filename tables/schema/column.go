@@ -85,23 +85,18 @@ type AnyColumn[R any] interface {
 type Column[R any, V Value] struct {
 	about ColumnInfo
 	get   func(*R) (V, bool)
-	write func(*R, *Cell)
 }
 
 // Col declares a column that has a value in every row.
 func NotNull[R any, V Value](name, doc string, get func(*R) V, options ...Option) *Column[R, V] {
-	c := Nullable(name, doc, func(r *R) (V, bool) { return get(r), true }, options...)
-	c.write = writer(get)
-	return c
+	return Nullable(name, doc, func(r *R) (V, bool) { return get(r), true }, options...)
 }
 
 // Opt declares a column whose value may be absent: NULL for a number, the
 // empty text for a text, since osquery knows no other absent text. A text is
 // shown, and compared, as [text.Escape] writes it.
 func Nullable[R any, V Value](name, doc string, get func(*R) (V, bool), options ...Option) *Column[R, V] {
-	get = escaped(get)
-	c := &Column[R, V]{about: ColumnInfo{Name: name, Doc: doc, Type: typeOf[V]()}, get: get}
-	c.write = writerOf(get)
+	c := &Column[R, V]{ColumnInfo{Name: name, Doc: doc, Type: typeOf[V]()}, escaped(get)}
 	for _, o := range options {
 		o(&c.about)
 	}
@@ -110,7 +105,16 @@ func Nullable[R any, V Value](name, doc string, get func(*R) (V, bool), options 
 
 func (c *Column[R, V]) info() *ColumnInfo { return &c.about }
 
-func (c *Column[R, V]) set(r *R, cell *Cell) { c.write(r, cell) }
+func (c *Column[R, V]) set(r *R, cell *Cell) {
+	switch v, ok := c.get(r); {
+	case ok:
+		put(cell, v)
+	case c.about.Type == Text:
+		cell.Kind, cell.Bytes = Bytes, cell.Bytes[:0]
+	default:
+		cell.Kind = Null
+	}
+}
 
 // maxIn bounds the values of a column that narrow a query: a longer list costs
 // more than it spares.

@@ -63,14 +63,6 @@ type Cell struct {
 	Bytes []byte
 }
 
-// setInt writes a number, or NULL if it is absent.
-func (c *Cell) setInt(n int64, ok bool) {
-	c.Kind, c.Int = Null, n
-	if ok {
-		c.Kind = Int
-	}
-}
-
 // AppendText appends the value as osquery's text: no leading zeros, nothing
 // for NULL.
 func (c *Cell) AppendText(b []byte) []byte {
@@ -97,75 +89,6 @@ func escaped[R any, V Value](get func(*R) (V, bool)) func(*R) (V, bool) {
 		s, ok := raw(r)
 		return text.Escape(s), ok
 	}).(func(*R) (V, bool))
-}
-
-// writer returns a function that writes the values of an accessor into cells. It is
-// made once for a column: what depends on the type is decided here, not for each
-// row.
-func writer[R any, V Value](get func(*R) V) func(*R, *Cell) {
-	switch get := any(get).(type) {
-	case func(*R) bool:
-		return func(r *R, c *Cell) {
-			c.Kind, c.Int = Int, 0
-			if get(r) {
-				c.Int = 1
-			}
-		}
-	case func(*R) uint8:
-		return func(r *R, c *Cell) { c.Kind, c.Int = Int, int64(get(r)) }
-	case func(*R) uint16:
-		return func(r *R, c *Cell) { c.Kind, c.Int = Int, int64(get(r)) }
-	case func(*R) int32:
-		return func(r *R, c *Cell) { c.Kind, c.Int = Int, int64(get(r)) }
-	case func(*R) uint32:
-		return func(r *R, c *Cell) { c.Kind, c.Int = Int, int64(get(r)) }
-	case func(*R) int64:
-		return func(r *R, c *Cell) { c.Kind, c.Int = Int, get(r) }
-	case func(*R) float64:
-		return func(r *R, c *Cell) { c.Kind, c.Float = Float, get(r) }
-	case func(*R) string:
-		return func(r *R, c *Cell) { c.Kind, c.Bytes = Bytes, append(c.Bytes[:0], text.Escape(get(r))...) }
-	case func(*R) netip.Addr:
-		return func(r *R, c *Cell) {
-			c.Kind, c.Bytes = Bytes, c.Bytes[:0]
-			if a := get(r); a.IsValid() {
-				c.Bytes = sock.AppendAddr(c.Bytes, a)
-			}
-		}
-	}
-	panic("schema: a type of Value without a writer")
-}
-
-// writerOf is writer for an accessor whose value may be absent.
-func writerOf[R any, V Value](get func(*R) (V, bool)) func(*R, *Cell) {
-	if typeOf[V]() == Text {
-		return func(r *R, c *Cell) {
-			if v, ok := get(r); ok {
-				put(c, v)
-			} else {
-				c.Kind, c.Bytes = Bytes, c.Bytes[:0]
-			}
-		}
-	}
-	switch get := any(get).(type) {
-	case func(*R) (uint8, bool):
-		return func(r *R, c *Cell) { v, ok := get(r); c.setInt(int64(v), ok) }
-	case func(*R) (uint16, bool):
-		return func(r *R, c *Cell) { v, ok := get(r); c.setInt(int64(v), ok) }
-	case func(*R) (int32, bool):
-		return func(r *R, c *Cell) { v, ok := get(r); c.setInt(int64(v), ok) }
-	case func(*R) (uint32, bool):
-		return func(r *R, c *Cell) { v, ok := get(r); c.setInt(int64(v), ok) }
-	case func(*R) (int64, bool):
-		return func(r *R, c *Cell) { v, ok := get(r); c.setInt(v, ok) }
-	}
-	return func(r *R, c *Cell) {
-		if v, ok := get(r); ok {
-			put(c, v)
-		} else {
-			c.Kind = Null
-		}
-	}
 }
 
 // put writes a value of a column's Go type into the cell. The invalid address
