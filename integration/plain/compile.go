@@ -28,7 +28,6 @@ type instruction struct {
 	run        opcode
 	p1, p2, p3 int
 	p4         string
-	p5         int
 	constant   schema.Cell // of Integer, Int64 and String8
 	compare    comparison  // of Eq and its siblings
 	keys       keys        // of SorterOpen, Compare and MakeRecord
@@ -113,7 +112,7 @@ func Compile(ops []Op, columns Columns) (_ *Program, ok bool) {
 			return nil, false
 		}
 		in := &p.code[i]
-		*in = instruction{run: run, p1: op.P1, p2: op.P2, p3: op.P3, p4: op.P4, p5: op.P5}
+		*in = instruction{run: run, p1: op.P1, p2: op.P2, p3: op.P3, p4: op.P4}
 		if !in.translate(op) {
 			return nil, false
 		}
