@@ -68,6 +68,14 @@ func TestExitCodes(t *testing.T) {
 		{"schema", []string{"schema"}, 0, ""},
 		{"schema of a table", []string{"schema", "TCP_sockets"}, 0, ""},
 
+		{"within its time", []string{"query", "--timeout", "1m", "--plan", "sqlite", "SELECT 1"}, 0, ""},
+		{"beyond its time", []string{"query", "--timeout", "20ms", "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"}, 1, "given up: it took longer than 20ms"},
+		{"time without a unit", []string{"query", "--timeout", "2", "SELECT 1"}, 2, "from 1ms to 24h"},
+		{"no time", []string{"query", "--timeout", "0s", "SELECT 1"}, 2, "from 1ms to 24h"},
+		{"more than a day", []string{"query", "--timeout", "25h", "SELECT 1"}, 2, "from 1ms to 24h"},
+		{"unknown plan", []string{"query", "--plan", "fast", "SELECT 1"}, 2, "neither auto nor sqlite"},
+		{"too deep", []string{"query", "SELECT 1" + strings.Repeat("||1", 400)}, 1, "SQLite's stack"},
+
 		{"unknown table", []string{"query", "SELECT * FROM nosuch"}, 1, "no such table: nosuch (there are "},
 		{"a name for a terminal", []string{"query", "SELECT * FROM \"a\x1b[31m\xff\""}, 1, `no such table: a\x1b[31m\xff (`},
 		{"unknown column", []string{"query", "SELECT nosuch FROM tcp_sockets"}, 1, "no such column: nosuch"},
@@ -211,10 +219,16 @@ var errFull = errors.New("no space left on device")
 func (failingWriter) Write([]byte) (int, error) { return 0, errFull }
 
 func TestOutputFails(t *testing.T) {
-	for _, args := range [][]string{{"query", "SELECT 1"}, {"schema"}, {"schema", "--json"}, {"schema", "--markdown"}} {
-		var stderr strings.Builder
-		if code := run(t.Context(), args, strings.NewReader(""), failingWriter{}, &stderr); code != 1 || !strings.Contains(stderr.String(), "no space") {
-			t.Errorf("%v: exit code %d, stderr %q", args, code, stderr.String())
-		}
+	for _, args := range [][]string{
+		{"query", "SELECT 1"}, {"query", "--csv", "SELECT 1"}, {"schema"}, {"schema", "--json"}, {"schema", "--markdown"},
+		{"--version"}, {"--help"}, {"query", "--help"}, {"__complete", "query", "--"},
+		{"netstat", "-tn", "--sql"}, append([]string{"netstat", "-tan"}, fixtures...),
+	} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			var stderr strings.Builder
+			if code := run(t.Context(), args, strings.NewReader(""), failingWriter{}, &stderr); code != 1 || !strings.Contains(stderr.String(), "no space") {
+				t.Errorf("exit code %d, stderr %q", code, stderr.String())
+			}
+		})
 	}
 }

@@ -35,8 +35,8 @@ type fdReader struct {
 }
 
 // sockets calls visit for each socket among the files of a directory such as
-// /proc/PID/fd, and counts the files. One whose link cannot be read is passed over; unread is the
-// error of the first such link.
+// /proc/PID/fd, and counts the files. A link that cannot be read is passed over;
+// unread is the error of the first such link.
 func (r *fdReader) sockets(path string, visit func(inode uint64, fd int32)) (files int, unread, err error) {
 	dir, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	for err == unix.EINTR {
