@@ -1,8 +1,10 @@
 package osquery_test
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -12,6 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+	"github.com/osquery/osquery-go/gen/osquery"
+
+	sockets "github.com/osquery-sockets/osquery-sockets/integration/osquery"
 	"github.com/osquery-sockets/osquery-sockets/integration/osquerytest"
 )
 
@@ -155,4 +161,84 @@ func TestGreedyClients(t *testing.T) {
 			t.Errorf("the last connection: %v", err)
 		}
 	})
+}
+
+// An answer holds its turn until it is written: clients that do not read cannot
+// make the extension hold many answers.
+func TestTurnLastsUntilAnswerIsWritten(t *testing.T) {
+	m := osquerytest.New(t)
+	socket := m.ExtensionSocket(4001)
+	answered := make(chan struct{}, 3)
+	large := &plugin{"a", func(context.Context) osquery.ExtensionResponse {
+		answered <- struct{}{}
+		return ok(map[string]string{"x": strings.Repeat("x", 8<<20)}) // more than a socket holds
+	}}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- sockets.Serve(ctx, sockets.Options{Socket: m.Socket(), Name: "test", MaxCalls: 1}, large)
+	}()
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	m.WaitFor("test")
+	c, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	// An empty request, its end, and that of the arguments.
+	request := append(call(0, 0)[:len(call(0, 0))-4], 0)
+	if _, err := c.Write(request); err != nil {
+		t.Fatal(err)
+	}
+	<-answered
+	second := make(chan error, 1)
+	go func() {
+		rows, err := m.Generate(t.Context(), "a", "{}")
+		if err == nil && len(rows) != 1 {
+			err = fmt.Errorf("%d rows", len(rows))
+		}
+		second <- err
+	}()
+	select {
+	case <-answered:
+		t.Error("a second answer is made while the first is not written")
+	case <-time.After(300 * time.Millisecond):
+	}
+	if _, err := io.CopyN(io.Discard, c, 8<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-second; err != nil {
+		t.Errorf("the second call: %v", err)
+	}
+}
+
+// What others chose does not make a line of the log as long as they like.
+func TestLogIsBounded(t *testing.T) {
+	m := osquerytest.New(t)
+	var log strings.Builder
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- sockets.Serve(ctx, sockets.Options{
+			Socket: m.Socket(), Name: "test", Log: hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Warn}),
+		}, constant("a"))
+	}()
+	m.WaitFor("test")
+	c, err := m.Dial(t.Context(), 4001)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	long := strings.Repeat("\n", 4<<20)
+	if _, err := c.Call(t.Context(), "table", long, osquery.ExtensionPluginRequest{"action": long}); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	<-ended
+	if n := log.Len(); n == 0 || n > 16<<10 {
+		t.Errorf("%d bytes are logged", n)
+	}
 }
