@@ -283,9 +283,11 @@ func TestExtensionWithoutReaderOfItsLog(t *testing.T) {
 				r.Close()
 			}
 			m.WaitFor("sockets")
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
 			// More lines than a pipe and the queue hold.
 			for range 2000 {
-				if rows, err := m.Generate(t.Context(), "ip_protocols", `{"constraints":[],"colsUsed":["name"]}`); err != nil || len(rows) == 0 {
+				if rows, err := m.Generate(ctx, "ip_protocols", `{"constraints":[],"colsUsed":["name"]}`); err != nil || len(rows) == 0 {
 					t.Fatalf("%d rows, %v", len(rows), err)
 				}
 			}

@@ -152,6 +152,19 @@ func TestGreedyClients(t *testing.T) {
 			t.Errorf("%d of 8 requests were refused", refused)
 		}
 	})
+	t.Run("answered requests", func(t *testing.T) {
+		for range 6 { // together more than is held
+			c, err := m.Dial(t.Context(), 4001)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := c.Call(t.Context(), "table", "a", osquery.ExtensionPluginRequest{"action": "generate", "context": strings.Repeat(" ", 15<<20)})
+			if err != nil || r.Status.Code != 0 {
+				t.Errorf("%v, %v", r, err)
+			}
+			c.Close()
+		}
+	})
 	t.Run("connections", func(t *testing.T) {
 		var last net.Conn
 		for range 300 {
