@@ -40,7 +40,7 @@ func TestInterfacesAgainstIP(t *testing.T) {
 		func() (lines []string) {
 			all := ipJSON[ipLink](t, ns, "-s", "-s", "link")
 			slices.SortFunc(all, func(a, b ipLink) int { return cmp.Compare(a.Ifindex, b.Ifindex) })
-			if len(all) != 6 {
+			if len(all) < 6 { // more where modules of tunnels are loaded, which have one in each namespace
 				t.Fatalf("ip shows %d interfaces", len(all))
 			}
 			for _, l := range all {

@@ -121,8 +121,17 @@ func checkRows(t *testing.T, rows []tableRow, want map[string]tableRow) {
 	}
 }
 
+// needPacketDiag skips a test of what only the kernel's module packet_diag reports.
+func needPacketDiag(t *testing.T, ns *netnstest.NS) {
+	t.Helper()
+	if r := query(t, ns, "SELECT source, reason FROM socket_sources WHERE proto = 'packet'")[0]; r["source"] != "sock_diag" {
+		netnstest.NotInThisKernel(t, "packet_diag: "+r["reason"])
+	}
+}
+
 func TestPacketSockets(t *testing.T) {
 	ns := netnstest.New(t)
+	needPacketDiag(t, ns)
 	want := packetSockets(t, ns)
 	rows := query(t, ns, packetColumns)
 	checkRows(t, rows, want)
@@ -216,6 +225,7 @@ func packetAsSS(r tableRow) string {
 // sockets behind it. No row may be missing here.
 func TestPacketSocketsOfTheVerbose(t *testing.T) {
 	ns := netnstest.New(t)
+	needPacketDiag(t, ns)
 	want := make(map[string]tableRow)
 	add := func(row tableRow, steps ...func(fd int) error) {
 		t.Helper()

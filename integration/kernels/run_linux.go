@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -47,14 +48,14 @@ func compile(ctx context.Context, dir string) ([]testPackage, error) {
 			continue
 		}
 		p := testPackage{Name: strings.TrimPrefix(f[1], f[2]+"/"), Dir: f[3]}
-		p.Program = strings.ReplaceAll(p.Name, "/", "-") + ".test"
+		p.Program = path.Base(p.Name) + ".test" // as go test names it
 		if err := goBuild(ctx, "test", "-c", "-o", filepath.Join(dir, p.Program), f[1]); err != nil {
 			return nil, err
 		}
 		packages = append(packages, p)
 	}
-	for name, path := range map[string]string{guestProgram: "./integration/kernels", "sockets.ext": "./extension"} {
-		if err := goBuild(ctx, "build", "-o", filepath.Join(dir, name), path); err != nil {
+	for name, source := range map[string]string{guestProgram: "./integration/kernels", "sockets.ext": "./extension"} {
+		if err := goBuild(ctx, "build", "-o", filepath.Join(dir, name), source); err != nil {
 			return nil, err
 		}
 	}

@@ -330,7 +330,8 @@ func TestMemoryOfHolders(t *testing.T) {
 func TestOpenFiles(t *testing.T) {
 	before := openFiles()
 	listeners(t, 500)
-	if n := openFiles(); before == 0 || n < 500 {
+	// Each processor counts on its own and adds some at a time (struct percpu_counter).
+	if n := openFiles(); n < 400 {
 		t.Errorf("%d files before, %d with 500 sockets more", before, n)
 	}
 }
