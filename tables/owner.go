@@ -104,10 +104,13 @@ func namespaces[R any](netNamespace *schema.Column[R, string], q schema.Query) h
 // namespaces.
 func netNamespaceColumn[R any](namespace func(*R) uint32) *schema.Column[R, string] {
 	return schema.Nullable("net_namespace", "Inode number of the network namespace, as in network_namespaces. A statement that uses this column sees the network namespaces of the whole host; one that does not sees the program's own, as netstat does. Empty if the number is not known.",
-		func(r *R) (string, bool) {
-			if namespace(r) == 0 {
-				return "", false
-			}
-			return strconv.FormatUint(uint64(namespace(r)), 10), true
-		}, schema.Hidden, schema.Scope, schema.Shared)
+		func(r *R) (string, bool) { return namespaceText(namespace(r)), namespace(r) != 0 }, schema.Hidden, schema.Scope, schema.Shared)
+}
+
+// namespaceText spells a network namespace; it is empty if that is not known.
+func namespaceText(inode uint32) string {
+	if inode == 0 {
+		return ""
+	}
+	return strconv.FormatUint(uint64(inode), 10)
 }

@@ -14,6 +14,7 @@ func All(h *host.Host) []schema.Table {
 		lazy("interface_statistics", InterfaceStatistics),
 		lazy("ip_protocols", IPProtocols),
 		lazy("legacy_sockets", LegacySockets),
+		lazy("listening_services", ListeningServices),
 		lazy("masqueraded_connections", MasqueradedConnections),
 		lazy("mptcp_sockets", MPTCPSockets),
 		lazy("multicast_groups", MulticastGroups),

@@ -112,6 +112,15 @@ func (h *Host) Holders(ctx context.Context, f holders.Filter) ([]holders.Holder,
 	return h.holders.Find(ctx, f)
 }
 
+// SearchHolders is Holders, and says what may not be read.
+func (h *Host) SearchHolders(ctx context.Context, f holders.Filter) (holders.Found, error) {
+	return h.holders.Search(ctx, f)
+}
+
+// SeesAllProcesses reports whether proc shows the processes of the whole host: it
+// does not in the PID namespace of a container.
+func (h *Host) SeesAllProcesses() bool { return process.SeesAll(h.proc) }
+
 // Processes returns an empty cache of the processes that this host shows.
 func (h *Host) Processes() *process.Cache { return process.NewCache(h.proc, h.uses) }
 

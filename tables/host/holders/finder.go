@@ -74,37 +74,47 @@ func New(proc string, uses *usage.Log) *Finder {
 // thread keeps apart (CLONE_FILES of unshare(2)) is not seen, unless the first one
 // has ended.
 func (f *Finder) Find(ctx context.Context, filter Filter) ([]Holder, error) {
+	found, err := f.Search(ctx, filter)
+	return found.Holders, err
+}
+
+// Found is what a search found.
+type Found struct {
+	Holders []Holder
+	Lack    usage.Lack // what may not be read
+}
+
+// Search is [Finder.Find], and says what it may not read.
+func (f *Finder) Search(ctx context.Context, filter Filter) (Found, error) {
 	start := time.Now()
 	found, err := f.find(ctx, &filter)
-	use := usage.Usage{Source: usage.BPF, Sockets: int64(len(found.holders)), Wait: time.Since(start), Lack: found.lack}
+	use := usage.Usage{Source: usage.BPF, Sockets: int64(len(found.Holders)), Wait: time.Since(start), Lack: found.Lack}
 	if found.notBPF != nil {
 		use.Source, use.Reason = usage.ProcFS, found.notBPF.Error()
 	}
 	f.uses.Note(List, use)
-	return found.holders, err
+	return found.Found, err
 }
 
-// result is what a search found.
 type result struct {
-	holders []Holder
-	lack    usage.Lack // what may not be read
-	notBPF  error      // why the holders are those of a walk; nil if they are the iterator's
+	Found
+	notBPF error // why the holders are those of a walk; nil if they are the iterator's
 }
 
 func (f *Finder) find(ctx context.Context, filter *Filter) (found result, err error) {
 	found.notBPF = f.available(filter)
 	walked := found.notBPF != nil
 	if walked {
-		found.holders, found.lack, err = f.walk(ctx, filter)
+		found.Holders, found.Lack, err = f.walk(ctx, filter)
 		// The iterator sees what the walk may not.
-		if err != nil || found.lack == (usage.Lack{}) || f.available(filter) != nil {
+		if err != nil || found.Lack == (usage.Lack{}) || f.available(filter) != nil {
 			return found, err
 		}
 	}
 	holders, refused := f.iterate(ctx, filter)
 	switch {
 	case refused == nil:
-		return result{holders: holders}, nil
+		return result{Found: Found{Holders: holders}}, nil
 	case ctx.Err() != nil:
 		found.notBPF = nil
 		return found, refused
@@ -112,7 +122,7 @@ func (f *Finder) find(ctx context.Context, filter *Filter) (found result, err er
 	f.refuse(refused)
 	found.notBPF = f.available(filter)
 	if !walked {
-		found.holders, found.lack, err = f.walk(ctx, filter)
+		found.Holders, found.Lack, err = f.walk(ctx, filter)
 	}
 	return found, err
 }

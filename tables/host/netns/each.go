@@ -18,6 +18,10 @@ import (
 // failure where it was not selected by its number.
 func Each[T any](ctx context.Context, s *Set, selection Selection, read func(in *Handle) iter.Seq2[T, error]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
+		if selection.only != nil {
+			read(selection.only)(yield)
+			return
+		}
 		var none T
 		refused := &refusals{set: s}
 		defer refused.log()

@@ -48,6 +48,10 @@ func (h *Handle) Do(f func()) error {
 	return nil
 }
 
+// Only selects the handle's namespace. Those who read by that selection share the
+// handle and leave it open, so that the namespace is entered once.
+func (h *Handle) Only() Selection { return Selection{only: h} }
+
 // Close ends the thread that has entered the namespace.
 func (h *Handle) Close() {
 	if h.thread != nil {

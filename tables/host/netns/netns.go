@@ -48,6 +48,8 @@ type Selection struct {
 	All bool
 	// In narrows the selection to these inode numbers, as text; nil means any.
 	In []string
+
+	only *Handle // see [Handle.Only]
 }
 
 // Options say whose namespaces are found, and how.

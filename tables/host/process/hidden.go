@@ -26,3 +26,11 @@ func Hidden(proc string) (lack usage.Lack) {
 	}
 	return lack
 }
+
+// SeesAll reports whether a proc filesystem shows the processes of the whole host,
+// as far as can be known: whether its process 1 is in the first PID namespace, whose
+// number is PROC_PID_INIT_INO of include/linux/proc_ns.h.
+func SeesAll(proc string) bool {
+	link, err := os.Readlink(filepath.Join(Dir(proc, 1), "ns", "pid"))
+	return err == nil && link == "pid:[4026531836]"
+}

@@ -1,0 +1,157 @@
+package host
+
+import (
+	"context"
+	"iter"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/proc"
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/endpoint"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
+)
+
+// EndpointFilter says which endpoints are wanted, and what of them. The zero value
+// wants those of the whole host, without unix sockets.
+type EndpointFilter struct {
+	// In narrows the network namespaces to these inode numbers, as text; nil means
+	// any.
+	In        []string
+	Protocols []endpoint.Protocol // nil means any
+	Ports     []sock.PortRange    // none means any
+	// Unix asks for unix sockets too.
+	Unix bool
+}
+
+func (f *EndpointFilter) wants(protocols ...endpoint.Protocol) bool {
+	return f.Protocols == nil || slices.ContainsFunc(protocols, func(p endpoint.Protocol) bool { return slices.Contains(f.Protocols, p) })
+}
+
+// Endpoints streams what the sockets of the whole host take from outside their
+// processes: in each network namespace that may be entered, and in the program's
+// own without privilege.
+func (h *Host) Endpoints(ctx context.Context, f EndpointFilter) iter.Seq2[endpoint.Endpoint, error] {
+	return netns.Each(ctx, h.netns, Namespaces{All: true, In: f.In}, func(in *netns.Handle) iter.Seq2[endpoint.Endpoint, error] {
+		return func(yield func(endpoint.Endpoint, error) bool) {
+			c := endpoint.NewCollector(h.network(in))
+			if err := h.collect(ctx, f, in.Only(), c); err != nil {
+				yield(endpoint.Endpoint{}, err)
+				return
+			}
+			for _, e := range c.Endpoints() {
+				if !yield(e, nil) {
+					return
+				}
+			}
+		}
+	})
+}
+
+// endpointList is the name of what is missing of endpoints in a [usage.Log].
+const endpointList = "endpoints"
+
+// collect gives a collector the sockets of the selected namespace.
+func (h *Host) collect(ctx context.Context, f EndpointFilter, in Namespaces, c *endpoint.Collector) error {
+	listeners := InetFilter{Namespaces: in, States: 1 << sock.Listen, LocalPorts: f.Ports}
+	datagrams := InetFilter{Namespaces: in, LocalPorts: f.Ports}
+	if f.Protocols != nil {
+		for p, number := range map[endpoint.Protocol]sock.Protocol{endpoint.UDP: sock.ProtoUDP, endpoint.UDPLite: sock.ProtoUDPLite} {
+			if f.wants(p) {
+				datagrams.Protocols = append(datagrams.Protocols, number)
+			}
+		}
+	}
+	for _, list := range []struct {
+		wanted bool
+		read   func() error
+		// only says that only sock_diag has the list: where it does not answer,
+		// something may be missing.
+		only bool
+	}{
+		{f.wants(endpoint.TCP), func() error { return each(h.TCP(ctx, listeners), c.TCP) }, false},
+		{f.wants(endpoint.TCP), func() error { return each(h.MPTCP(ctx, listeners), c.MPTCP) }, true},
+		{f.wants(endpoint.UDP, endpoint.UDPLite), func() error {
+			return each(h.UDP(ctx, datagrams), func(s *sock.UDP) {
+				if s.Local.Port() != 0 {
+					c.UDP(s)
+				}
+			})
+		}, false},
+		{f.wants(endpoint.Raw, endpoint.ICMP), func() error { return each(h.Raw(ctx, in), c.Raw) }, false},
+		{f.wants(endpoint.SCTP), func() error {
+			return each(h.SCTP(ctx, SCTPFilter{Namespaces: in}), func(s *sock.SCTP) {
+				if !s.IsAssociation && s.State == sock.Listen {
+					c.SCTP(s)
+				}
+			})
+		}, false},
+		{f.wants(endpoint.Vsock), func() error {
+			return each(h.Vsock(ctx, VsockFilter{Namespaces: in, States: 1 << sock.Listen}), c.Vsock)
+		}, true},
+		{f.Unix && f.wants(endpoint.Unix), func() error {
+			return each(h.Unix(ctx, UnixFilter{Namespaces: in, Path: true, Queues: true, Peer: true}), func(s *sock.Unix) {
+				if s.State == sock.UnixListening || s.Type == sock.Datagram && s.Path != "" && s.Peer == 0 {
+					c.Unix(s)
+				}
+			})
+		}, false},
+	} {
+		if !list.wanted {
+			continue
+		}
+		err := list.read()
+		if list.only && err != nil && process.BlameFor(err) != process.Ours {
+			h.uses.Note(endpointList, usage.Usage{Lack: usage.Lack{Why: err.Error()}})
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// each calls take with each value, up to the first error.
+func each[T any](values iter.Seq2[T, error], take func(*T)) error {
+	for v, err := range values {
+		if err != nil {
+			return err
+		}
+		take(&v)
+	}
+	return nil
+}
+
+// network returns what the sockets of a namespace are judged by. What of it cannot
+// be read is not known.
+func (h *Host) network(in *netns.Handle) endpoint.Network {
+	n := endpoint.Network{Namespace: in.Inode}
+	if process.CheckLocal(h.proc) != nil {
+		return n
+	}
+	in.Do(func() {
+		interfaces, err := net.Interfaces()
+		n.KnowsAddresses = err == nil
+		for _, i := range interfaces {
+			addrs, _ := i.Addrs()
+			for _, a := range addrs {
+				p, _ := netip.ParsePrefix(a.String())
+				n.Addresses = append(n.Addresses, endpoint.Address{Addr: p.Addr().Unmap(), Interface: uint32(i.Index)})
+			}
+		}
+		sysctl := filepath.Join(h.proc, "sys", "net", "ipv4")
+		if text, err := os.ReadFile(filepath.Join(sysctl, "ip_local_port_range")); err == nil {
+			n.Ephemeral, _ = proc.ParsePortRange(text)
+		}
+		if text, err := os.ReadFile(filepath.Join(sysctl, "ip_local_reserved_ports")); err == nil {
+			n.Reserved, _ = proc.ParsePorts(text)
+		}
+	})
+	return n
+}

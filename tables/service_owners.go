@@ -1,0 +1,186 @@
+package tables
+
+import (
+	"context"
+	"iter"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/endpoint"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/holders"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// serviceOwner is what has the sockets of an endpoint.
+type serviceOwner struct {
+	kind string // the column owner
+	PID  int32  // the owner, 0 if there is none
+	pids []int32
+	lack string // why the owner is not certain
+}
+
+// The kinds of owners.
+const (
+	ownerProcess      = "process"
+	ownerSystemd      = "systemd"
+	ownerKernel       = "kernel"
+	ownerNotPermitted = "not_permitted"
+	ownerUnknown      = "unknown"
+)
+
+// names returns the processes as PID/program.
+func (o *serviceOwner) names(processes *process.Cache) string {
+	var b strings.Builder
+	for i, pid := range o.pids {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strconv.Itoa(int(pid)) + "/" + processes.Get(pid).Program)
+	}
+	return b.String()
+}
+
+// joinServices completes rows of listening_services with the lookups that the
+// query's columns need.
+func joinServices(ctx context.Context, h *host.Host, q schema.Query, rows iter.Seq2[serviceRow, error]) iter.Seq2[serviceRow, error] {
+	return func(yield func(serviceRow, error) bool) {
+		l, err := newLookups(ctx, h, q)
+		if err != nil {
+			yield(serviceRow{}, err)
+			return
+		}
+		var all []serviceRow
+		for r, err := range rows {
+			if err != nil {
+				yield(serviceRow{}, err)
+				return
+			}
+			r.lookups = l
+			all = append(all, r)
+		}
+		if q.Needs(needHolders) {
+			if all, err = findOwners(ctx, h, l, all); err != nil {
+				yield(serviceRow{}, err)
+				return
+			}
+		}
+		for _, r := range all {
+			if !yield(r, nil) {
+				return
+			}
+			if l.processes != nil && l.processes.Err() != nil {
+				yield(serviceRow{}, l.processes.Err())
+				return
+			}
+		}
+	}
+}
+
+// findOwners finds what has the sockets of each row. It leaves out endpoints that
+// have ended meanwhile.
+func findOwners(ctx context.Context, h *host.Host, l *lookups, rows []serviceRow) ([]serviceRow, error) {
+	found, err := h.SearchHolders(ctx, holders.Filter{Inodes: serviceInodes(rows)})
+	if err != nil {
+		return nil, err
+	}
+	l.holders = found.Holders
+	var without []uint32 // namespaces of endpoints without a process
+	for i := range rows {
+		if !rows[i].findOwner() {
+			without = append(without, rows[i].Namespace)
+		}
+	}
+	if len(without) == 0 {
+		return rows, nil
+	}
+	// Its process may have ended between the two lists, and the endpoint with it.
+	there, err := inodesIn(ctx, h, without)
+	if err != nil {
+		return nil, err
+	}
+	rows = slices.DeleteFunc(rows, func(r serviceRow) bool {
+		return r.owner.PID == 0 && !slices.ContainsFunc(r.Sockets, func(s endpoint.Socket) bool { return there[s.Inode] })
+	})
+	seesAll := h.SeesAllProcesses()
+	for i := range rows {
+		if r := &rows[i]; r.owner.PID == 0 {
+			r.owner = ownerOf(r, found.Lack.Why, seesAll)
+		}
+	}
+	return rows, nil
+}
+
+// findOwner chooses the owner among the processes that have the sockets. It is
+// false if there are none.
+func (r *serviceRow) findOwner() bool {
+	for _, s := range r.Sockets {
+		i, ok := r.lookups.first(s.Inode)
+		for ; ok && i < len(r.lookups.holders) && r.lookups.holders[i].Inode == s.Inode; i++ {
+			r.owner.pids = append(r.owner.pids, r.lookups.holders[i].PID)
+		}
+	}
+	if len(r.owner.pids) == 0 {
+		return false
+	}
+	slices.Sort(r.owner.pids)
+	r.owner.pids = slices.Compact(r.owner.pids)
+	r.owner.kind, r.owner.PID = ownerSystemd, r.owner.pids[0]
+	for _, pid := range r.owner.pids {
+		if filepath.Base(r.lookups.processes.Get(pid).Exe) != "systemd" {
+			r.owner.kind, r.owner.PID = ownerProcess, pid
+			break
+		}
+	}
+	return true
+}
+
+// ownerOf judges an endpoint that no visible process has. The kernel's own sockets
+// belong to root.
+func ownerOf(r *serviceRow, lack string, seesAll bool) serviceOwner {
+	uid, ok := r.user()
+	switch {
+	case lack != "":
+		return serviceOwner{kind: ownerNotPermitted, lack: lack}
+	case !seesAll:
+		return serviceOwner{kind: ownerUnknown, lack: "this /proc does not show the processes of the whole host"}
+	case ok && uid != 0:
+		return serviceOwner{kind: ownerUnknown, lack: "no process has the socket of this user"}
+	}
+	return serviceOwner{kind: ownerKernel}
+}
+
+// inodesIn returns the inodes of the sockets of all endpoints in network
+// namespaces.
+func inodesIn(ctx context.Context, h *host.Host, namespaces []uint32) (map[uint64]bool, error) {
+	slices.Sort(namespaces)
+	filter := host.EndpointFilter{In: []string{}, Unix: true}
+	for _, inode := range slices.Compact(namespaces) {
+		filter.In = append(filter.In, namespaceText(inode))
+	}
+	there := make(map[uint64]bool)
+	for e, err := range h.Endpoints(ctx, filter) {
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range e.Sockets {
+			there[s.Inode] = true
+		}
+	}
+	return there, nil
+}
+
+func serviceInodes(rows []serviceRow) []uint64 {
+	all := []uint64{}
+	for i := range rows {
+		for _, s := range rows[i].Sockets {
+			if s.Inode != 0 {
+				all = append(all, s.Inode)
+			}
+		}
+	}
+	return all
+}
