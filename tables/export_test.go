@@ -1,7 +1,8 @@
 package tables
 
-// Tables of sockets that are given.
+// Tables of what is given.
 var (
-	MPTCPTable = mptcpTable
-	VsockTable = vsockTable
+	MPTCPTable   = mptcpTable
+	VsockTable   = vsockTable
+	AddressTable = addressTable
 )

@@ -119,6 +119,13 @@ func ListeningServices(h *host.Host) schema.Table {
 		func(r *serviceRow) string { return namespaceText(r.Namespace) }, schema.Pushed)
 	path := schema.NotNull("path", "Name of a unix socket: a path, or @ and an abstract name. Empty for others. A statement that uses this column sees unix sockets too; one that does not leaves them out.",
 		func(r *serviceRow) string { return r.Path }, schema.Hidden, schema.Scope)
+	filter := func(q schema.Query) host.EndpointFilter {
+		f := host.EndpointFilter{In: namespace.Values(q), Ports: servicePorts(port, q), Unix: path.Uses(q)}
+		for _, p := range protocol.Values(q) {
+			f.Protocols = append(f.Protocols, endpoint.Protocol(strings.ToLower(p)))
+		}
+		return f
+	}
 	owned := schema.Needs(needHolders | needAllHolders)
 	ofOwner := func(get func(process.Info) string) func(*serviceRow) string {
 		return func(r *serviceRow) string {
@@ -166,7 +173,9 @@ func ListeningServices(h *host.Host) schema.Table {
 				ofOwner(func(p process.Info) string { return p.Program }), owned),
 			schema.NotNull("exe", "Path of the owner's executable file. Empty if unknown.",
 				ofOwner(func(p process.Info) string { return p.Exe }), owned),
-			schema.Nullable("username", "Name in this machine's /etc/passwd of the user who owns the socket. Empty if there is no user or no name.",
+			schema.Nullable("uid", "User who owns the socket; of several sockets the first that has one. NULL if there is none.",
+				(*serviceRow).user),
+			schema.Nullable("username", "Name in this machine's /etc/passwd of that user. Empty if there is no user or no name.",
 				func(r *serviceRow) (string, bool) {
 					uid, ok := r.user()
 					if !ok {
@@ -220,13 +229,8 @@ func ListeningServices(h *host.Host) schema.Table {
 		},
 		RowID: func(r *serviceRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[serviceRow, error] {
-			filter := host.EndpointFilter{In: namespace.Values(q), Unix: path.Uses(q)}
-			for _, p := range protocol.Values(q) {
-				filter.Protocols = append(filter.Protocols, endpoint.Protocol(strings.ToLower(p)))
-			}
-			filter.Ports = servicePorts(port, q)
 			return func(yield func(serviceRow, error) bool) {
-				for e, err := range h.Endpoints(ctx, filter) {
+				for e, err := range h.Endpoints(ctx, filter(q)) {
 					if !yield(serviceRow{Endpoint: e}, err) {
 						return
 					}
@@ -235,7 +239,7 @@ func ListeningServices(h *host.Host) schema.Table {
 		},
 		Joined: needLookups,
 		Join: func(ctx context.Context, q schema.Query, rows iter.Seq2[serviceRow, error]) iter.Seq2[serviceRow, error] {
-			return joinServices(ctx, h, q, rows)
+			return joinServices(ctx, h, q, filter(q), rows)
 		},
 	})
 }

@@ -45,8 +45,8 @@ func (o *serviceOwner) names(processes *process.Cache) string {
 }
 
 // joinServices completes rows of listening_services with the lookups that the
-// query's columns need.
-func joinServices(ctx context.Context, h *host.Host, q schema.Query, rows iter.Seq2[serviceRow, error]) iter.Seq2[serviceRow, error] {
+// query's columns need. filter is that of the rows.
+func joinServices(ctx context.Context, h *host.Host, q schema.Query, filter host.EndpointFilter, rows iter.Seq2[serviceRow, error]) iter.Seq2[serviceRow, error] {
 	return func(yield func(serviceRow, error) bool) {
 		l, err := newLookups(ctx, h, q)
 		if err != nil {
@@ -63,7 +63,7 @@ func joinServices(ctx context.Context, h *host.Host, q schema.Query, rows iter.S
 			all = append(all, r)
 		}
 		if q.Needs(needHolders) {
-			if all, err = findOwners(ctx, h, l, all); err != nil {
+			if all, err = findOwners(ctx, h, filter, all); err != nil {
 				yield(serviceRow{}, err)
 				return
 			}
@@ -82,12 +82,15 @@ func joinServices(ctx context.Context, h *host.Host, q schema.Query, rows iter.S
 
 // findOwners finds what has the sockets of each row. It leaves out endpoints that
 // have ended meanwhile.
-func findOwners(ctx context.Context, h *host.Host, l *lookups, rows []serviceRow) ([]serviceRow, error) {
+func findOwners(ctx context.Context, h *host.Host, filter host.EndpointFilter, rows []serviceRow) ([]serviceRow, error) {
 	found, err := h.SearchHolders(ctx, holders.Filter{Inodes: serviceInodes(rows)})
 	if err != nil {
 		return nil, err
 	}
-	l.holders = found.Holders
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	rows[0].lookups.holders = found.Holders
 	var without []uint32 // namespaces of endpoints without a process
 	for i := range rows {
 		if !rows[i].findOwner() {
@@ -98,9 +101,19 @@ func findOwners(ctx context.Context, h *host.Host, l *lookups, rows []serviceRow
 		return rows, nil
 	}
 	// Its process may have ended between the two lists, and the endpoint with it.
-	there, err := inodesIn(ctx, h, without)
-	if err != nil {
-		return nil, err
+	filter.In = []string{}
+	slices.Sort(without)
+	for _, inode := range slices.Compact(without) {
+		filter.In = append(filter.In, namespaceText(inode))
+	}
+	there := make(map[uint64]bool)
+	for e, err := range h.Endpoints(ctx, filter) {
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range e.Sockets {
+			there[s.Inode] = true
+		}
 	}
 	rows = slices.DeleteFunc(rows, func(r serviceRow) bool {
 		return r.owner.PID == 0 && !slices.ContainsFunc(r.Sockets, func(s endpoint.Socket) bool { return there[s.Inode] })
@@ -151,26 +164,6 @@ func ownerOf(r *serviceRow, lack string, seesAll bool) serviceOwner {
 		return serviceOwner{kind: ownerUnknown, lack: "no process has the socket of this user"}
 	}
 	return serviceOwner{kind: ownerKernel}
-}
-
-// inodesIn returns the inodes of the sockets of all endpoints in network
-// namespaces.
-func inodesIn(ctx context.Context, h *host.Host, namespaces []uint32) (map[uint64]bool, error) {
-	slices.Sort(namespaces)
-	filter := host.EndpointFilter{In: []string{}, Unix: true}
-	for _, inode := range slices.Compact(namespaces) {
-		filter.In = append(filter.In, namespaceText(inode))
-	}
-	there := make(map[uint64]bool)
-	for e, err := range h.Endpoints(ctx, filter) {
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range e.Sockets {
-			there[s.Inode] = true
-		}
-	}
-	return there, nil
 }
 
 func serviceInodes(rows []serviceRow) []uint64 {

@@ -19,6 +19,7 @@ func All(h *host.Host) []schema.Table {
 		lazy("mptcp_sockets", MPTCPSockets),
 		lazy("multicast_groups", MulticastGroups),
 		lazy("netlink_sockets", NetlinkSockets),
+		lazy("network_addresses", NetworkAddresses),
 		lazy("network_namespaces", NetworkNamespaces),
 		lazy("network_routes", NetworkRoutes),
 		lazy("packet_sockets", PacketSockets),

@@ -17,6 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
+	"github.com/osquery-sockets/osquery-sockets/parser/network"
+	"github.com/osquery-sockets/osquery-sockets/parser/rtnetlink"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
 	"github.com/osquery-sockets/osquery-sockets/tables"
@@ -69,20 +71,25 @@ func all() []schema.Table {
 	for i := range all {
 		switch all[i].Spec().Name {
 		case "mptcp_sockets":
-			all[i] = tables.MPTCPTable(h, captured[sock.MPTCP, host.InetFilter]("mptcp.diag", func(b []byte, s *sock.MPTCP) error { return sockdiag.MPTCP(b, binary.LittleEndian, s) }))
+			all[i] = tables.MPTCPTable(h, captured[sock.MPTCP, host.InetFilter]("sockdiag/testdata/mptcp.diag", func(m netlink.Message, s *sock.MPTCP) error { return sockdiag.MPTCP(m.Payload, binary.LittleEndian, s) }))
 		case "vsock_sockets":
-			all[i] = tables.VsockTable(h, captured[sock.Vsock, host.VsockFilter]("vsock.diag", func(b []byte, s *sock.Vsock) error { return sockdiag.Vsock(b, binary.LittleEndian, s) }))
+			all[i] = tables.VsockTable(h, captured[sock.Vsock, host.VsockFilter]("sockdiag/testdata/vsock.diag", func(m netlink.Message, s *sock.Vsock) error { return sockdiag.Vsock(m.Payload, binary.LittleEndian, s) }))
+		case "network_addresses":
+			all[i] = tables.AddressTable(h, captured[network.Address, host.Namespaces]("rtnetlink/testdata/address.rtnl", func(m netlink.Message, a *network.Address) error {
+				_, err := rtnetlink.Address(m.Type, m.Payload, binary.LittleEndian, a)
+				return err
+			}))
 		}
 	}
 	return all
 }
 
-// captured streams the sockets of a capture, for any question.
-func captured[T, F any](name string, decode func([]byte, *T) error) func(context.Context, F) iter.Seq2[T, error] {
+// captured streams what a capture has, for any question.
+func captured[T, F any](name string, decode func(netlink.Message, *T) error) func(context.Context, F) iter.Seq2[T, error] {
 	return func(context.Context, F) iter.Seq2[T, error] {
 		return func(yield func(T, error) bool) {
 			var s T
-			b, err := os.ReadFile("../parser/sockdiag/testdata/" + name)
+			b, err := os.ReadFile("../parser/" + name)
 			if err != nil {
 				yield(s, err)
 				return
@@ -92,7 +99,7 @@ func captured[T, F any](name string, decode func([]byte, *T) error) func(context
 					continue
 				}
 				if err == nil {
-					err = decode(m.Payload, &s)
+					err = decode(m, &s)
 				}
 				if !yield(s, err) || err != nil {
 					return

@@ -84,8 +84,8 @@ func TestHostileNames(t *testing.T) {
 	for _, table := range tables.All(host.New(hostile(t))) {
 		spec := table.Spec()
 		t.Run(spec.Name, func(t *testing.T) {
-			if spec.Name == "mptcp_sockets" || spec.Name == "vsock_sockets" {
-				return // only netlink tells, which has no names
+			if slices.Contains([]string{"mptcp_sockets", "vsock_sockets", "network_addresses"}, spec.Name) {
+				return // only netlink lists them, which is not read here
 			}
 			full := read(t, table, schema.Request{All: true})
 			for column, values := range want[spec.Name] {

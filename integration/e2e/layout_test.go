@@ -21,6 +21,7 @@ func TestImportDirections(t *testing.T) {
 		"integration":                   {"integration/", "tables", "parser/"},
 		"tables":                        {"tables/", "parser/"},
 		"tables/host":                   {"parser", "tables/host/"},
+		"tables/host/endpoint":          {"parser/sock"},
 		"tables/host/holders":           {"parser/proc", "tables/host/process", "tables/host/usage"},
 		"tables/host/names":             {"parser", "tables/host/netns", "tables/host/process", "tables/host/regular"},
 		"tables/host/netns":             {"parser/proc", "parser/text", "tables/host/process", "tables/host/regular", "tables/host/usage"},

@@ -17,10 +17,12 @@ import (
 
 // The types of messages, include/uapi/linux/rtnetlink.h.
 const (
-	typeNewLink  = 16
-	typeGetLink  = 18
-	typeNewRoute = 24
-	typeGetRoute = 26
+	typeNewLink    = 16
+	typeGetLink    = 18
+	typeNewAddress = 20
+	typeGetAddress = 22
+	typeNewRoute   = 24
+	typeGetRoute   = 26
 )
 
 // RouteRequest asks for the routes of all tables of one family.
@@ -41,6 +43,16 @@ type LinkRequest struct{}
 func (LinkRequest) Append(b []byte, order binary.ByteOrder, seq uint32) []byte {
 	b = netlink.AppendHeader(b, order, typeGetLink, netlink.FlagRequest|netlink.FlagDump, seq, linkSize)
 	return append(b, make([]byte, linkSize)...)
+}
+
+// AddressRequest asks for the addresses of all interfaces, of both families.
+type AddressRequest struct{}
+
+// Append appends the netlink message of the request: struct nlmsghdr and struct
+// ifaddrmsg.
+func (AddressRequest) Append(b []byte, order binary.ByteOrder, seq uint32) []byte {
+	b = netlink.AppendHeader(b, order, typeGetAddress, netlink.FlagRequest|netlink.FlagDump, seq, addressSize)
+	return append(b, make([]byte, addressSize)...)
 }
 
 // addrSize returns the number of bytes of an address of the family.

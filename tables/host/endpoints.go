@@ -2,9 +2,8 @@ package host
 
 import (
 	"context"
+	"errors"
 	"iter"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,8 +38,8 @@ func (f *EndpointFilter) wants(protocols ...endpoint.Protocol) bool {
 func (h *Host) Endpoints(ctx context.Context, f EndpointFilter) iter.Seq2[endpoint.Endpoint, error] {
 	return netns.Each(ctx, h.netns, Namespaces{All: true, In: f.In}, func(in *netns.Handle) iter.Seq2[endpoint.Endpoint, error] {
 		return func(yield func(endpoint.Endpoint, error) bool) {
-			c := endpoint.NewCollector(h.network(in))
-			if err := h.collect(ctx, f, in.Only(), c); err != nil {
+			c := endpoint.NewCollector(h.network(ctx, in))
+			if err := h.collect(ctx, f, in, c); err != nil {
 				yield(endpoint.Endpoint{}, err)
 				return
 			}
@@ -56,8 +55,11 @@ func (h *Host) Endpoints(ctx context.Context, f EndpointFilter) iter.Seq2[endpoi
 // endpointList is the name of what is missing of endpoints in a [usage.Log].
 const endpointList = "endpoints"
 
-// collect gives a collector the sockets of the selected namespace.
-func (h *Host) collect(ctx context.Context, f EndpointFilter, in Namespaces, c *endpoint.Collector) error {
+// collect gives a collector the sockets of a namespace. A list that cannot be read
+// is noted, unless that concerns more than this list.
+func (h *Host) collect(ctx context.Context, f EndpointFilter, handle *netns.Handle, c *endpoint.Collector) error {
+	in := handle.Only()
+	wanted, failed := 0, []error(nil)
 	listeners := InetFilter{Namespaces: in, States: 1 << sock.Listen, LocalPorts: f.Ports}
 	datagrams := InetFilter{Namespaces: in, LocalPorts: f.Ports}
 	if f.Protocols != nil {
@@ -105,14 +107,21 @@ func (h *Host) collect(ctx context.Context, f EndpointFilter, in Namespaces, c *
 		if !list.wanted {
 			continue
 		}
+		wanted++
 		err := list.read()
-		if list.only && err != nil && process.BlameFor(err) != process.Ours {
-			h.uses.Note(endpointList, usage.Usage{Lack: usage.Lack{Why: err.Error()}})
-			continue
-		}
-		if err != nil {
+		switch {
+		case err == nil:
+		case netns.Gone(err), process.BlameFor(err) == process.Ours, handle.Own && !list.only:
 			return err
+		default:
+			failed = append(failed, err)
 		}
+	}
+	if len(failed) == wanted {
+		return errors.Join(failed...) // the namespace cannot be read at all
+	}
+	for _, err := range failed {
+		h.uses.Note(endpointList, usage.Usage{Lack: usage.Lack{Why: err.Error()}})
 	}
 	return nil
 }
@@ -130,21 +139,19 @@ func each[T any](values iter.Seq2[T, error], take func(*T)) error {
 
 // network returns what the sockets of a namespace are judged by. What of it cannot
 // be read is not known.
-func (h *Host) network(in *netns.Handle) endpoint.Network {
-	n := endpoint.Network{Namespace: in.Inode}
-	if process.CheckLocal(h.proc) != nil {
-		return n
+func (h *Host) network(ctx context.Context, in *netns.Handle) endpoint.Network {
+	n := endpoint.Network{Namespace: in.Inode, KnowsAddresses: true}
+	for a, err := range h.Addresses(ctx, in.Only()) {
+		if err != nil {
+			n.KnowsAddresses, n.Addresses = false, nil
+			break
+		}
+		n.Addresses = append(n.Addresses, endpoint.Address{Addr: a.Prefix.Addr(), Interface: a.Interface})
+	}
+	if h.local() != nil {
+		return n // its sysctls would be those of the reader's namespace
 	}
 	in.Do(func() {
-		interfaces, err := net.Interfaces()
-		n.KnowsAddresses = err == nil
-		for _, i := range interfaces {
-			addrs, _ := i.Addrs()
-			for _, a := range addrs {
-				p, _ := netip.ParsePrefix(a.String())
-				n.Addresses = append(n.Addresses, endpoint.Address{Addr: p.Addr().Unmap(), Interface: uint32(i.Index)})
-			}
-		}
 		sysctl := filepath.Join(h.proc, "sys", "net", "ipv4")
 		if text, err := os.ReadFile(filepath.Join(sysctl, "ip_local_port_range")); err == nil {
 			n.Ephemeral, _ = proc.ParsePortRange(text)

@@ -103,6 +103,11 @@ func (h *Host) Links(ctx context.Context, f LinkFilter) iter.Seq2[network.Link, 
 	return h.routing().Links(ctx, f)
 }
 
+// Addresses streams addresses of interfaces: see [routing.Lists.Addresses].
+func (h *Host) Addresses(ctx context.Context, namespaces Namespaces) iter.Seq2[network.Address, error] {
+	return h.routing().Addresses(ctx, namespaces)
+}
+
 func (h *Host) routing() *routing.Lists {
 	return &routing.Lists{Namespaces: h.netns, Netlink: h.route, Uses: h.uses, Usable: h.local}
 }

@@ -90,7 +90,6 @@ type Address struct {
 	Interface uint32
 }
 
-
 // Network is what the sockets of a namespace are judged by.
 type Network struct {
 	Namespace uint32

@@ -72,6 +72,7 @@ const ipprotoRaw = 255
 func (c *Collector) Raw(s *sock.RawIP) {
 	one := s.Inet
 	one.Local = netip.AddrPortFrom(s.Local.Addr(), s.IPProtocol)
+	one.V6Only, one.Known = true, one.Known|sock.KnowsV6Only // of either family only its own packets
 	if s.Ping {
 		c.inet(ICMP, &one).judge(Client, "gets only the answers to its own requests")
 		return

@@ -101,6 +101,10 @@ var (
 	errGone = errors.New("what showed the network namespace has gone")
 )
 
+// Gone reports whether an error says that the namespace may have ended while it was
+// read.
+func Gone(err error) bool { return errors.Is(err, errGone) }
+
 // List returns the network namespaces of the processes and the mounts that we
 // see, sorted by their inodes. It looks at each process once.
 func (s *Set) List(ctx context.Context) ([]Namespace, error) {
