@@ -14,7 +14,7 @@ import (
 func IPProtocols(h *host.Host) schema.Table {
 	return schema.Bind(schema.TableDef[services.Protocol]{
 		Name: "ip_protocols",
-		Doc:  "IP protocols that the protocols file (/etc/protocols) gives a name: one row for each name, the first where the file repeats one.",
+		Doc:  "IP protocols that the protocols file (/etc/protocols) gives a name: one row for each line that getprotobyname(3) or getprotobynumber(3) can find, which is the first of its name, of an alias or of its number.",
 		Examples: []string{
 			"SELECT name, aliases FROM ip_protocols WHERE number = 6",
 			"SELECT number, name, comment FROM ip_protocols ORDER BY number",
@@ -33,7 +33,7 @@ func IPProtocols(h *host.Host) schema.Table {
 		},
 		RowID: func(p *services.Protocol) int64 { return int64(p.Line) },
 		Rows: func(ctx context.Context, _ schema.Query) iter.Seq2[services.Protocol, error] {
-			return services.UniqueProtocols(h.Protocols(ctx))
+			return services.FoundProtocols(h.Protocols(ctx))
 		},
 	})
 }

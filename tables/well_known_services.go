@@ -14,7 +14,7 @@ import (
 func WellKnownServices(h *host.Host) schema.Table {
 	return schema.Bind(schema.TableDef[services.Entry]{
 		Name: "well_known_services",
-		Doc:  "Services that the services file (/etc/services) gives a name: one row for each name and protocol, the first where the file repeats one.",
+		Doc:  "Services that the services file (/etc/services) gives a name: one row for each line that getservbyname(3) or getservbyport(3) can find, which is the first of its name, of an alias or of its port for its protocol.",
 		Examples: []string{
 			"SELECT port FROM well_known_services WHERE name = 'https' AND protocol = 'tcp'",
 			"SELECT name, protocol, aliases FROM well_known_services WHERE port = 53",
@@ -40,7 +40,7 @@ func WellKnownServices(h *host.Host) schema.Table {
 		},
 		RowID: func(e *services.Entry) int64 { return int64(e.Line) },
 		Rows: func(ctx context.Context, _ schema.Query) iter.Seq2[services.Entry, error] {
-			return services.Unique(h.Services(ctx))
+			return services.Found(h.Services(ctx))
 		},
 	})
 }

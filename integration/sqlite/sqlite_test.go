@@ -99,7 +99,7 @@ func TestServices(t *testing.T) {
 		`SELECT name FROM well_known_services WHERE name = "ssh"`:                                                                                `"ssh"`,
 		"SELECT group_concat(name) FROM well_known_services WHERE name = CAST(80 AS INTEGER)":                                                    `"080,80.0"`,
 		"SELECT group_concat(name) FROM well_known_services WHERE name IN (SELECT port FROM well_known_services)":                                `"080,80.0"`,
-		"SELECT count(*), max(port) FROM well_known_services":                                                                                    `"20" "65535"`,
+		"SELECT count(*), max(port) FROM well_known_services":                                                                                    `"21" "65535"`,
 		"SELECT DISTINCT s.name FROM tcp_sockets t JOIN well_known_services s ON s.port = t.local_port AND s.protocol = 'tcp' ORDER BY s.name":   `"cups";"http";"https";"ipp";"last";"ssh"`,
 		"SELECT DISTINCT local_service FROM tcp_sockets WHERE local_service <> '' ORDER BY 1":                                                    `"http";"https";"ipp";"last";"ssh"`,
 		"SELECT typeof(port), typeof(name), typeof(aliases) FROM well_known_services WHERE name = 'ssh'":                                         `"integer" "text" "text"`,
@@ -166,7 +166,7 @@ func TestErrors(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "sqlite3:") {
 			t.Errorf("%s: got %v, want %q", c.sql, err, c.want)
 		}
-		if got := one(t, db, "SELECT count(*) FROM well_known_services"); got[0] != `"20"` {
+		if got := one(t, db, "SELECT count(*) FROM well_known_services"); got[0] != `"21"` {
 			t.Fatalf("after %s: %v", c.sql, got)
 		}
 	}

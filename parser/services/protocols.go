@@ -34,10 +34,12 @@ func Protocols(r io.Reader, skipped func(*parser.LineError)) iter.Seq2[Protocol,
 	})
 }
 
-// UniqueProtocols passes on the first entry of each name, the one that
-// getprotobyname(3) finds, and every error. It remembers the names it has seen.
-func UniqueProtocols(entries iter.Seq2[Protocol, error]) iter.Seq2[Protocol, error] {
-	return unique(entries, func(p *Protocol) string { return p.Name })
+// FoundProtocols passes on the entries that getprotobyname(3) or
+// getprotobynumber(3) can return: see [Found].
+func FoundProtocols(entries iter.Seq2[Protocol, error]) iter.Seq2[Protocol, error] {
+	return found(entries, func(p *Protocol) (name string, aliases []string, number key) {
+		return p.Name, p.Aliases, key{number: p.Number}
+	})
 }
 
 // parse fills in everything but the line number. It returns what was expected

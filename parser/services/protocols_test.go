@@ -1,12 +1,16 @@
 package services
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/osquery-sockets/osquery-sockets/parser"
 )
@@ -50,14 +54,27 @@ func TestProtocols(t *testing.T) {
 	}
 }
 
-func TestUniqueProtocols(t *testing.T) {
-	var lines []int
-	for p := range UniqueProtocols(Protocols(strings.NewReader("ip 0\nIP 0\nhopopt 0\nip 1\n"), nil)) {
-		lines = append(lines, p.Line)
+func TestFoundProtocols(t *testing.T) {
+	const file = "ip 0\nIP 0\nhopopt 0\nip 1\nip 1\nudp 17 UDP\nudp 17 UDP\nother 17 UDP\nudp 17 uDP\n"
+	keys := []string{"ip", "IP", "hopopt", "udp", "UDP", "uDP", "other", "0", "1", "17"}
+	want := []string{"ip 0", "IP 0", "hopopt 0", "ip 1", "udp 17 UDP", "other 17 UDP", "udp 17 uDP"}
+	var got []string
+	for p := range FoundProtocols(Protocols(strings.NewReader(file), nil)) {
+		got = append(got, protocolLine(p))
 	}
-	if !reflect.DeepEqual(lines, []int{1, 2, 3}) {
-		t.Errorf("got lines %v", lines)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("want (-), got (+):\n%s", diff)
 	}
+	t.Run("as getent", func(t *testing.T) {
+		if diff := cmp.Diff(slices.Sorted(maps.Keys(getent(t, "protocols", file, keys))), slices.Sorted(slices.Values(got))); diff != "" {
+			t.Errorf("getent (-), FoundProtocols (+):\n%s", diff)
+		}
+	})
+}
+
+// protocolLine is an entry as getent prints it, with one blank between words.
+func protocolLine(p Protocol) string {
+	return strings.Join(append([]string{p.Name, strconv.Itoa(int(p.Number))}, p.Aliases...), " ")
 }
 
 // TestProtocolsAgainstGetent compares with what the C library itself reads from
@@ -77,7 +94,7 @@ func TestProtocolsAgainstGetent(t *testing.T) {
 	}
 	all, _ := decodeProtocols(t, string(text))
 	for _, p := range all {
-		got = append(got, strings.Join(append([]string{p.Name, strconv.Itoa(int(p.Number))}, p.Aliases...), " "))
+		got = append(got, protocolLine(p))
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)

@@ -41,7 +41,7 @@ type Entry struct {
 
 // Decode streams the entries in the file's order. Nothing is merged: the C
 // library's getservbyport and getservbyname return the first entry that fits,
-// and so should a caller who looks for one; see [Unique].
+// and so should a caller who looks for one; see [Found].
 //
 // As for the C library a malformed line is no error: it is skipped, and handed
 // to skipped if that is not nil. The only error is the reader's own, wrapped,
@@ -71,24 +71,43 @@ func decodeLines[T any](r io.Reader, skipped func(*parser.LineError), parse func
 	}}.Decode(r)
 }
 
-// Unique passes on the first entry of each name and protocol, the one that
-// getservbyname(3) finds, and every error. It remembers the names it has seen.
-func Unique(entries iter.Seq2[Entry, error]) iter.Seq2[Entry, error] {
-	type key struct{ name, protocol string }
-	return unique(entries, func(e *Entry) key { return key{e.Name, e.Protocol} })
+// Found passes on the entries that the C library can find, and every error: those
+// that are the first of their name, of an alias or of their port, with their
+// protocol. getservbyname(3) and getservbyport(3) never return another. It
+// remembers what it has seen.
+func Found(entries iter.Seq2[Entry, error]) iter.Seq2[Entry, error] {
+	return found(entries, func(e *Entry) (name string, aliases []string, number key) {
+		return e.Name, e.Aliases, key{number: int32(e.Port), protocol: e.Protocol}
+	})
 }
 
-// unique passes on the first entry of each key, and every error.
-func unique[T any, K comparable](entries iter.Seq2[T, error], key func(*T) K) iter.Seq2[T, error] {
+// key is what an entry is looked up by: a name or, if that is empty, a number.
+type key struct {
+	name     string
+	number   int32
+	protocol string
+}
+
+// found passes on the entries of which a key is new, and every error.
+func found[T any](entries iter.Seq2[T, error], keys func(*T) (name string, aliases []string, number key)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		seen := make(map[K]struct{})
+		seen := make(map[key]struct{})
 		for e, err := range entries {
-			k := key(&e)
-			if _, again := seen[k]; again && err == nil {
-				continue
+			first := err != nil
+			look := func(k key) {
+				if _, again := seen[k]; !again {
+					seen[k], first = struct{}{}, true
+				}
 			}
-			seen[k] = struct{}{}
-			if !yield(e, err) {
+			if err == nil {
+				name, aliases, number := keys(&e)
+				look(number)
+				look(key{name: name, protocol: number.protocol})
+				for _, alias := range aliases {
+					look(key{name: alias, protocol: number.protocol})
+				}
+			}
+			if first && !yield(e, err) {
 				return
 			}
 		}

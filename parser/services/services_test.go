@@ -4,13 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/osquery-sockets/osquery-sockets/parser"
 )
@@ -180,20 +184,104 @@ func TestDecodeReadError(t *testing.T) {
 	}
 }
 
-func TestUnique(t *testing.T) {
-	broken := errors.New("broken")
-	in := "a 1/tcp x\na 1/udp\na 2/tcp\na 1/TCP\nb 1/tcp\na 1/tcp\n"
-	var lines []int
-	var errs []error
-	for e, err := range Unique(Decode(io.MultiReader(strings.NewReader(in), iotest.ErrReader(broken)), nil)) {
-		lines, errs = append(lines, e.Line), append(errs, err)
+// The lines that a look-up can give: the first of a name, of an alias or of a
+// port, for its protocol.
+func TestFound(t *testing.T) {
+	for _, c := range []struct {
+		name, in string
+		want     []int
+	}{
+		{"another port of a name", "http-alt 591/tcp\nhttp-alt 8080/tcp\n", []int{1, 2}},
+		{"another name of a port", "ipp 631/tcp\ncups 631/tcp\n", []int{1, 2}},
+		{"an alias alone is new", "a 1/tcp\nb 2/tcp\na 2/tcp c\n", []int{1, 2, 3}},
+		{"a name that was an alias", "a 1/tcp b\nb 2/tcp\nb 1/tcp\n", []int{1, 2}},
+		{"a line again", "a 1/tcp x\na 1/tcp x\n", []int{1}},
+		{"a name and a port of two lines", "a 1/tcp\nb 2/tcp\na 2/tcp\n", []int{1, 2}},
+		{"protocols are apart, in their case", "a 1/tcp\na 1/udp\na 1/TCP\na 1/udp\n", []int{1, 2, 3}},
+		{"port 0", "a 0/tcp\nb 0/tcp\na 0/tcp\n", []int{1, 2}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var lines []int
+			for e := range Found(Decode(strings.NewReader(c.in), nil)) {
+				lines = append(lines, e.Line)
+			}
+			if diff := cmp.Diff(c.want, lines); diff != "" {
+				t.Errorf("want (-), got (+):\n%s", diff)
+			}
+		})
 	}
-	if !reflect.DeepEqual(lines, []int{1, 2, 4, 5, 0}) || !errors.Is(errs[4], broken) {
-		t.Errorf("got lines %v, errors %v", lines, errs)
+	t.Run("the reader fails", func(t *testing.T) {
+		broken := errors.New("broken")
+		var errs []error
+		for _, err := range Found(Decode(io.MultiReader(strings.NewReader("a 1/tcp\n"), iotest.ErrReader(broken)), nil)) {
+			errs = append(errs, err)
+		}
+		if len(errs) != 2 || errs[0] != nil || !errors.Is(errs[1], broken) {
+			t.Errorf("got %v", errs)
+		}
+	})
+	t.Run("an early end", func(t *testing.T) {
+		for range Found(Decode(strings.NewReader("a 1/tcp\nb 2/tcp\n"), nil)) {
+			break // must not panic
+		}
+	})
+}
+
+// getent looks keys up in a file that stands in for /etc/services or
+// /etc/protocols, and returns the lines it finds, with one blank between words.
+func getent(t *testing.T, database, file string, keys []string) map[string]bool {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), database)
+	if err := os.WriteFile(path, []byte(file), 0o644); err != nil {
+		t.Fatal(err)
 	}
-	for range Unique(Decode(strings.NewReader(in), nil)) {
-		break // stopping early must not panic
+	// The file is in its place only for the program. Its exit code is 2 if a key has no entry.
+	script := `mount --bind "$1" "/etc/$2" && shift && { getent "$@" || [ $? = 2 ]; }`
+	out, err := exec.Command("unshare", append([]string{"--mount", "sh", "-c", script, "sh", path, database, database}, keys...)...).Output()
+	if err != nil {
+		missing(t, "getent in a mount namespace: %v", err)
 	}
+	lines := make(map[string]bool)
+	for line := range strings.Lines(string(out)) {
+		lines[strings.Join(strings.Fields(line), " ")] = true
+	}
+	return lines
+}
+
+// TestFoundAgainstGetent asks the C library for every name and port of files in
+// which they repeat.
+func TestFoundAgainstGetent(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 20 {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			word := func() string { return string(rune('a' + random.IntN(6))) }
+			protocol := func() string { return []string{"tcp", "udp"}[random.IntN(2)] }
+			file, keys := "", []string{}
+			for range 20 {
+				name, port, protocol := word(), strconv.Itoa(1+random.IntN(6)), protocol()
+				line := name + " " + port + "/" + protocol
+				keys = append(keys, name+"/"+protocol, port+"/"+protocol)
+				for range random.IntN(3) {
+					alias := word()
+					line += " " + alias
+					keys = append(keys, alias+"/"+protocol)
+				}
+				file += line + "\n"
+			}
+			got := make(map[string]bool)
+			for e := range Found(Decode(strings.NewReader(file), nil)) {
+				got[entryLine(e)] = true
+			}
+			if diff := cmp.Diff(getent(t, "services", file, keys), got); diff != "" {
+				t.Errorf("of\n%sgetent finds (-), Found gives (+):\n%s", file, diff)
+			}
+		})
+	}
+}
+
+// entryLine is an entry as getent prints it, with one blank between words.
+func entryLine(e Entry) string {
+	return strings.Join(append([]string{e.Name, strconv.Itoa(int(e.Port)) + "/" + e.Protocol}, e.Aliases...), " ")
 }
 
 // TestAgainstGetent compares with what the C library itself reads from this
@@ -216,7 +304,7 @@ func TestAgainstGetent(t *testing.T) {
 	var got []string
 	entries, _ := decode(t, f)
 	for _, e := range entries {
-		got = append(got, strings.Join(append([]string{e.Name, strconv.Itoa(int(e.Port)) + "/" + e.Protocol}, e.Aliases...), " "))
+		got = append(got, entryLine(e))
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
