@@ -58,6 +58,7 @@ var writers = map[string]string{
 	"NewLineError":            "it quotes a line",
 	"Line.Error":              "it quotes a line",
 	"Words":                   "it takes words of the program",
+	"Entries":                 "the targets of passwd and services do",
 	"network/HardwareAddress": "it writes an address",
 	"network/CompareNames":    "it compares",
 	"sock/Hash.Text":          "it hashes",

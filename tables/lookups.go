@@ -22,7 +22,7 @@ const needLookups = needServices | needUsers | needInterfaces | needProtocols | 
 type lookups struct {
 	services   host.ServiceNames
 	protocols  host.ProtocolNames
-	users      *host.Usernames
+	users      host.Usernames
 	interfaces *host.InterfaceNames
 	holders    []holders.Holder // sorted by inode and process; one of each socket unless all are needed
 	processes  *process.Cache
@@ -90,7 +90,9 @@ func newLookups(ctx context.Context, h *host.Host, q schema.Query) (l *lookups, 
 		}
 	}
 	if q.Needs(needUsers) {
-		l.users = h.Usernames()
+		if l.users, err = h.Usernames(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if q.Needs(needInterfaces) {
 		l.interfaces = h.InterfaceNames()

@@ -26,9 +26,9 @@ type Protocol struct {
 //
 // with the habits of /etc/services. The number is read by strtoul(3) with base
 // 10. The C library takes one from 2^31 to 2^32-1 for a negative number: that is
-// a malformed line here. See [Decode] for skipped and errors.
+// a malformed line here. See [parser.Entries] for skipped and errors.
 func Protocols(r io.Reader, skipped func(*parser.LineError)) iter.Seq2[Protocol, error] {
-	return decodeLines(r, skipped, func(p *Protocol, number int, line string) (reason string) {
+	return parser.Entries(r, skipped, func(p *Protocol, number int, line string) (reason string) {
 		p.Line = number
 		return p.parse(line)
 	})
@@ -45,7 +45,6 @@ func FoundProtocols(entries iter.Seq2[Protocol, error]) iter.Seq2[Protocol, erro
 // parse fills in everything but the line number. It returns what was expected
 // of a malformed line, or nothing.
 func (p *Protocol) parse(line string) (reason string) {
-	line, _, _ = strings.Cut(line, "\x00")
 	line, comment, _ := strings.Cut(line, "#")
 	p.Comment = trim(comment)
 	p.Name, line = word(line)

@@ -43,32 +43,12 @@ type Entry struct {
 // library's getservbyport and getservbyname return the first entry that fits,
 // and so should a caller who looks for one; see [Found].
 //
-// As for the C library a malformed line is no error: it is skipped, and handed
-// to skipped if that is not nil. The only error is the reader's own, wrapped,
-// and the last of the sequence.
+// A malformed line is skipped: see [parser.Entries] for skipped and errors.
 func Decode(r io.Reader, skipped func(*parser.LineError)) iter.Seq2[Entry, error] {
-	return decodeLines(r, skipped, func(e *Entry, number int, line string) (reason string) {
+	return parser.Entries(r, skipped, func(e *Entry, number int, line string) (reason string) {
 		e.Line = number
 		return e.parse(line)
 	})
-}
-
-// decodeLines streams what parse makes of the lines that are not blank. It
-// returns what was expected of a malformed line, or nothing.
-func decodeLines[T any](r io.Reader, skipped func(*parser.LineError), parse func(e *T, number int, line string) (reason string)) iter.Seq2[T, error] {
-	return parser.List[T]{Parts: true, Line: func(line parser.Line) (e T, ok bool, err error) {
-		if blank(line.Text) {
-			return e, false, nil
-		}
-		reason := "the line is too long"
-		if !line.Long {
-			reason = parse(&e, line.Number, string(line.Text))
-		}
-		if reason != "" && skipped != nil {
-			skipped(parser.NewLineError(line.Number, line.Text, reason))
-		}
-		return e, reason == "", nil
-	}}.Decode(r)
 }
 
 // Found passes on the entries that the C library can find, and every error: those
@@ -114,20 +94,9 @@ func found[T any](entries iter.Seq2[T, error], keys func(*T) (name string, alias
 	}
 }
 
-// blank reports whether the line holds nothing, or nothing but a comment.
-func blank(line []byte) bool {
-	for _, c := range line {
-		if !isSpace(c) {
-			return c == '#' || c == 0
-		}
-	}
-	return true
-}
-
 // parse fills in everything but the line number. It returns what was expected
 // of a malformed line, or nothing.
 func (e *Entry) parse(line string) (reason string) {
-	line, _, _ = strings.Cut(line, "\x00")
 	line, comment, _ := strings.Cut(line, "#")
 	e.Comment = trim(comment)
 
@@ -177,7 +146,7 @@ func parsePort(s string) (port uint16, ok bool) {
 func word(s string) (first, rest string) {
 	s = trimLeft(s)
 	end := 0
-	for end < len(s) && !isSpace(s[end]) {
+	for end < len(s) && !parser.IsSpace(s[end]) {
 		end++
 	}
 	return s[:end], trimLeft(s[end:])
@@ -187,7 +156,7 @@ func word(s string) (first, rest string) {
 func words(s string) (n int) {
 	inWord := false
 	for i := range len(s) {
-		space := isSpace(s[i])
+		space := parser.IsSpace(s[i])
 		if !space && !inWord {
 			n++
 		}
@@ -197,7 +166,7 @@ func words(s string) (n int) {
 }
 
 func trimLeft(s string) string {
-	for s != "" && isSpace(s[0]) {
+	for s != "" && parser.IsSpace(s[0]) {
 		s = s[1:]
 	}
 	return s
@@ -205,13 +174,8 @@ func trimLeft(s string) string {
 
 func trim(s string) string {
 	s = trimLeft(s)
-	for s != "" && isSpace(s[len(s)-1]) {
+	for s != "" && parser.IsSpace(s[len(s)-1]) {
 		s = s[:len(s)-1]
 	}
 	return s
-}
-
-// isSpace is isspace(3) in the C locale.
-func isSpace(c byte) bool {
-	return c == ' ' || '\t' <= c && c <= '\r'
 }

@@ -39,8 +39,11 @@ func (h *Host) ProtocolNames(ctx context.Context) (ProtocolNames, error) {
 	return h.files.ProtocolNames(ctx)
 }
 
-// Usernames returns an empty memory of the names of users.
-func (h *Host) Usernames() *Usernames { return &Usernames{} }
+// Usernames returns the names of this machine's passwd file: see
+// [names.Files.Usernames].
+func (h *Host) Usernames(ctx context.Context) (Usernames, error) {
+	return h.files.Usernames(ctx)
+}
 
 // InterfaceNames returns an empty memory of the names of network interfaces.
 func (h *Host) InterfaceNames() *InterfaceNames { return names.NewInterfaces(h.netns) }

@@ -1,9 +1,9 @@
 // Package names resolves numbers to the names that people know them by.
 //
-// [Files] reads services(5) and protocols(5), as entries or as maps from a port or
-// a protocol to its name. The maps are read again when the file changes. [Users]
-// and [Interfaces] ask for each name once; they are for one query, so that the next
-// one sees what changed.
+// [Files] reads services(5), protocols(5) and passwd(5), as entries or as maps from
+// a port, a protocol or a user to its name. The maps are read again when the file
+// changes. [Interfaces] asks for each name once; it is for one query, so that the
+// next one sees what changed.
 //
 //	services, err := names.NewFiles(names.Options{Log: log}).ServiceNames(ctx)
 //	services.Name(22, sock.ProtoTCP) // "ssh"

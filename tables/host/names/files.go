@@ -8,12 +8,14 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/osquery-sockets/osquery-sockets/parser"
+	"github.com/osquery-sockets/osquery-sockets/parser/passwd"
 	"github.com/osquery-sockets/osquery-sockets/parser/services"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
@@ -23,6 +25,7 @@ import (
 const (
 	DefaultServices  = "/etc/services"
 	DefaultProtocols = "/etc/protocols"
+	DefaultPasswd    = "/etc/passwd"
 )
 
 // Options say which files have the names.
@@ -32,6 +35,8 @@ type Options struct {
 	Services string
 	// Protocols is the protocols(5) file; as for Services.
 	Protocols string
+	// Passwd is the passwd(5) file; as for Services.
+	Passwd string
 	// Log gets the malformed lines.
 	Log hclog.Logger
 }
@@ -40,6 +45,7 @@ type Options struct {
 type Files struct {
 	services  file[services.Entry, Services]
 	protocols file[services.Protocol, Protocols]
+	users     file[passwd.User, Users]
 }
 
 // NewFiles returns the files that the options name. It reads nothing yet.
@@ -47,11 +53,15 @@ func NewFiles(o Options) *Files {
 	f := &Files{}
 	f.services = file[services.Entry, Services]{what: "services", path: o.Services, decode: services.Decode, log: o.Log}
 	f.protocols = file[services.Protocol, Protocols]{what: "protocols", path: o.Protocols, decode: services.Protocols, log: o.Log}
+	f.users = file[passwd.User, Users]{what: "users", path: o.Passwd, decode: passwd.Decode, log: o.Log}
 	if o.Services == "" {
 		f.services.path, f.services.optional = DefaultServices, true
 	}
 	if o.Protocols == "" {
 		f.protocols.path, f.protocols.optional = DefaultProtocols, true
+	}
+	if o.Passwd == "" {
+		f.users.path, f.users.optional = DefaultPasswd, true
 	}
 	return f
 }
@@ -92,6 +102,14 @@ type Protocols map[int32]string
 // getprotobynumber(3) does.
 func (n Protocols) Name(number uint16) string { return n[int32(number)] }
 
+// Users maps the numbers of users to their names.
+type Users map[uint32]string
+
+// Name returns the first name of the user with that number, or "", as getpwuid(3)
+// does of the file. It asks neither another database nor the environment: USER may
+// name anybody.
+func (n Users) Name(uid uint32) string { return n[uid] }
+
 // ServiceNames returns the names of the services file, which is read again
 // when it has changed. Where the default file is missing no port has a name.
 func (f *Files) ServiceNames(ctx context.Context) (Services, error) {
@@ -121,6 +139,23 @@ func (f *Files) ProtocolNames(ctx context.Context) (Protocols, error) {
 			}
 			if _, taken := names[p.Number]; !taken {
 				names[p.Number] = p.Name
+			}
+		}
+		return names, nil
+	})
+}
+
+// Usernames returns the names of the passwd file, which is read again when it has
+// changed. Where the default file is missing no user has a name.
+func (f *Files) Usernames(ctx context.Context) (Users, error) {
+	return f.users.names(func() (Users, error) {
+		names := make(Users)
+		for u, err := range f.users.entries(ctx) {
+			if err != nil {
+				return nil, err
+			}
+			if _, taken := names[u.UID]; !taken {
+				names[u.UID] = strings.Clone(u.Name) // and not its line
 			}
 		}
 		return names, nil

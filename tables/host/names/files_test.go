@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
@@ -136,5 +138,50 @@ func TestProtocolNames(t *testing.T) {
 		if _, err := files.ProtocolNames(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", text, err)
 		}
+	}
+}
+
+func TestUsernames(t *testing.T) {
+	const file = "root:x:0:0:root:/root:/bin/sh\ntoor:x:0:0:::\nann:x:1000:1000\nbad:x:1001\n"
+	path := write1(t, file)
+	files := newFiles(names.Options{Passwd: path})
+	check := func(want names.Users) {
+		t.Helper()
+		got, err := files.Usernames(t.Context())
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%v, want (-), got (+):\n%s", err, diff)
+		}
+	}
+	check(names.Users{0: "root", 1000: "ann"})
+	t.Run("a file that changes", func(t *testing.T) {
+		if err := os.WriteFile(path, []byte(file+"bob:x:1001:1001\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		check(names.Users{0: "root", 1000: "ann", 1001: "bob"})
+	})
+	t.Run("the environment names nobody", func(t *testing.T) {
+		t.Setenv("USER", "me")
+		t.Setenv("HOME", t.TempDir())
+		got, err := newFiles(names.Options{Passwd: write1(t, "")}).Usernames(t.Context())
+		if name := got.Name(uint32(os.Getuid())); name != "" || err != nil {
+			t.Errorf("got %q, %v", name, err)
+		}
+	})
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ path, want string }{
+		"missing":     {filepath.Join(t.TempDir(), "passwd"), "the list of users cannot be read"},
+		"no users":    {write1(t, "\x7fELF\n"), "is no list of users"},
+		"a pipe":      {pipe, "is not a regular file"},
+		"a directory": {t.TempDir(), "is not a regular file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := newFiles(names.Options{Passwd: c.path}).Usernames(t.Context())
+			if got != nil || err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.path) {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
 	}
 }
