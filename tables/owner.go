@@ -66,9 +66,9 @@ func newOwnerColumns[S any, P socket[S]](noUID string) ownerColumns[S, P] {
 			func(r *row[S]) string { return r.lookups.process(inode(r)).Program }, schema.Needs(needHolders), schema.Shared),
 		netNamespace: netNamespaceColumn(func(r *row[S]) uint32 { return common[S, P](r).Namespace }),
 		containerID: schema.NotNull("container_id", "Container that the control group belongs to: the identity that Docker, containerd, CRI-O and Podman give it, or the name that LXC and systemd-nspawn give it. Empty if there is none.",
-			func(r *row[S]) string { return cgroup.ContainerID(r.lookups.process(inode(r)).Cgroup) }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
+			func(r *row[S]) string { return cgroup.ContainerID(r.lookups.process(inode(r)).Groups.Container) }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
 		systemdUnit: schema.NotNull("systemd_unit", "Unit of the system's systemd that the control group belongs to, such as ssh.service. Empty if there is none.",
-			func(r *row[S]) string { return cgroup.Unit(r.lookups.process(inode(r)).Cgroup) }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
+			func(r *row[S]) string { return cgroup.Unit(r.lookups.process(inode(r)).Groups.Unit) }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
 	}
 	c.hidden = []schema.AnyColumn[row[S]]{
 		schema.Nullable("fd", "Lowest file descriptor by which that process has the socket open. NULL as for pid.",
@@ -79,8 +79,8 @@ func newOwnerColumns[S any, P socket[S]](noUID string) ownerColumns[S, P] {
 			func(r *row[S]) string { return r.lookups.process(inode(r)).Exe }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
 		schema.NotNull("cmdline", "That process's command line, its arguments separated by blanks. Empty if unknown.",
 			func(r *row[S]) string { return strings.Join(r.lookups.process(inode(r)).Args, " ") }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
-		schema.NotNull("cgroup", "Path of that process's control group. Empty if unknown.",
-			func(r *row[S]) string { return r.lookups.process(inode(r)).Cgroup }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
+		schema.NotNull("cgroup", "Path of that process's control group: of several hierarchies the one that names a container or a unit, else systemd's, else that of version 2. Empty if unknown.",
+			func(r *row[S]) string { return r.lookups.process(inode(r)).Groups.Path }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
 		c.containerID, c.systemdUnit,
 		c.netNamespace,
 	}

@@ -16,6 +16,7 @@ package process
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,8 +25,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/prometheus/procfs"
-
+	"github.com/osquery-sockets/osquery-sockets/parser/cgroup"
 	"github.com/osquery-sockets/osquery-sockets/parser/proc"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
@@ -97,11 +97,11 @@ func OtherThreads(proc string, pid int32) (dirs []string, err error) {
 // others: state Z or X of /proc/PID/stat, proc_pid_stat(5). The error is one of
 // this program's own.
 func FirstThreadEnded(root string, pid int32) (bool, error) {
-	text, err := os.ReadFile(filepath.Join(Dir(root, pid), "stat"))
+	text, err := readFile(filepath.Join(Dir(root, pid), "stat"))
 	if BlameFor(err) == Ours {
 		return false, err
 	}
-	return err == nil && proc.Ended(text), nil
+	return err == nil && proc.Ended([]byte(text)), nil
 }
 
 // Info describes a process. What cannot be read is empty.
@@ -109,11 +109,9 @@ type Info struct {
 	// Program is netstat's program name: argv[0], of an absolute path its last
 	// part, else the kernel's name of the process (comm).
 	Program string
-	Exe     string   // path of the executable file
-	Args    []string // command line
-	// Cgroup is the path of its control group: in systemd's hierarchy, else in
-	// that of version 2.
-	Cgroup string
+	Exe     string        // path of the executable file
+	Args    []string      // command line
+	Groups  cgroup.Groups // control groups
 }
 
 // Descriptions is the name of what a Cache reads in a [usage.Log].
@@ -122,7 +120,6 @@ const Descriptions = "processes"
 // Cache reads each process once. It is for one query in one goroutine.
 type Cache struct {
 	proc  string
-	fs    procfs.FS
 	uses  *usage.Log
 	use   usage.Usage
 	err   error
@@ -141,7 +138,7 @@ type user struct {
 func NewCache(proc string, uses *usage.Log) *Cache {
 	c := &Cache{proc: proc, uses: uses, infos: make(map[int32]Info), users: make(map[int32]user)}
 	c.use.Source = usage.ProcFS
-	c.fs, c.err = procfs.NewFS(proc)
+	_, c.err = os.Stat(proc)
 	return c
 }
 
@@ -160,14 +157,13 @@ func (c *Cache) Get(pid int32) Info {
 }
 
 func (c *Cache) read(pid int32) (info Info) {
-	process, err := c.fs.Proc(int(pid))
+	dir := Dir(c.proc, pid)
+	command, err := readFile(filepath.Join(dir, "cmdline"))
 	c.note(pid, err)
-	if err != nil {
-		return info
+	if command != "" {
+		info.Args = strings.Split(strings.TrimRight(command, "\x00"), "\x00")
 	}
-	info.Args, err = process.CmdLine()
-	c.note(pid, err)
-	info.Exe, err = process.Executable()
+	info.Exe, err = os.Readlink(filepath.Join(dir, "exe"))
 	c.note(pid, err)
 	if len(info.Args) > 0 && info.Args[0] != "" {
 		info.Program = info.Args[0]
@@ -175,18 +171,32 @@ func (c *Cache) read(pid int32) (info Info) {
 			info.Program = filepath.Base(info.Program)
 		}
 	} else {
-		name, err := os.ReadFile(filepath.Join(Dir(c.proc, pid), "comm"))
+		name, err := readFile(filepath.Join(dir, "comm"))
 		c.note(pid, err)
-		info.Program = strings.TrimSuffix(string(name), "\n") // blanks at its ends are its own
+		info.Program = strings.TrimSuffix(name, "\n") // blanks at its ends are its own
 	}
-	groups, err := process.Cgroups()
+	file, err := regular.Open(filepath.Join(dir, "cgroup"))
+	if err == nil {
+		info.Groups, err = cgroup.Decode(file)
+		file.Close()
+	}
 	c.note(pid, err)
-	for _, group := range groups {
-		if group.HierarchyID == 0 && info.Cgroup == "" || slices.Contains(group.Controllers, "name=systemd") {
-			info.Cgroup = group.Path
-		}
-	}
 	return info
+}
+
+// maxFile bounds what is read of a process's command line, which a process may make
+// larger than any that a person reads.
+const maxFile = 1 << 20
+
+// readFile returns the beginning of a file.
+func readFile(path string) (text string, err error) {
+	file, err := regular.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	b, err := io.ReadAll(io.LimitReader(file, maxFile))
+	return string(b), err
 }
 
 // User returns the number of a process's effective user. It is not ok if the

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/cgroup"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
@@ -25,7 +25,7 @@ const saved = "../../testdata/proc"
 
 func Example() {
 	cache := process.NewCache(saved, usage.NewLog(hclog.NewNullLogger()))
-	fmt.Println(cache.Get(100).Program, cache.Get(100).Cgroup)
+	fmt.Println(cache.Get(100).Program, cache.Get(100).Groups.Unit)
 	fmt.Println(cache.Err())
 	// Output:
 	// sshd /system.slice/ssh.service
@@ -64,6 +64,7 @@ func TestCheckLocal(t *testing.T) {
 
 func TestGet(t *testing.T) {
 	cache := process.NewCache(saved, usage.NewLog(hclog.NewNullLogger()))
+	const docker = "/system.slice/docker-4b1f0c0deaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.scope"
 	for _, c := range []struct {
 		name string
 		pid  int32
@@ -71,16 +72,16 @@ func TestGet(t *testing.T) {
 		uid  uint32
 		ok   bool
 	}{
-		{"systemd's hierarchy among others", 100, process.Info{Program: "sshd", Exe: "/usr/sbin/sshd", Args: []string{"/usr/sbin/sshd", "-D"}, Cgroup: "/system.slice/ssh.service"}, 1, true},
-		{"no arguments and no status", 250, process.Info{Program: "kworker", Args: []string{}, Cgroup: "/"}, 0, false},
+		{"systemd's hierarchy among others", 100, process.Info{Program: "sshd", Exe: "/usr/sbin/sshd", Args: []string{"/usr/sbin/sshd", "-D"}, Groups: cgroup.Groups{Path: "/system.slice/ssh.service", Unit: "/system.slice/ssh.service"}}, 1, true},
+		{"no arguments and no status", 250, process.Info{Program: "kworker", Groups: cgroup.Groups{Path: "/"}}, 0, false},
 		{"argv[0] is no path", 90000, process.Info{Program: "nginx: worker process", Exe: "/usr/sbin/nginx (deleted)", Args: []string{"nginx: worker process"},
-			Cgroup: "/system.slice/docker-4b1f0c0deaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.scope"}, 0, true},
+			Groups: cgroup.Groups{Path: docker, Container: docker, Unit: docker}}, 0, true},
 		{"ended", 77, process.Info{}, 0, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for range 2 {
-				if got := cache.Get(c.pid); !reflect.DeepEqual(got, c.want) {
-					t.Errorf("got %+v\nwant %+v", got, c.want)
+				if diff := cmp.Diff(c.want, cache.Get(c.pid)); diff != "" {
+					t.Errorf("want (-), got (+):\n%s", diff)
 				}
 				if uid, ok := cache.User(c.pid); uid != c.uid || ok != c.ok {
 					t.Errorf("the user is %d, %v; want %d, %v", uid, ok, c.uid, c.ok)
@@ -117,6 +118,31 @@ func TestOnce(t *testing.T) {
 	}
 }
 
+// A container is found in whichever hierarchy names it.
+func TestHierarchies(t *testing.T) {
+	container := "/docker/" + strings.Repeat("0123456789abcdef", 4)
+	for name, groups := range map[string]string{
+		"version 1 alone":           "4:memory:" + container + "\n",
+		"an empty version 2":        "4:memory:" + container + "\n0::/\n",
+		"OpenRC":                    "4:memory:" + container + "\n1:name=openrc:/docker\n",
+		"version 2 beneath systemd": "1:name=systemd:/\n0::" + container + "\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			proc := t.TempDir()
+			if err := os.Mkdir(process.Dir(proc, 7), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(process.Dir(proc, 7), "cgroup"), []byte(groups), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			got := process.NewCache(proc, usage.NewLog(hclog.NewNullLogger())).Get(7).Groups
+			if diff := cmp.Diff(cgroup.Groups{Path: container, Container: container}, got); diff != "" {
+				t.Errorf("want (-), got (+):\n%s", diff)
+			}
+		})
+	}
+}
+
 // What one file of a process cannot tell is absent and counted, and hides nothing of
 // the others.
 func TestUnreadable(t *testing.T) {
@@ -131,9 +157,9 @@ func TestUnreadable(t *testing.T) {
 		{"exe", func(c *process.Cache) { c.Get(7) }},
 		{"status", func(c *process.Cache) { c.User(7) }},
 	} {
-		t.Run(c.file, func(t *testing.T) {
+		test := func(t *testing.T, put func(path string) error) {
 			proc := t.TempDir()
-			if err := os.MkdirAll(filepath.Join(process.Dir(proc, 7), c.file), 0o755); err != nil {
+			if err := errors.Join(os.Mkdir(process.Dir(proc, 7), 0o755), put(filepath.Join(process.Dir(proc, 7), c.file))); err != nil {
 				t.Fatal(err)
 			}
 			uses := usage.NewLog(hclog.NewNullLogger())
@@ -146,6 +172,12 @@ func TestUnreadable(t *testing.T) {
 			if err := cache.Err(); err != nil {
 				t.Error(err)
 			}
+		}
+		t.Run(c.file+" is a directory", func(t *testing.T) {
+			test(t, func(path string) error { return os.Mkdir(path, 0o755) })
+		})
+		t.Run(c.file+" is a pipe", func(t *testing.T) {
+			test(t, func(path string) error { return syscall.Mkfifo(path, 0o644) }) // must not be waited for
 		})
 	}
 }
