@@ -78,7 +78,7 @@ func TestFlagsFile(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			flagsFile(t, c.file)
 			code, stdout, stderr := sockets(t, "", append(append([]string{"query"}, c.args...), countServices)...)
-			if code != 0 || stdout != "20\n" || stderr != "" {
+			if code != 0 || stdout != "21\n" || stderr != "" {
 				t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
 			}
 		})
