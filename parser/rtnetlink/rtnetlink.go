@@ -35,14 +35,21 @@ func (r *RouteRequest) Append(b []byte, order binary.ByteOrder, seq uint32) []by
 	return append(append(b, byte(r.Family)), make([]byte, routeSize-1)...)
 }
 
-// LinkRequest asks for all interfaces.
+// LinkRequest asks for all interfaces. Only with a mask of extensions does the
+// kernel make messages as large as an interface needs, such as one with hundreds of
+// names (rtnl_calcit, net/core/rtnetlink.c). The extension of the mask is one of
+// bridges' own lists: it adds nothing here.
 type LinkRequest struct{}
 
-// Append appends the netlink message of the request: struct nlmsghdr and struct
-// ifinfomsg.
+// Append appends the netlink message of the request: struct nlmsghdr, struct
+// ifinfomsg and IFLA_EXT_MASK.
 func (LinkRequest) Append(b []byte, order binary.ByteOrder, seq uint32) []byte {
-	b = netlink.AppendHeader(b, order, typeGetLink, netlink.FlagRequest|netlink.FlagDump, seq, linkSize)
-	return append(b, make([]byte, linkSize)...)
+	const extMask, compressedVLANs = 29, 4 // RTEXT_FILTER_BRVLAN_COMPRESSED
+	b = netlink.AppendHeader(b, order, typeGetLink, netlink.FlagRequest|netlink.FlagDump, seq, linkSize+netlink.AttributeHeaderSize+4)
+	b = append(b, make([]byte, linkSize)...)
+	var mask [4]byte
+	order.PutUint32(mask[:], compressedVLANs)
+	return netlink.AppendAttribute(b, order, extMask, mask[:])
 }
 
 // AddressRequest asks for the addresses of all interfaces, of both families.

@@ -14,6 +14,21 @@ import (
 // links returns the messages of a capture of interfaces, without its end.
 func links(t testing.TB) [][]byte { return captured(t, "rtnetlink/testdata/link.rtnl") }
 
+// devices returns the interfaces that /proc/net/dev lists.
+func devices(t *testing.T) (names []string) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/net/dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if name, _, ok := strings.Cut(line, ":"); ok {
+			names = append(names, strings.TrimLeft(name, " "))
+		}
+	}
+	return names
+}
+
 // A list is handed over once it is whole, however often that takes; what is left
 // of one is an error.
 func TestLists(t *testing.T) {
@@ -44,11 +59,30 @@ func TestLists(t *testing.T) {
 		h := New(Options{})
 		h.askBy(kernel(&requests, c.answers...))
 		var err error
-		got := 0
-		for _, e := range h.Links(t.Context(), LinkFilter{}) {
-			if err = e; e == nil {
+		listed := make(map[string]bool)
+		got, fromProc := 0, 0
+		for l, e := range h.Links(t.Context(), LinkFilter{}) {
+			switch err = e; {
+			case e != nil:
+			case l.FromProc:
+				fromProc++
+			default:
+				listed[l.Name] = true
 				got++
 			}
+		}
+		// What /proc has besides is shown, after one more look whether it is new.
+		beside := 0
+		for _, name := range devices(t) {
+			if c.want == "" && !listed[name] {
+				beside++
+			}
+		}
+		if fromProc != beside {
+			t.Errorf("%s: %d interfaces as /proc has them, want %d", c.name, fromProc, beside)
+		}
+		if beside > 0 {
+			c.requests++
 		}
 		if got != c.n || len(requests) != c.requests || (err == nil) != (c.want == "") || err != nil && !(strings.Contains(err.Error(), c.want) && strings.Contains(err.Error(), "rtnetlink of dev")) {
 			t.Errorf("%s: %d interfaces after %d requests, %v; want %d after %d, %q", c.name, got, len(requests), err, c.n, c.requests, c.want)

@@ -20,8 +20,9 @@ import (
 // ListSource is a list of sockets, or of their holders, and where it comes from.
 type ListSource struct {
 	// Proto is the list's name in netstat and in /proc/net, or one of "conntrack",
-	// "holders", "processes" and "namespaces". It is empty for a network namespace that was asked for and could
-	// not be read.
+	// "holders", "processes" and "namespaces". Another list, such as "route", is
+	// there if its last reading was not complete. Proto is empty for a network
+	// namespace that was asked for and could not be read.
 	Proto string
 	// Namespace is the inode number of the network namespace; 0 if it is not
 	// known.
@@ -55,6 +56,12 @@ func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 	for i := range all {
 		if last, ok := h.uses.Last(all[i].Proto); ok {
 			all[i].Last = &last
+		}
+	}
+	for _, list := range h.uses.Lists() {
+		last, _ := h.uses.Last(list)
+		if last.Lack.Why != "" && !slices.ContainsFunc(all, func(l ListSource) bool { return l.Proto == list }) {
+			all = append(all, ListSource{Proto: list, Namespace: own.Inode, Now: usage.Usage{Source: last.Source}, Last: &last})
 		}
 	}
 	refused := h.netns.Refused()

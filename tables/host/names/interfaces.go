@@ -1,45 +1,56 @@
 package names
 
 import (
-	"net"
+	"os"
 	"strconv"
 
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 )
 
-// Interfaces looks up the names of network interfaces, those of a namespace at
-// once. It is for one query in one goroutine.
+// Interfaces looks up the names of network interfaces. It is for one query in one
+// goroutine.
 type Interfaces struct {
 	namespaces *netns.Set
-	seen       map[uint32]map[uint32]string // by namespace and number
+	sockets    map[uint32]*os.File // by namespace, in which each was made; nil if none could be
+	seen       map[link]string
 }
+
+// link is an interface by its namespace and number.
+type link struct{ namespace, index uint32 }
 
 // NewInterfaces returns an empty memory of the interfaces of namespaces.
 func NewInterfaces(namespaces *netns.Set) *Interfaces {
-	return &Interfaces{namespaces, make(map[uint32]map[uint32]string)}
+	return &Interfaces{namespaces, make(map[uint32]*os.File), make(map[link]string)}
 }
 
 // Name returns the name of the interface with that number in a network
 // namespace, by its inode; its number if the name is not known, as in a copy of
-// another host's /proc.
+// another host's /proc. Each is asked for by itself (SIOCGIFNAME, netdevice(7)): a
+// list of all may end at one that has too many names.
 func (n *Interfaces) Name(namespace, index uint32) string {
-	names, ok := n.seen[namespace]
+	l := link{namespace, index}
+	name, ok := n.seen[l]
 	if !ok {
-		names = make(map[uint32]string)
-		for _, i := range n.interfaces(namespace) {
-			names[uint32(i.Index)] = i.Name
+		socket, ok := n.sockets[namespace]
+		if !ok {
+			socket = n.open(namespace)
+			n.sockets[namespace] = socket
 		}
-		n.seen[namespace] = names
+		name = strconv.FormatUint(uint64(index), 10)
+		if socket != nil {
+			if known, err := interfaceName(socket, index); err == nil {
+				name = known
+			}
+		}
+		n.seen[l] = name
 	}
-	if name, ok := names[index]; ok {
-		return name
-	}
-	return strconv.FormatUint(uint64(index), 10)
+	return name
 }
 
-// interfaces returns those of a network namespace, none if they are not known.
-func (n *Interfaces) interfaces(namespace uint32) (all []net.Interface) {
+// open makes a socket in a namespace, which is closed when it is not used any more;
+// nil if it cannot.
+func (n *Interfaces) open(namespace uint32) (socket *os.File) {
 	if process.CheckLocal(n.namespaces.Proc) != nil {
 		return nil
 	}
@@ -48,8 +59,6 @@ func (n *Interfaces) interfaces(namespace uint32) (all []net.Interface) {
 		return nil
 	}
 	defer in.Close()
-	if err := in.Do(func() { all, _ = net.Interfaces() }); err != nil {
-		return nil
-	}
-	return all
+	in.Do(func() { socket, _ = anySocket() })
+	return socket
 }

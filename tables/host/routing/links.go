@@ -29,12 +29,75 @@ func (l *Lists) Links(ctx context.Context, f LinkFilter) iter.Seq2[network.Link,
 	return netns.Each(ctx, l.Namespaces, f.Namespaces, func(in *netns.Handle) iter.Seq2[network.Link, error] {
 		return rtnetlinkOrProc(uses, "dev", f.Sources,
 			source.By(l.rtnetlinkWay(), func(use *usage.Usage) iter.Seq2[network.Link, error] {
-				return sortedLinks(in, l.rtnetlinkLinks(ctx, in, use))
+				return sortedLinks(in, l.wholeLinks(ctx, in, use))
 			}),
 			source.By(fileWay, func(use *usage.Usage) iter.Seq2[network.Link, error] {
-				return sortedLinks(in, source.Read(ctx, in, source.File[network.Link]{Name: "dev", Required: true, Decode: procnet.Links}, use))
+				return sortedLinks(in, source.Read(ctx, in, linkFile, use))
 			}))
 	})
+}
+
+// linkFile has a line for each interface.
+var linkFile = source.File[network.Link]{Name: "dev", Required: true, Decode: procnet.Links}
+
+// linksLeftOut is why interfaces are missing.
+const linksLeftOut = "the kernel left interfaces out of its list, since one of them does not fit into a message of netlink: they are shown as /proc/net/dev has them"
+
+// wholeLinks streams the interfaces that rtnetlink lists, and those that the kernel
+// leaves out as /proc has them: it ends the list at one that does not fit into a
+// message, as if it were whole (rtnl_dump_ifinfo, net/core/rtnetlink.c).
+func (l *Lists) wholeLinks(ctx context.Context, in *netns.Handle, use *usage.Usage) iter.Seq2[network.Link, error] {
+	return func(yield func(network.Link, error) bool) {
+		listed := make(map[string]bool)
+		list := func(use *usage.Usage, visit func(network.Link) bool) error {
+			for link, err := range l.rtnetlinkLinks(ctx, in, use) {
+				if err != nil {
+					return err
+				}
+				listed[link.Name] = true
+				if !visit(link) {
+					return nil
+				}
+			}
+			return nil
+		}
+		fail := func(err error) { yield(network.Link{}, err) }
+		more := true
+		if err := list(use, func(link network.Link) bool { more = yield(link, nil); return more }); err != nil || !more {
+			if err != nil {
+				fail(err)
+			}
+			return
+		}
+		var missing []network.Link
+		for link, err := range source.Read(ctx, in, linkFile, &usage.Usage{}) {
+			if err != nil {
+				fail(err)
+				return
+			}
+			if !listed[link.Name] {
+				missing = append(missing, link)
+			}
+		}
+		if len(missing) == 0 {
+			return
+		}
+		// One may have been made, or renamed, meanwhile.
+		clear(listed)
+		if err := list(&usage.Usage{}, func(network.Link) bool { return true }); err != nil {
+			fail(err)
+			return
+		}
+		for _, link := range missing {
+			if listed[link.Name] {
+				continue
+			}
+			use.Lack.Add(linksLeftOut, link.Name)
+			if !yield(link, nil) {
+				return
+			}
+		}
+	}
 }
 
 // rtnetlinkLinks streams the interfaces that rtnetlink lists.

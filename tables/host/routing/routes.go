@@ -57,7 +57,7 @@ func (l *Lists) Routes(ctx context.Context, f RouteFilter) iter.Seq2[network.Rou
 				}
 				for r, err := range rtnetlinkOrProc(uses, file.Name, f.Sources,
 					source.By(l.rtnetlinkWay(), func(use *usage.Usage) iter.Seq2[network.Route, error] {
-						return l.rtnetlinkRoutes(ctx, in, file.family, f.Kernel, use)
+						return l.wholeRoutes(ctx, in, file.File, f.Kernel, use, file.family)
 					}),
 					source.By(fileWay, func(use *usage.Usage) iter.Seq2[network.Route, error] {
 						return source.Read(ctx, in, file.File, use)

@@ -143,6 +143,13 @@ func (l *Log) Last(list string) (use Usage, ok bool) {
 	return use, ok
 }
 
+// Lists returns the names of the lists that were read, sorted.
+func (l *Log) Lists() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Sorted(maps.Keys(l.last))
+}
+
 // String lists the sources, such as "tcp=sock_diag udp=procfs".
 func (l *Log) String() string {
 	l.mu.Lock()
