@@ -55,7 +55,7 @@ soak: ## query for CHURN (30m) while sockets, processes and namespaces come and 
 	SOCKETS_MUST_RUN=1 SOCKETS_CHURN=$(CHURN) $(GO) test -timeout 0 -count=1 -v -run 'TestChurn$$' ./integration/e2e
 
 faults: ## inject faults and print the table of them, integration/e2e/FAULTS.md (needs root and strace)
-	SOCKETS_MUST_RUN=1 SOCKETS_FAULTS=FAULTS.md $(GO) test -timeout 10m -count=1 -run 'Fault|Killed|OnLoss|TablePrefix|Churn|Registers|Refused' ./integration/e2e
+	SOCKETS_MUST_RUN=1 SOCKETS_FAULTS=FAULTS.md $(GO) test -timeout 10m -count=1 -run 'Fault|Killed|OnLoss|TablePrefix|Churn|Registers|Refused|Memory' ./integration/e2e
 
 # A kernel is downloaded by apt once and stays in the user's cache directory.
 kernels: ## run the tests TESTS (all) under Debian's kernels KERNELS (6.1 6.12) in qemu and print integration/kernels/KERNELS.md (needs root, apt, qemu-system-x86, kmod and xz-utils)

@@ -82,7 +82,7 @@ names, and paths with blanks are whole. --strict imitates netstat in that.`,
 				return nil
 			}
 			all, _ := o.tables(o.host(o.log(c.ErrOrStderr())))
-			db, err := sqlite.Open(all)
+			db, err := sqlite.Open(all, o.limit(0))
 			if err != nil {
 				return failed(err)
 			}

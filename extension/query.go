@@ -88,13 +88,16 @@ warning; with --fail-incomplete it is exit code 3, after the rows.`,
 			if f := c.Flag("separator"); f.Changed && (format.Separator == "" || mode != "csv" && mode != "list") {
 				return errors.New("--separator is for --csv and --list, and must not be empty")
 			}
+			format.Warn = func(warning string) {
+				fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", c.CommandPath(), warning)
+			}
 			// Bad options are to be found before the query runs.
 			if _, err := rowfmt.New(mode, io.Discard, format); err != nil {
 				return err
 			}
 			h := o.host(o.log(c.ErrOrStderr()))
 			all, _ := o.tables(h)
-			db, err := sqlite.Open(all)
+			db, err := sqlite.Open(all, o.limit(0))
 			if err != nil {
 				return failed(err)
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
+	"github.com/osquery-sockets/osquery-sockets/integration/memlimit"
 	"github.com/osquery-sockets/osquery-sockets/parser/text"
 	"github.com/osquery-sockets/osquery-sockets/tables"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
@@ -93,11 +94,12 @@ type options struct {
 	verbose                   bool
 	logLevel                  string
 	allNamespaces             bool
+	memory                    memlimit.Size
 }
 
 // newRoot is the command that osquery starts, with the others below it.
 func newRoot() *cobra.Command {
-	o := options{logLevel: "warn"}
+	o := options{logLevel: "warn", memory: -1}
 	var serve serveOptions
 	root := &cobra.Command{
 		Use:   "sockets.ext",
@@ -157,6 +159,7 @@ or the one that ` + flagsVariable + ` names: one flag a line.`,
 	every.Var(checked{&o.services, notEmpty}, "services", "file of service names (default "+host.DefaultServices+")")
 	every.Var(checked{&o.protocols, notEmpty}, "protocols", "file of protocol names (default "+host.DefaultProtocols+")")
 	every.BoolVar(&o.allNamespaces, "all-namespaces", false, "show the network namespaces of the whole host in every table")
+	every.Var(memory{&o.memory}, "memory-limit", "memory above which a query fails, such as 256MiB; 0 is no limit (default 80 % of the control group's limit, and 256MiB at most for osquery)")
 	root.AddCommand(newQuery(&o), newNetstat(&o), newSchema(&o))
 	return root
 }
@@ -172,6 +175,15 @@ func (o *options) log(w io.Writer) hclog.Logger {
 
 func (o *options) host(log hclog.Logger) *host.Host {
 	return host.New(host.Options{Proc: o.proc, Services: o.services, Protocols: o.protocols, AllNamespaces: o.allNamespaces, Log: log})
+}
+
+// limit is the memory that this program may take: what the flag says, else preset
+// (0 is none), or what its control group leaves it.
+func (o *options) limit(preset int64) *memlimit.Limit {
+	if o.memory >= 0 {
+		return memlimit.New(int64(o.memory))
+	}
+	return memlimit.Default("/", preset)
 }
 
 // tables are those of a host and the one of this program, by their names, and

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,12 +14,12 @@ type serveOptions struct {
 	socket, onLoss, prefix string
 	timeout, interval      uint
 	maxResponse, maxCalls  uint
-	queryTimeout, memory   uint
+	queryTimeout           uint
 }
 
 func (s *serveOptions) flags(f *pflag.FlagSet) {
 	const day = 24 * 60 * 60 // in seconds
-	*s = serveOptions{timeout: 3, interval: 3, maxResponse: osquery.MaxResponse >> 20, maxCalls: osquery.DefaultMaxCalls, queryTimeout: 60, memory: 180}
+	*s = serveOptions{timeout: 3, interval: 3, maxResponse: osquery.MaxResponse >> 20, maxCalls: osquery.DefaultMaxCalls, queryTimeout: 60}
 	f.StringVar(&s.socket, "socket", "", "serve the osquery whose extension socket this is")
 	f.Var(number{&s.timeout, 1, day}, "timeout", "seconds to wait for osquery's socket and answers")
 	f.Var(number{&s.interval, 1, day}, "interval", "seconds between two looks at whether osquery is there")
@@ -29,14 +28,15 @@ func (s *serveOptions) flags(f *pflag.FlagSet) {
 	f.Var(number{&s.maxResponse, 1, osquery.MaxResponse >> 20}, "max-response", "MiB of an answer to osquery, above which the query fails")
 	f.Var(number{&s.maxCalls, 1, 1000}, "max-queries", "queries that are answered at a time; others wait")
 	f.Var(number{&s.queryTimeout, 1, day}, "query-timeout", "seconds that a query may take")
-	f.Var(number{&s.memory, 0, 1 << 20}, "memory-limit", "MiB of memory from which on the program works harder to free some; 0 is no limit")
 }
+
+// servingMemory is the memory in bytes that serving osquery takes at most, unless
+// a flag says otherwise. From 70 % of it on the garbage collector works harder: below
+// the 200 MB at which osquery's watchdog may end an extension.
+const servingMemory = 256 << 20
 
 // serve serves osquery until that or the context ends.
 func (o *options) serve(c *cobra.Command, s *serveOptions) error {
-	if s.memory > 0 {
-		debug.SetMemoryLimit(int64(s.memory) << 20)
-	}
 	stderr := newLogWriter(c.ErrOrStderr())
 	defer stderr.close()
 	log := o.log(stderr)
@@ -56,6 +56,7 @@ func (o *options) serve(c *cobra.Command, s *serveOptions) error {
 		Reconnect:  s.onLoss == "reconnect" || s.onLoss == "" && parent == 0,
 		Parent:     parent,
 		MaxCalls:   int(s.maxCalls),
+		Memory:     o.limit(servingMemory),
 		Registered: stats.Registered,
 		Lost:       stats.Lost,
 		Log:        log,

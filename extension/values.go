@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/osquery-sockets/osquery-sockets/integration/memlimit"
 )
 
 // number is a flag whose value is a whole number within bounds.
@@ -94,6 +96,28 @@ func (v duration) String() string {
 
 // Type is the value's name in the help.
 func (duration) Type() string { return "duration" }
+
+// memory is a flag's size in bytes; less than 0 if the flag is not given.
+type memory struct{ size *memlimit.Size }
+
+// Set implements pflag.Value.
+func (v memory) Set(s string) (err error) {
+	size, err := memlimit.ParseSize(s)
+	if err == nil {
+		*v.size = size
+	}
+	return err
+}
+
+func (v memory) String() string {
+	if *v.size < 0 {
+		return ""
+	}
+	return v.size.String()
+}
+
+// Type is the value's name in the help.
+func (memory) Type() string { return "size" }
 
 func onLoss(s string) error {
 	if s != "exit" && s != "reconnect" {

@@ -60,7 +60,7 @@ func (d *discard) Write(p []byte) (int, error) { d.n += int64(len(p)); return le
 
 // BenchmarkQuery is the way of sockets.ext query, from the file to the output.
 func BenchmarkQuery(b *testing.B) {
-	db, err := sqlite.Open(benchTables(b))
+	db, err := sqlite.Open(benchTables(b), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

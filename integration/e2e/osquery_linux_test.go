@@ -433,7 +433,7 @@ func TestSameRowsInOsquery(t *testing.T) {
 	all := tables.All(host.New(host.Options{}))
 	db, err := sqlite.Open(append(slices.Clone(all),
 		coreTable("processes", processRows, []string{"pid"}, []string{"name"}),
-		coreTable("users", userRows, []string{"uid", "gid"}, []string{"username", "directory"})))
+		coreTable("users", userRows, []string{"uid", "gid"}, []string{"username", "directory"})), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -578,7 +578,7 @@ func TestJoinsReadOurTablesAFewTimes(t *testing.T) {
 		<-ended
 	})
 	kit.WaitFor("counted")
-	db, err := sqlite.Open(embedded)
+	db, err := sqlite.Open(embedded, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/osquery/osquery-go/gen/osquery"
 
+	"github.com/osquery-sockets/osquery-sockets/integration/memlimit"
 	"github.com/osquery-sockets/osquery-sockets/integration/snapshot"
 )
 
@@ -23,7 +24,8 @@ const turnTimeout = 30 * time.Second
 type handler struct {
 	log     hclog.Logger
 	plugins map[string]map[string]Plugin // by registry and name
-	running chan struct{}                // has room for the calls that are answered at a time
+	memory  *memlimit.Limit
+	running chan struct{} // has room for the calls that are answered at a time
 	// shutdown is closed when osquery asks us to end.
 	shutdown chan struct{}
 	once     sync.Once
@@ -156,6 +158,8 @@ func (h *handler) ask(ctx context.Context, registry, item string, request osquer
 	} else {
 		defer end()
 	}
+	ctx, unguard := h.memory.Guard(ctx)
+	defer unguard()
 	var r osquery.ExtensionResponse
 	// Exactly this type: one that embeds it may have a Call of its own.
 	if t, ok := p.(*TablePlugin); ok {

@@ -23,6 +23,8 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/hashicorp/go-hclog"
 	"github.com/osquery/osquery-go/gen/osquery"
+
+	"github.com/osquery-sockets/osquery-sockets/integration/memlimit"
 )
 
 // The values that Options stand for where they are zero.
@@ -68,6 +70,9 @@ type Options struct {
 	// MaxCalls is how many of osquery's calls are answered at a time; others
 	// wait for their turn. 0 means DefaultMaxCalls.
 	MaxCalls int
+	// Memory is what the program may take, above which the calls under way fail;
+	// nil is no limit.
+	Memory *memlimit.Limit
 	// Registered, if it is not nil, is called whenever osquery has taken us.
 	Registered func()
 	// Lost, if it is not nil, is called when a registration is lost, before it is
@@ -104,6 +109,7 @@ func Serve(ctx context.Context, o Options, plugins ...Plugin) error {
 		o.MaxCalls = DefaultMaxCalls
 	}
 	s := &server{Options: o, handler: newHandler(o.Log, o.MaxCalls, plugins)}
+	s.handler.memory = o.Memory
 	return s.run(ctx)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/osquery/osquery-go/gen/osquery"
 
+	"github.com/osquery-sockets/osquery-sockets/integration/memlimit"
 	"github.com/osquery-sockets/osquery-sockets/parser/text"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
@@ -169,6 +171,9 @@ func (p *TablePlugin) generate(ctx context.Context, queryContext string) (*answe
 		}
 	}
 	if err := scan.Err(); err != nil {
+		if cause := context.Cause(ctx); errors.As(cause, new(memlimit.Exceeded)) {
+			err = fmt.Errorf("table %s: the query was given up: %w", p.Name(), cause)
+		}
 		return nil, err
 	}
 	return rows, nil

@@ -1,20 +1,24 @@
 package osquery
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"maps"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	osquerygo "github.com/osquery/osquery-go"
 	"github.com/osquery/osquery-go/gen/osquery"
 
+	"github.com/osquery-sockets/osquery-sockets/integration/memlimit"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
@@ -44,6 +48,39 @@ func table(rows func(context.Context, schema.Query) iter.Seq2[row, error]) schem
 		RowID: func(r *row) int64 { return r.id },
 		Rows:  rows,
 	})
+}
+
+// A call fails with an error that names the limit when the program takes more
+// memory; the next one is answered.
+func TestMemoryLimit(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
+	var held [][]byte
+	greedy := true
+	p := NewTablePlugin(table(func(ctx context.Context, _ schema.Query) iter.Seq2[row, error] {
+		return func(yield func(row, error) bool) {
+			for greedy && ctx.Err() == nil && len(held) < 1<<10 {
+				held = append(held, bytes.Repeat([]byte{1}, 1<<20))
+				time.Sleep(time.Millisecond)
+			}
+			held = nil
+			if err := ctx.Err(); err != nil {
+				yield(row{}, err)
+				return
+			}
+			yield(row{}, nil)
+		}
+	}))
+	h := newHandler(hclog.NewNullLogger(), 1, []Plugin{p})
+	h.memory = memlimit.New(128 << 20)
+	request := osquery.ExtensionPluginRequest{"action": "generate", "context": "{}"}
+	r, err := h.Call(t.Context(), "table", "t", request)
+	if err != nil || r.Status.Code != 1 || !strings.Contains(r.Status.Message, "table t: the query was given up: it takes more than the memory limit of 128MiB") {
+		t.Errorf("%v, %v", r, err)
+	}
+	greedy = false
+	if r, err := h.Call(t.Context(), "table", "t", request); err != nil || r.Status.Code != 0 || len(r.Response) != 1 {
+		t.Errorf("the next call: %v, %v", r, err)
+	}
 }
 
 func fixed(rows ...row) schema.Table {

@@ -27,7 +27,7 @@ func TestJoinsAreTheSameEverywhere(t *testing.T) {
 	all := slices.DeleteFunc(tables.All(h), func(t schema.Table) bool {
 		return t.Name() == "socket_sources" || t.Name() == "network_addresses"
 	})
-	db, err := sqlite.Open(all)
+	db, err := sqlite.Open(all, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

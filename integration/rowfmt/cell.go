@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/osquery-sockets/osquery-sockets/parser/text"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
@@ -21,14 +20,6 @@ func AppendCell(b []byte, c *schema.Cell) []byte {
 		return append(b, c.Bytes...)
 	}
 	return b
-}
-
-// appendPrintable is AppendCell without what a terminal would obey.
-func appendPrintable(b []byte, c *schema.Cell) []byte {
-	if c.Kind == schema.Bytes {
-		return text.AppendPrintable(b, c.Bytes)
-	}
-	return AppendCell(b, c)
 }
 
 // appendDouble appends a number as osqueryi prints it: with 15 digits, where

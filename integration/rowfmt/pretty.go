@@ -1,59 +1,172 @@
 package rowfmt
 
 import (
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
+	"bytes"
+	"fmt"
+	"strings"
+	"unicode/utf8"
 
-	printable "github.com/osquery-sockets/osquery-sockets/parser/text"
+	"github.com/mattn/go-runewidth"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/text"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
-// pretty is osqueryi's box. It holds all rows until the end, as the widest value
-// decides on the width of a column.
+// maxHeld is how many bytes of rows a box holds, and chunkSize how many are taken
+// at once.
+const (
+	maxHeld   = 32 << 20
+	chunkSize = 64 << 10
+)
+
+// pretty is osqueryi's box. The widest value decides on the width of a column: the
+// rows are held until the last one, or until they take maxHeld. The rows from
+// there on are printed as they come, and a wider value sticks out of the box.
 type pretty struct {
 	header bool
-	table  table.Writer
-	cell   []byte // scratch
+	warn   func(string)
+
+	names  []string
+	widths []int    // in display columns
+	held   [][]byte // the texts of the cells, each with a newline behind it
+	size   int      // of held
+	rows   int      // in held
+	begun  bool     // the box is printed, and nothing is held any more
 }
 
-func (f *pretty) begin(b []byte, names []string) []byte {
-	f.table = table.NewWriter()
-	f.table.SetStyle(boxStyle())
-	if f.header {
-		row := make(table.Row, len(names))
-		for i, name := range names {
-			row[i] = printable.Printable(name)
+func (f *pretty) begin(_ *output, names []string) {
+	f.widths = make([]int, len(names))
+	for i, name := range names {
+		f.names = append(f.names, text.Printable(name))
+		if f.header {
+			f.widths[i] = width([]byte(f.names[i]))
 		}
-		f.table.AppendHeader(row)
 	}
-	return b
 }
 
-func (f *pretty) row(b []byte, cells []schema.Cell, _ bool) []byte {
-	row := make(table.Row, len(cells))
+func (f *pretty) row(o *output, cells []schema.Cell, _ bool) {
+	if !f.begun && !f.hold(cells) {
+		f.print(o)
+		if f.warn != nil {
+			f.warn(fmt.Sprintf("the columns are as wide as the names and the first %d rows need: it takes more than %d MiB to hold more rows; the other output modes have no widths", f.rows, maxHeld>>20))
+		}
+	}
+	if !f.begun {
+		return
+	}
 	for i := range cells {
-		f.cell = appendPrintable(f.cell[:0], &cells[i])
-		row[i] = string(f.cell)
+		f.cell(o, i, &cells[i])
 	}
-	f.table.AppendRow(row)
-	return b
+	o.buf = append(o.buf, "|\n"...)
 }
 
-func (f *pretty) end(b []byte) []byte {
-	if f.table.Length() == 0 {
+// hold keeps a row, unless the rows would take too much.
+func (f *pretty) hold(cells []schema.Cell) bool {
+	most := 0
+	for i := range cells {
+		most += len(`\xNN`)*len(cells[i].Bytes) + 32 // of a number
+	}
+	if f.size+most > maxHeld {
+		return false
+	}
+	last := len(f.held) - 1
+	if last < 0 || len(f.held[last])+most > cap(f.held[last]) {
+		f.held = append(f.held, make([]byte, 0, max(chunkSize, most)))
+		last++
+	}
+	b := f.held[last]
+	before := len(b)
+	for i := range cells {
+		start := len(b)
+		if c := &cells[i]; c.Kind == schema.Bytes {
+			b = text.AppendPrintable(b, c.Bytes)
+		} else {
+			b = AppendCell(b, c)
+		}
+		f.widths[i] = max(f.widths[i], width(b[start:]))
+		b = append(b, '\n')
+	}
+	f.held[last] = b
+	f.size += len(b) - before
+	f.rows++
+	return true
+}
+
+// print begins the box and prints the rows that are held.
+func (f *pretty) print(o *output) {
+	f.begun = true
+	f.border(o)
+	if f.header {
+		for i, name := range f.names {
+			f.cell(o, i, &schema.Cell{Kind: schema.Bytes, Bytes: []byte(name)})
+		}
+		o.buf = append(o.buf, "|\n"...)
+		f.border(o)
+	}
+	column := 0
+	for _, b := range f.held {
+		for len(b) > 0 {
+			end := bytes.IndexByte(b, '\n')
+			f.cell(o, column, &schema.Cell{Kind: schema.Bytes, Bytes: b[:end]})
+			b = b[end+1:]
+			if column++; column == len(f.names) {
+				column = 0
+				o.buf = append(o.buf, "|\n"...)
+				o.flush(bufferSize)
+			}
+		}
+	}
+	f.held = nil
+}
+
+// cell prints a cell of a row, with the line on its left.
+func (f *pretty) cell(o *output, column int, c *schema.Cell) {
+	o.buf = append(o.buf, "| "...)
+	missing := f.widths[column]
+	add := func(b, piece []byte) []byte {
+		start := len(b)
+		b = text.AppendPrintable(b, piece)
+		missing -= width(b[start:])
 		return b
 	}
-	return append(append(b, f.table.Render()...), '\n')
+	if c.Kind == schema.Bytes {
+		o.value(c.Bytes, add)
+	} else {
+		start := len(o.buf)
+		o.buf = AppendCell(o.buf, c)
+		missing -= len(o.buf) - start
+	}
+	for range max(missing, 0) + 1 {
+		o.buf = append(o.buf, ' ')
+	}
 }
 
-// boxStyle is a box of + - |, with everything in it left-aligned and as it is.
-func boxStyle() table.Style {
-	return table.Style{
-		Box: table.StyleBoxDefault,
-		Format: table.FormatOptions{
-			Header: text.FormatDefault, HeaderAlign: text.AlignLeft,
-			Row: text.FormatDefault, RowAlign: text.AlignLeft,
-		},
-		Options: table.Options{DrawBorder: true, SeparateColumns: true, SeparateHeader: true},
+func (f *pretty) border(o *output) {
+	for _, width := range f.widths {
+		o.buf = append(append(o.buf, '+'), strings.Repeat("-", width+2)...)
 	}
+	o.buf = append(o.buf, "+\n"...)
+}
+
+func (f *pretty) end(o *output) {
+	if !f.begun && f.rows == 0 {
+		return
+	}
+	if !f.begun {
+		f.print(o)
+	}
+	f.border(o)
+}
+
+// width returns how many columns of a display a printable text takes.
+func width(text []byte) (n int) {
+	for i, c := range text {
+		if c >= utf8.RuneSelf {
+			for _, r := range string(text[i:]) {
+				n += runewidth.RuneWidth(r)
+			}
+			return i + n
+		}
+	}
+	return len(text)
 }

@@ -66,13 +66,17 @@ type Options struct {
 	// Separator stands between the values of csv and list. Empty means the
 	// mode's own, "," or "|".
 	Separator string
+	// Warn, if it is not nil, is told in a line what a reader of the result
+	// has to know of its form.
+	Warn func(string)
 }
 
 // Modes returns the names that [New] knows, the default of osqueryi first.
 func Modes() []string { return []string{"pretty", "json", "csv", "line", "list"} }
 
-// New returns a Writer for a mode that prints to w. Except in pretty rows are
-// written as they come, through a buffer of 64 KiB.
+// New returns a Writer for a mode that prints to w. Rows are written as they come,
+// through a buffer of 64 KiB, and a large value in pieces of its size. pretty
+// holds the first rows, up to 32 MiB of them.
 func New(mode string, w io.Writer, o Options) (Writer, error) {
 	separator := func(preset string) string {
 		if o.Separator != "" {
@@ -80,10 +84,10 @@ func New(mode string, w io.Writer, o Options) (Writer, error) {
 		}
 		return preset
 	}
-	s := &stream{w: w}
+	s := &stream{output: output{w: w}}
 	switch mode {
 	case "pretty":
-		s.format = &pretty{header: o.Header}
+		s.format = &pretty{header: o.Header, warn: o.Warn}
 	case "json":
 		s.format = &json{}
 	case "csv":
@@ -102,24 +106,69 @@ func New(mode string, w io.Writer, o Options) (Writer, error) {
 	return s, nil
 }
 
-// format appends the parts of a result to b and returns it.
+// format prints the parts of a result.
 type format interface {
-	begin(b []byte, names []string) []byte
-	// row appends one row, which has as many cells as begin had names. first
-	// is true for the first row.
-	row(b []byte, cells []schema.Cell, first bool) []byte
-	end(b []byte) []byte
+	begin(o *output, names []string)
+	// row prints one row, which has as many cells as begin had names. first is
+	// true for the first row.
+	row(o *output, cells []schema.Cell, first bool)
+	end(o *output)
 }
 
-// bufferSize is how much a stream collects before it writes.
-const bufferSize = 64 << 10
+// bufferSize is how much an output collects before it writes, and pieceSize how
+// much of a value is added at once: one byte of it prints as six at most.
+const (
+	bufferSize = 64 << 10
+	pieceSize  = 8 << 10
+)
 
-// stream is the Writer of every format. It owns the buffer and the errors.
+// output collects what is printed, and writes it when it is much. It keeps the
+// first error.
+type output struct {
+	w   io.Writer
+	buf []byte
+	err error
+}
+
+// flush writes the buffer if it holds limit bytes or more.
+func (o *output) flush(limit int) {
+	if len(o.buf) < limit {
+		return
+	}
+	if o.err == nil {
+		n, err := o.w.Write(o.buf)
+		if err == nil && n < len(o.buf) {
+			err = io.ErrShortWrite
+		}
+		o.err = err
+	}
+	o.buf = o.buf[:0]
+}
+
+// value adds a value that may be large: in pieces, which end where characters do.
+func (o *output) value(value []byte, add func(b, piece []byte) []byte) {
+	for len(value) > pieceSize {
+		n := pieceSize
+		for i := range utf8.UTFMax {
+			if utf8.RuneStart(value[n-i]) {
+				n -= i
+				break
+			}
+		}
+		o.buf = add(o.buf, value[:n])
+		o.flush(bufferSize)
+		value = value[n:]
+	}
+	o.buf = add(o.buf, value)
+}
+
+// appendBytes appends a value as it is.
+func appendBytes(b, value []byte) []byte { return append(b, value...) }
+
+// stream is the Writer of every format.
 type stream struct {
-	w       io.Writer
+	output
 	format  format
-	buf     []byte
-	err     error
 	phase   phase
 	columns int
 	rows    bool // there was one
@@ -142,8 +191,9 @@ func (s *stream) Columns(names []string) error {
 		return s.err
 	}
 	s.phase, s.columns = begun, len(names)
-	s.buf = s.format.begin(s.buf, names)
-	return s.flush(bufferSize)
+	s.format.begin(&s.output, names)
+	s.flush(bufferSize)
+	return s.err
 }
 
 func (s *stream) Row(cells []schema.Cell) error {
@@ -157,29 +207,18 @@ func (s *stream) Row(cells []schema.Cell) error {
 		s.err = fmt.Errorf("a row of %d cells in a result of %d columns", len(cells), s.columns)
 		return s.err
 	}
-	s.buf = s.format.row(s.buf, cells, !s.rows)
+	s.format.row(&s.output, cells, !s.rows)
 	s.rows = true
-	return s.flush(bufferSize)
+	s.flush(bufferSize)
+	return s.err
 }
 
 func (s *stream) Close() error {
 	if s.err == nil && s.phase == begun {
-		s.buf = s.format.end(s.buf)
+		s.format.end(&s.output)
 		s.flush(1)
 	}
 	s.phase, s.buf = closed, nil
-	return s.err
-}
-
-// flush writes the buffer if it holds limit bytes or more. The error stays.
-func (s *stream) flush(limit int) error {
-	if len(s.buf) >= limit {
-		n, err := s.w.Write(s.buf)
-		if err == nil && n < len(s.buf) {
-			err = io.ErrShortWrite
-		}
-		s.buf, s.err = s.buf[:0], err
-	}
 	return s.err
 }
 
@@ -202,62 +241,81 @@ func newCSV(separator string, header bool) *csv {
 	return f
 }
 
-func (f *csv) begin(b []byte, names []string) []byte {
+func (f *csv) begin(o *output, names []string) {
 	if f.header {
 		cells := make([]schema.Cell, len(names))
 		for i, name := range names {
 			cells[i] = schema.Cell{Kind: schema.Bytes, Bytes: []byte(name)}
 		}
-		b = f.row(b, cells, true)
+		f.row(o, cells, true)
 	}
-	return b
 }
 
-func (f *csv) row(b []byte, cells []schema.Cell, _ bool) []byte {
-	start := len(b)
+func (f *csv) row(o *output, cells []schema.Cell, _ bool) {
+	empty := len(cells) <= 1
+	b := o.buf
 	for i := range cells {
 		if i > 0 {
 			b = append(b, f.separator...)
 		}
 		c := &cells[i]
 		switch {
+		case c.Kind == schema.Bytes && len(c.Bytes) > pieceSize:
+			o.buf = b
+			f.large(o, c.Bytes)
+			b = o.buf
+			empty = false
 		case c.Kind == schema.Bytes:
 			b = f.field(b, c.Bytes)
+			empty = empty && len(c.Bytes) == 0
+		case c.Kind == schema.Null:
 		case f.inNumbers:
 			b = f.field(b, AppendCell(nil, c))
+			empty = false
 		default:
 			b = AppendCell(b, c)
+			empty = false
 		}
 	}
-	if len(b) == start {
+	if empty {
 		b = append(b, `""`...)
 	}
-	return append(b, "\r\n"...)
+	o.buf = append(b, "\r\n"...)
 }
 
 func (f *csv) field(b, cell []byte) []byte {
 	for _, c := range cell {
 		if f.quoted[c] {
-			return appendQuoted(b, cell)
+			return append(appendDoubled(append(b, '"'), cell), '"')
 		}
 	}
 	return append(b, cell...)
 }
 
-func appendQuoted(b, cell []byte) []byte {
-	b = append(b, '"')
-	for {
-		i := bytes.IndexByte(cell, '"')
-		if i < 0 {
-			break
-		}
-		b = append(append(b, cell[:i]...), `""`...)
-		cell = cell[i+1:]
+// large is field, a piece at a time.
+func (f *csv) large(o *output, cell []byte) {
+	if !slices.ContainsFunc(cell, func(c byte) bool { return f.quoted[c] }) {
+		o.value(cell, appendBytes)
+		return
 	}
-	return append(append(b, cell...), '"')
+	o.buf = append(o.buf, '"')
+	o.value(cell, appendDoubled)
+	o.buf = append(o.buf, '"')
 }
 
-func (*csv) end(b []byte) []byte { return b }
+// appendDoubled appends a value with its quotes doubled.
+func appendDoubled(b, value []byte) []byte {
+	for {
+		i := bytes.IndexByte(value, '"')
+		if i < 0 {
+			return append(b, value...)
+		}
+		b = append(append(b, value[:i]...), `""`...)
+		value = value[i+1:]
+	}
+}
+
+func (*csv) end(*output) {}
 
 // list puts a separator between the values and quotes nothing.
 type list struct {
@@ -265,31 +323,34 @@ type list struct {
 	header    bool
 }
 
-func (f *list) begin(b []byte, names []string) []byte {
+func (f *list) begin(o *output, names []string) {
 	if f.header {
-		b = append(append(b, strings.Join(names, f.separator)...), '\n')
+		o.buf = append(append(o.buf, strings.Join(names, f.separator)...), '\n')
 	}
-	return b
 }
 
-func (f *list) row(b []byte, cells []schema.Cell, _ bool) []byte {
+func (f *list) row(o *output, cells []schema.Cell, _ bool) {
 	for i := range cells {
 		if i > 0 {
-			b = append(b, f.separator...)
+			o.buf = append(o.buf, f.separator...)
 		}
-		b = AppendCell(b, &cells[i])
+		if c := &cells[i]; c.Kind == schema.Bytes {
+			o.value(c.Bytes, appendBytes)
+		} else {
+			o.buf = AppendCell(o.buf, c)
+		}
 	}
-	return append(b, '\n')
+	o.buf = append(o.buf, '\n')
 }
 
-func (*list) end(b []byte) []byte { return b }
+func (*list) end(*output) {}
 
 // line prints a value a line, the names right-aligned in at least five columns.
 type line struct {
 	names []string // with the blanks before and the " = " behind
 }
 
-func (f *line) begin(b []byte, names []string) []byte {
+func (f *line) begin(_ *output, names []string) {
 	width := 5
 	for _, name := range names {
 		f.names = append(f.names, text.Printable(name))
@@ -298,20 +359,24 @@ func (f *line) begin(b []byte, names []string) []byte {
 	for i, name := range f.names {
 		f.names[i] = fmt.Sprintf("%*s = ", width, name)
 	}
-	return b
 }
 
-func (f *line) row(b []byte, cells []schema.Cell, first bool) []byte {
+func (f *line) row(o *output, cells []schema.Cell, first bool) {
 	if !first {
-		b = append(b, '\n')
+		o.buf = append(o.buf, '\n')
 	}
 	for i := range cells {
-		b = append(appendPrintable(append(b, f.names[i]...), &cells[i]), '\n')
+		o.buf = append(o.buf, f.names[i]...)
+		if c := &cells[i]; c.Kind == schema.Bytes {
+			o.value(c.Bytes, text.AppendPrintable)
+		} else {
+			o.buf = AppendCell(o.buf, c)
+		}
+		o.buf = append(o.buf, '\n')
 	}
-	return b
 }
 
-func (*line) end(b []byte) []byte { return b }
+func (*line) end(*output) {}
 
 // json is an array of objects. Keys come in the order of the columns; of those
 // with the same name the last one is printed, as osquery's rows are maps.
@@ -319,47 +384,48 @@ type json struct {
 	keys []string // with quotes and colon, empty if a later column has the name
 }
 
-func (f *json) begin(b []byte, names []string) []byte {
+func (f *json) begin(o *output, names []string) {
 	for _, name := range names {
-		key := string(append(appendJSON(nil, []byte(name)), ':'))
+		key := string(append(appendJSON([]byte{'"'}, []byte(name)), `":`...))
 		if i := slices.Index(f.keys, key); i >= 0 {
 			f.keys[i] = ""
 		}
 		f.keys = append(f.keys, key)
 	}
-	return append(b, "[\n"...)
+	o.buf = append(o.buf, "[\n"...)
 }
 
-func (f *json) row(b []byte, cells []schema.Cell, first bool) []byte {
+func (f *json) row(o *output, cells []schema.Cell, first bool) {
 	if !first {
-		b = append(b, ",\n"...)
+		o.buf = append(o.buf, ",\n"...)
 	}
-	b = append(b, "  {"...)
+	o.buf = append(o.buf, "  {"...)
 	comma := false
 	for i := range cells {
 		if f.keys[i] == "" {
 			continue
 		}
 		if comma {
-			b = append(b, ',')
+			o.buf = append(o.buf, ',')
 		}
 		comma = true
-		b = append(b, f.keys[i]...)
+		o.buf = append(append(o.buf, f.keys[i]...), '"')
 		if c := &cells[i]; c.Kind == schema.Bytes {
-			b = appendJSON(b, c.Bytes)
+			o.value(c.Bytes, appendJSON)
 		} else {
-			b = append(AppendCell(append(b, '"'), c), '"')
+			o.buf = AppendCell(o.buf, c)
 		}
+		o.buf = append(o.buf, '"')
 	}
-	return append(b, '}')
+	o.buf = append(o.buf, '}')
 }
 
-func (*json) end(b []byte) []byte { return append(b, "\n]\n"...) }
+func (*json) end(o *output) { o.buf = append(o.buf, "\n]\n"...) }
 
-// appendJSON appends a value as a JSON string (RFC 8259, section 7).
+// appendJSON appends a value as it stands between the quotes of a JSON string (RFC
+// 8259, section 7).
 func appendJSON(b, value []byte) []byte {
 	const hex = "0123456789abcdef"
-	b = append(b, '"')
 	start := 0 // of what is to be copied as it is
 	for i := 0; i < len(value); {
 		c := value[i]
@@ -392,5 +458,5 @@ func appendJSON(b, value []byte) []byte {
 		i += size
 		start = i
 	}
-	return append(append(b, value[start:]...), '"')
+	return append(b, value[start:]...)
 }

@@ -19,9 +19,10 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/mattn/go-runewidth"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/rowfmt"
+	"github.com/osquery-sockets/osquery-sockets/parser/text"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
@@ -254,6 +255,99 @@ func TestStreams(t *testing.T) {
 	}
 }
 
+// pieces is a Writer that knows the longest of what is written at once.
+type pieces struct {
+	bytes.Buffer
+	longest int
+}
+
+func (p *pieces) Write(b []byte) (int, error) {
+	p.longest = max(p.longest, len(b))
+	return p.Buffer.Write(b)
+}
+
+// A large value is printed in pieces, as if it were printed at once.
+func TestLargeValues(t *testing.T) {
+	unit := "plain text, \"quoted\"|日本\u0301é\n\x00\xff\xe2\x82 😀\x1b[0m\u202e\\x1b"
+	large := strings.Repeat(unit, 60_000) // 3 MB, in which every character is cut somewhere
+	printable := strings.Repeat(text.Printable(unit), 60_000)
+	for _, c := range []struct{ mode, value, want string }{
+		{"csv", large, `"` + strings.ReplaceAll(large, `"`, `""`) + "\"\r\n"},
+		{"csv", strings.Repeat("é", 1<<20), strings.Repeat("é", 1<<20) + "\r\n"},
+		{"list", large, large + "\n"},
+		{"line", large, "    x = " + printable + "\n"},
+		{"json", large, "[\n  {\"x\":\"" + strings.Repeat(jsonText(t, unit), 60_000) + "\"}\n]\n"},
+		{"pretty", strings.Repeat(large, 3), "+--+\n| " + strings.Repeat(printable, 3) + " |\n+--+\n"},
+	} {
+		t.Run(c.mode, func(t *testing.T) {
+			var out pieces
+			w, err := rowfmt.New(c.mode, &out, rowfmt.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			value := []byte(c.value)
+			for _, err := range []error{w.Columns([]string{"x"}), w.Row([]schema.Cell{{Kind: schema.Bytes, Bytes: value}}), w.Close()} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := out.String(); got != c.want {
+				t.Errorf("%d bytes in place of %d, %.100q", len(got), len(c.want), got)
+			}
+			if out.longest > 128<<10 {
+				t.Errorf("%d bytes are written at once", out.longest)
+			}
+		})
+	}
+}
+
+// jsonText is a value as it stands in JSON's quotes.
+func jsonText(t *testing.T, value string) string {
+	t.Helper()
+	out := format(t, "json", rowfmt.Options{}, []string{"x"}, []string{value})
+	return strings.TrimSuffix(strings.TrimPrefix(out, "[\n  {\"x\":\""), "\"}\n]\n")
+}
+
+// A box of more rows than are held has the widths of the first ones, and says so.
+// It has all rows.
+func TestLargeBox(t *testing.T) {
+	var out strings.Builder
+	var warnings []string
+	w, err := rowfmt.New("pretty", &out, rowfmt.Options{Header: true, Warn: func(s string) { warnings = append(warnings, s) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rows = 100_000
+	w.Columns([]string{"n", "text"})
+	for i := range rows {
+		w.Row(cells([]string{fmt.Sprint(i), strings.Repeat("x", 500)}))
+		if i == 50_000 && (len(warnings) > 0 || out.Len() > 0) {
+			t.Fatalf("after half of the rows: %q, %d bytes", warnings, out.Len())
+		}
+	}
+	w.Row([]schema.Cell{{Kind: schema.Int, Int: 1_000_000}, {Kind: schema.Bytes, Bytes: bytes.Repeat([]byte("y"), 501)}})
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	if len(lines) != rows+1+4 {
+		t.Fatalf("%d lines", len(lines))
+	}
+	for i := range rows {
+		if want := fmt.Sprintf("| %-5d | %s |", i, strings.Repeat("x", 500)); lines[3+i] != want {
+			t.Fatalf("row %d is %q", i, lines[3+i])
+		}
+	}
+	border := "+-------+" + strings.Repeat("-", 502) + "+"
+	want := []string{border, "| n     | text" + strings.Repeat(" ", 496) + " |", border, "| 1000000 | " + strings.Repeat("y", 501) + " |", border}
+	if diff := cmp.Diff(want, append(lines[:3:3], lines[3+rows:]...)); diff != "" {
+		t.Error(diff)
+	}
+	if len(warnings) != 1 || !strings.Contains(warnings[0], "32 MiB") {
+		t.Errorf("warnings: %q", warnings)
+	}
+}
+
 func TestNoAllocations(t *testing.T) {
 	row := cells([]string{"tcp", "127.0.0.1", "a \"quoted\",\nfield", null})
 	for _, mode := range []string{"json", "csv", "line", "list"} {
@@ -414,11 +508,19 @@ func FuzzRowfmt(f *testing.F) {
 			t.Fatalf("pretty: %d lines for %d rows:\n%s", len(lines), len(rows)-1, box)
 		}
 		for _, line := range lines {
-			if text.StringWidthWithoutEscSequences(line) != len(lines[0]) || strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsGraphic(r) }) {
+			if displayed(line) != len(lines[0]) || strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsGraphic(r) }) {
 				t.Fatalf("pretty: %q is bent:\n%s", line, box)
 			}
 		}
 	})
+}
+
+// displayed is the sum of the widths of the characters.
+func displayed(s string) (n int) {
+	for _, r := range s {
+		n += runewidth.RuneWidth(r)
+	}
+	return n
 }
 
 // valid writes each byte that is not UTF-8 as \xNN.

@@ -63,7 +63,7 @@ const stallTimeout = 2 * time.Second
 // source stalls for good, the statement fails and leaves it behind.
 func (db *DB) runPlain(ctx context.Context, program *plain.Program, names []string, result Result) error {
 	out := &plainResult{Result: result, names: names}
-	host := plain.Host{Memory: maxMemory, Table: db.ask, Row: out.row}
+	host := plain.Host{Memory: db.memory, Table: db.ask, Row: out.row}
 	ended := make(chan error, 1)
 	go func() {
 		defer func() {
@@ -87,6 +87,8 @@ func (db *DB) runPlain(ctx context.Context, program *plain.Program, names []stri
 	switch {
 	case out.failed != nil:
 		return out.failed
+	case errors.Is(err, plain.ErrMemory):
+		return db.exceeded()
 	case err != nil:
 		db.tableErr = err
 		return db.explain(ctx, err)

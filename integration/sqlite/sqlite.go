@@ -1,7 +1,7 @@
 // Package sqlite answers SQL over the tables without osquery: it is the
 // embedded host of the tables, on SQLite.
 //
-//	db, err := sqlite.Open(tables.All(host.New(host.Options{})))
+//	db, err := sqlite.Open(tables.All(host.New(host.Options{})), nil)
 //	err = db.Run(ctx, "SELECT * FROM tcp_sockets", newResult)
 //	db.Close()
 //
@@ -13,6 +13,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/osquery-sockets/osquery-sockets/integration/memlimit"
 	"github.com/osquery-sockets/osquery-sockets/integration/snapshot"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
@@ -44,6 +46,8 @@ type DB struct {
 	SQLiteOnly bool
 
 	conn       *sqlite3.Conn
+	limit      *memlimit.Limit
+	memory     int64 // what SQLite and package plain may each hold, in bytes
 	tables     []schema.Table
 	registered map[string]bool // the tables that SQLite knows
 	// What went wrong inside of a statement, of which SQLite keeps only words.
@@ -56,21 +60,28 @@ type DB struct {
 	snapshotGrant time.Duration
 }
 
-// maxMemory is what SQLite may hold, in bytes, for sorting and grouping.
-const maxMemory = 1 << 30
+// What SQLite may hold for sorting, grouping and large values, in bytes: by default,
+// and at most.
+const (
+	defaultMemory = 1 << 30
+	maxMemory     = 4 << 30
+)
 
-// Open makes a database of the tables.
-func Open(tables []schema.Table) (_ *DB, err error) {
+// Open makes a database of the tables. A statement that has the program take more
+// memory than the limit is given up with a [memlimit.Exceeded]. Without a limit, nil,
+// what SQLite holds is bounded alone, at 1 GiB.
+func Open(tables []schema.Table, limit *memlimit.Limit) (_ *DB, err error) {
 	defer func() {
 		if p := recover(); p != nil { // it reserves its address space
 			err = fmt.Errorf("SQLite does not start: %v", p)
 		}
 	}()
-	conn, err := sqlite3.OpenContext(sqlite3.WithMaxMemory(context.Background(), maxMemory), ":memory:")
+	memory := min(cmp.Or(limit.Bytes(), defaultMemory), maxMemory)
+	conn, err := sqlite3.OpenContext(sqlite3.WithMaxMemory(context.Background(), memory), ":memory:")
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{conn: conn, tables: tables, registered: make(map[string]bool), snapshotGrant: snapshot.DefaultGrant}
+	db := &DB{conn: conn, limit: limit, memory: memory, tables: tables, registered: make(map[string]bool), snapshotGrant: snapshot.DefaultGrant}
 	if err := db.prepare(); err != nil {
 		conn.Close()
 		return nil, err
@@ -117,12 +128,14 @@ func (db *DB) Close() error {
 // newResult is called for each that has columns. The rows of a result that is
 // not closed are not the whole answer.
 func (db *DB) Run(ctx context.Context, text string, newResult func() (Result, error)) (err error) {
+	ctx, end := db.limit.Guard(ctx)
+	defer end()
 	defer db.conn.SetInterrupt(db.conn.SetInterrupt(ctx))
 	// The library panics where SQLite runs out of memory, and leaves it in the
 	// middle of what it did.
 	defer func() {
 		if p := recover(); p != nil {
-			err = broke(p)
+			err = db.broke(p)
 			db.broken = err
 		}
 	}()
@@ -159,11 +172,26 @@ func (db *DB) Run(ctx context.Context, text string, newResult func() (Result, er
 
 // broke explains a panic of the library. Its stack ends at the address 0: deeper
 // calls are an index out of range.
-func broke(p any) error {
+func (db *DB) broke(p any) error {
+	if fmt.Sprint(p) == outOfMemory {
+		return db.exceeded()
+	}
 	if _, ok := p.(runtime.Error); ok {
 		return errors.New("the statement has more terms in a chain, or levels of nesting, than SQLite's stack holds (about 150): use IN or VALUES lists, or fewer levels")
 	}
 	return fmt.Errorf("the statement broke SQLite: %v", p)
+}
+
+// outOfMemory is the library's text where SQLite may hold no more.
+const outOfMemory = "sqlite3: out of memory"
+
+// exceeded is the error of a statement for which SQLite, or package plain, would
+// hold too much.
+func (db *DB) exceeded() error {
+	if db.limit.Bytes() > 0 {
+		return fmt.Errorf("the statement was given up: %w", db.limit.Exceeded())
+	}
+	return fmt.Errorf("the statement takes more than the %v of memory that SQLite may hold: narrow the WHERE clause, or sort and group fewer rows", memlimit.Size(db.memory))
 }
 
 func (db *DB) run(ctx context.Context, stmt *sqlite3.Stmt, sql string, newResult func() (Result, error)) error {

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/osquery-sockets/osquery-sockets/integration/memlimit"
 	"github.com/osquery-sockets/osquery-sockets/integration/rowfmt"
 	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
 	"github.com/osquery-sockets/osquery-sockets/integration/sqltest"
@@ -58,7 +60,7 @@ func run(ctx context.Context, db *sqlite.DB, sql string) (results []*collected, 
 
 func open(t testing.TB, tables []schema.Table) *sqlite.DB {
 	t.Helper()
-	db, err := sqlite.Open(tables)
+	db, err := sqlite.Open(tables, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +207,7 @@ func TestTooDeep(t *testing.T) {
 		"GLOB":       "SELECT '" + strings.Repeat("a", 10000) + "' GLOB '" + strings.Repeat("*a", 10000) + "'",
 	} {
 		t.Run(name, func(t *testing.T) {
-			db, err := sqlite.Open(fixtures())
+			db, err := sqlite.Open(fixtures(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -217,6 +219,32 @@ func TestTooDeep(t *testing.T) {
 			}
 			if err := db.Close(); err != nil {
 				t.Error(err)
+			}
+		})
+	}
+}
+
+// A statement for which the program takes more than its memory limit fails with an
+// error that names the limit, whoever would hold it.
+func TestMemoryLimit(t *testing.T) {
+	const large = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 100000000) SELECT "
+	many := &fake{rows: 10_000_000}
+	for name, sql := range map[string]string{
+		"a sort by SQLite":      large + "hex(zeroblob(1000)) || x FROM c ORDER BY 1",
+		"a group by SQLite":     large + "hex(zeroblob(1000)) || x, count(*) FROM c GROUP BY 1",
+		"one large value":       "SELECT zeroblob(5e8)",
+		"one that grows":        large + "length(group_concat(hex(zeroblob(1e6)))) FROM c",
+		"a sort without SQLite": "SELECT s, n FROM t ORDER BY s",
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
+			db, err := sqlite.Open([]schema.Table{many.table()}, memlimit.New(128<<20))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			if _, err := run(t.Context(), db, sql); !errors.As(err, new(memlimit.Exceeded)) || !strings.Contains(err.Error(), "the memory limit of 128MiB") {
+				t.Errorf("got %v", err)
 			}
 		})
 	}
