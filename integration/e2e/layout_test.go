@@ -59,3 +59,15 @@ func TestImportDirections(t *testing.T) {
 		}
 	}
 }
+
+// cilium/ebpf/rlimit asks the kernel for a BPF map before main begins, which every
+// start would pay for: raising the limit takes two lines of ours, where it is needed.
+func TestStartMakesNoMap(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "github.com/osquery-sockets/osquery-sockets/extension").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(out), "cilium/ebpf/rlimit") {
+		t.Error("the program imports cilium/ebpf/rlimit")
+	}
+}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,10 +40,6 @@ func taskFiles(ctx context.Context, visit func(Holder)) error {
 	if !mayLoad() {
 		return unix.EPERM // without the work of loading
 	}
-	// Kernels before 5.11 count the program as locked memory.
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return err
-	}
 	object := holdersLittleEndian
 	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
 		object = holdersBigEndian
@@ -53,8 +48,11 @@ func taskFiles(ctx context.Context, visit func(Holder)) error {
 	if err != nil {
 		return err
 	}
-	collection, err := ebpf.NewCollection(spec)
-	if err != nil {
+	var collection *ebpf.Collection
+	if err := withLockedMemory(func() (err error) {
+		collection, err = ebpf.NewCollection(spec)
+		return err
+	}); err != nil {
 		return err
 	}
 	defer collection.Close()
@@ -68,9 +66,19 @@ func taskFiles(ctx context.Context, visit func(Holder)) error {
 		return err
 	}
 	defer files.Close()
+	return records(ctx, files, visit)
+}
+
+// records reads what the iterator's program writes for each socket.
+func records(ctx context.Context, files io.Reader, visit func(Holder)) error {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := files.Read(buf)
+		// After a million files without a socket among them the kernel wants to be
+		// asked again, and goes on from there (bpf_seq_read, kernel/bpf/bpf_iter.c).
+		if errors.Is(err, unix.EAGAIN) {
+			err = nil
+		}
 		if n%recordSize != 0 {
 			return fmt.Errorf("a read of %d bytes is no number of records", n)
 		}
@@ -88,6 +96,26 @@ func taskFiles(ctx context.Context, visit func(Holder)) error {
 			return err
 		}
 	}
+}
+
+// withLockedMemory calls load and, if that is not permitted, once more with the
+// largest limit of locked memory that is: kernels before 5.11 count programs as
+// such.
+func withLockedMemory(load func() error) error {
+	err := load()
+	if !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit) != nil || limit.Cur == unix.RLIM_INFINITY {
+		return err
+	}
+	if unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}) != nil {
+		if limit.Cur == limit.Max || unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: limit.Max, Max: limit.Max}) != nil {
+			return err
+		}
+	}
+	return load()
 }
 
 // mayLoad reports whether the kernel lets this thread load the iterator: with

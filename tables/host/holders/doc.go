@@ -15,7 +15,7 @@
 // namespace. Find walks where few files are open on the host or only some
 // processes are asked about, else it iterates. Where the walk is denied some
 // processes it iterates as well, and the next time at once. An iterator that the
-// kernel refuses is not tried again.
+// kernel refuses is not tried again; one that fails for want of memory or files is.
 //
 // Holders of a whole host may be many. Both ways collect them in a few bytes each
 // (collected.go) and make the sorted answer once.

@@ -119,8 +119,7 @@ func (f *Finder) find(ctx context.Context, filter *Filter) (found result, err er
 		found.notBPF = nil
 		return found, refused
 	}
-	f.refuse(refused)
-	found.notBPF = f.available(filter)
+	found.notBPF = f.refuse(refused)
 	if !walked {
 		found.Holders, found.Lack, err = f.walk(ctx, filter)
 	}
@@ -153,22 +152,32 @@ func (f *Finder) available(filter *Filter) error {
 	case elsewhere != nil:
 		return elsewhere
 	case refused != "":
-		return errors.New("the BPF iterator is refused: " + refused)
+		return errors.New(refusedBy + refused)
 	case !denied && f.openFiles() < manyFiles:
 		return fmt.Errorf("fewer than %d files are open on this host, so that a walk is faster", manyFiles)
 	}
 	return nil
 }
 
-// refuse remembers that the iterator does not work.
-func (f *Finder) refuse(err error) {
+// refuse returns why the holders are not those of the iterator, which failed.
+// Unless that is for want of memory or files, which passes, it remembers that the
+// iterator does not work.
+func (f *Finder) refuse(err error) error {
+	if process.BlameFor(err) == process.Ours {
+		return fmt.Errorf("the BPF iterator failed: %w", err)
+	}
+	refused := err.Error()
+	if errors.Is(err, fs.ErrPermission) {
+		refused = "it needs root, or CAP_BPF and CAP_PERFMON"
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.refused = err.Error()
-	if errors.Is(err, fs.ErrPermission) {
-		f.refused = "it needs root, or CAP_BPF and CAP_PERFMON"
-	}
+	f.refused = refused
+	return errors.New(refusedBy + refused)
 }
+
+// refusedBy begins the reason of an iterator that is not tried again.
+const refusedBy = "the BPF iterator is refused: "
 
 // openFiles returns how many files the whole host has open, from
 // /proc/sys/fs/file-nr; 0 if that is not known.

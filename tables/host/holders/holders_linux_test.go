@@ -2,8 +2,10 @@ package holders
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"net"
@@ -167,8 +169,8 @@ func TestFilesOfThreads(t *testing.T) {
 	}
 }
 
-// With many files the iterator is asked; where it does not work /proc is walked,
-// and the iterator is not tried again.
+// With many files the iterator is asked; where it does not work /proc is walked, and
+// it is tried again only if the reason may pass.
 func TestFallBack(t *testing.T) {
 	listeners(t, 10)
 	fake := []Holder{{1, 2, 3}}
@@ -182,6 +184,10 @@ func TestFallBack(t *testing.T) {
 		{"it works", nil, 2, usage.BPF, ""},
 		{"not permitted", syscall.EPERM, 1, usage.ProcFS, "the BPF iterator is refused: it needs root, or CAP_BPF and CAP_PERFMON"},
 		{"not supported", errors.ErrUnsupported, 1, usage.ProcFS, "the BPF iterator is refused: unsupported operation"},
+		{"a program that the kernel does not take", syscall.EINVAL, 1, usage.ProcFS, "the BPF iterator is refused: invalid argument"},
+		{"no memory", fmt.Errorf("read: %w", syscall.ENOMEM), 2, usage.ProcFS, "the BPF iterator failed: read: cannot allocate memory"},
+		{"no memory to load", fmt.Errorf("load program: %w", syscall.ENOBUFS), 2, usage.ProcFS, "the BPF iterator failed: load program: no buffer space available"},
+		{"no files", syscall.EMFILE, 2, usage.ProcFS, "the BPF iterator failed: too many open files"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			finder, uses := newFinder()
@@ -203,6 +209,89 @@ func TestFallBack(t *testing.T) {
 			}
 			if asked != c.asked {
 				t.Errorf("the iterator was asked %d times, not %d", asked, c.asked)
+			}
+		})
+	}
+}
+
+// reads is a file each of whose reads gives what is next.
+type reads []func(b []byte) (int, error)
+
+func (r *reads) Read(b []byte) (int, error) {
+	next := (*r)[0]
+	*r = (*r)[1:]
+	return next(b)
+}
+
+// The kernel's read is repeated where it asks for that, until the query ends; any
+// other error ends it.
+func TestReadsOfIterator(t *testing.T) {
+	gives := func(n int, err error) func([]byte) (int, error) {
+		return func(b []byte) (int, error) {
+			for i := range n {
+				binary.NativeEndian.PutUint64(b[i*recordSize:], uint64(i)+7)
+				binary.NativeEndian.PutUint32(b[i*recordSize+8:], 1)
+				binary.NativeEndian.PutUint32(b[i*recordSize+12:], 3)
+			}
+			return n * recordSize, err
+		}
+	}
+	again := &fs.PathError{Op: "read", Path: "bpf_iter", Err: syscall.EAGAIN}
+	ctx, cancel := context.WithCancel(t.Context())
+	for _, c := range []struct {
+		name  string
+		reads reads
+		want  []Holder
+		err   error
+	}{
+		{"at once", reads{gives(2, nil), gives(0, io.EOF)}, []Holder{{7, 1, 3}, {8, 1, 3}}, nil},
+		{"a million files without a socket", reads{gives(0, again), gives(1, nil), gives(0, again), gives(0, again), gives(0, io.EOF)}, []Holder{{7, 1, 3}}, nil},
+		{"no memory", reads{gives(1, nil), gives(0, syscall.ENOMEM)}, []Holder{{7, 1, 3}}, syscall.ENOMEM},
+		{"the query ends", reads{func([]byte) (int, error) { cancel(); return 0, again }}, nil, context.Canceled},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got []Holder
+			err := records(ctx, &c.reads, func(h Holder) { got = append(got, h) })
+			if diff := cmp.Diff(c.want, got); !errors.Is(err, c.err) || (err == nil) != (c.err == nil) || diff != "" {
+				t.Errorf("%v, want (-), got (+):\n%s", err, diff)
+			}
+		})
+	}
+}
+
+// Where the kernel counts programs as locked memory, the limit is raised as far as
+// is permitted.
+func TestLockedMemory(t *testing.T) {
+	limit := func() (l unix.Rlimit) {
+		if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &l); err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	before := limit()
+	defer unix.Setrlimit(unix.RLIMIT_MEMLOCK, &before)
+	lower := unix.Rlimit{Cur: 4096, Max: before.Max}
+	for _, c := range []struct {
+		name  string
+		errs  []error // of each load
+		raise bool
+	}{
+		{"a load that works", []error{nil}, false},
+		{"a load that fails", []error{unix.EINVAL}, false},
+		{"locked memory", []error{unix.EPERM, nil}, true},
+		{"not permitted", []error{unix.EPERM, unix.EPERM}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &lower); err != nil {
+				t.Fatal(err)
+			}
+			loads := 0
+			err := withLockedMemory(func() error { loads++; return c.errs[loads-1] })
+			if want := c.errs[len(c.errs)-1]; loads != len(c.errs) || err != want {
+				t.Errorf("%d loads, %v", loads, err)
+			}
+			if got := limit(); (got.Cur > lower.Cur) != c.raise || c.raise && got.Cur != got.Max {
+				t.Errorf("the limit is %+v", got)
 			}
 		})
 	}
