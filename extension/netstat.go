@@ -103,7 +103,7 @@ names, and paths with blanks are whole. --strict imitates netstat in that.`,
 		},
 	}
 	// Here one dash is right, unlike in the other commands.
-	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return err })
+	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	f := c.Flags()
 	f.SortFlags = false
 	f.BoolVarP(&n.TCP, "tcp", "t", false, "show TCP sockets")
@@ -126,7 +126,7 @@ names, and paths with blanks are whole. --strict imitates netstat in that.`,
 	f.BoolVar(&n.NumericHosts, "numeric-hosts", false, "show addresses, no names of hosts")
 	f.BoolVar(&n.NumericPorts, "numeric-ports", false, "show ports, no names of services")
 	f.BoolVar(&n.NumericUsers, "numeric-users", false, "show numbers of users, no names")
-	f.CountVarP(&n.Extend, "extend", "e", "show user and inode")
+	f.VarPF(repeated{&n.Extend}, "extend", "e", "show user and inode").NoOptDefVal = "+1"
 	f.BoolVarP(&n.Programs, "programs", "p", false, "show the processes that have the socket open")
 	f.BoolVarP(&n.Timers, "timers", "o", false, "show timers")
 	f.BoolVarP(&continuous, "continuous", "c", false, "print it again every second, until interrupted")

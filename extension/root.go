@@ -49,6 +49,10 @@ func failed(err error) error {
 // run is the program: everything but the process around it.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot()
+	if len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd) {
+		// cobra adds these by itself, for completions that no shell has of us.
+		args = append([]string{"--"}, args...)
+	}
 	root.SetArgs(args)
 	out := &output{Writer: stdout}
 	root.SetIn(stdin)
@@ -133,6 +137,7 @@ or the one that ` + flagsVariable + ` names: one flag a line.`,
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		err = flagError(err)
 		message := err.Error()
 		flag, unknown := strings.CutPrefix(message, "unknown flag: --")
 		switch {
@@ -143,9 +148,12 @@ or the one that ` + flagsVariable + ` names: one flag a line.`,
 		}
 		return err
 	})
-	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
-		if c.Name() == "help" {
-			return nil // which is there whatever the file of flags has
+	root.PersistentPreRunE = func(c *cobra.Command, args []string) error {
+		if c.Name() == "help" { // which is there whatever the file of flags has
+			if _, rest, err := root.Find(args); err != nil || len(rest) > 0 {
+				return fmt.Errorf("unknown command %q", strings.Join(args, " "))
+			}
+			return nil
 		}
 		return settings(c)
 	}

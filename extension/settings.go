@@ -145,7 +145,7 @@ func parseFlags(path string, file []byte) (all []setting, err error) {
 		})
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("%s: %w", place, err)
+			return nil, fmt.Errorf("%s: %w", place, flagError(err))
 		case known.NArg() > 0:
 			return nil, fmt.Errorf("%s: --%s takes its value behind a =: --%s=%s", place, name, name, value)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/pflag"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/memlimit"
 )
@@ -32,6 +33,37 @@ func (v number) String() string { return strconv.FormatUint(uint64(*v.n), 10) }
 
 // Type is the value's name in the help.
 func (number) Type() string { return "uint" }
+
+// repeated is a flag that may stand twice, for more.
+type repeated struct{ n *int }
+
+// Set implements pflag.Value.
+func (v repeated) Set(s string) error {
+	if s == "+1" { // the flag stands there without a value
+		*v.n = min(*v.n+1, 2)
+		return nil
+	}
+	n, err := strconv.ParseUint(s, 10, 8)
+	if err != nil || n > 2 {
+		return errors.New("it takes a whole number from 0 to 2")
+	}
+	*v.n = int(n)
+	return nil
+}
+
+func (v repeated) String() string { return strconv.Itoa(*v.n) }
+
+// Type is the value's name in the help, and has none there.
+func (repeated) Type() string { return "count" }
+
+// flagError says in our words what the library says in those of strconv.
+func flagError(err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) && invalid.GetFlag().Value.Type() == "bool" {
+		return fmt.Errorf("invalid argument %q for \"--%s\" flag: it takes true or false", invalid.GetValue(), invalid.GetFlag().Name)
+	}
+	return err
+}
 
 // checked is a flag whose value is a string that passes a check.
 type checked struct {
