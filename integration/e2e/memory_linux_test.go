@@ -47,7 +47,7 @@ func TestMemoryLimitOfQuery(t *testing.T) {
 	const endless = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) "
 	for name, sql := range map[string]string{
 		"a sort without an end": endless + "SELECT hex(zeroblob(1000)) || x FROM c ORDER BY 1",
-		"a text of 20 GB": endless + "SELECT group_concat(hex(zeroblob(1e5))) FROM (SELECT x FROM c LIMIT 100000)",
+		"a text of 20 GB":       endless + "SELECT group_concat(hex(zeroblob(1e5))) FROM (SELECT x FROM c LIMIT 100000)",
 		"one large value":       "SELECT zeroblob(9e8)",
 	} {
 		t.Run(name, func(t *testing.T) {

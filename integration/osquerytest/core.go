@@ -2,6 +2,7 @@ package osquerytest
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -54,7 +55,8 @@ type Table struct {
 	Name    string
 	Columns []Column
 	// Generate returns the rows that a request may want; more are harmless. A
-	// row is a text for each column name; a number that is absent is NULL.
+	// row is a text for each column name; a number that is absent is NULL. A name
+	// that no column has fails the statement.
 	Generate func(ctx context.Context, request Call) ([]map[string]string, error)
 }
 
@@ -118,6 +120,23 @@ func (t *Table) routes() (routes osquery.ExtensionPluginResponse) {
 	return routes
 }
 
+// rows are those of Generate. It finds the cells that no column takes: those of a
+// name that is misspelled would be absent in silence.
+func (t *Table) rows(ctx context.Context, request Call) ([]map[string]string, error) {
+	rows, err := t.Generate(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	for i, row := range rows {
+		for name := range row {
+			if name != "rowid" && !slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Name == name }) {
+				return nil, fmt.Errorf("row %d of the test's table %s has a cell %q, and the table no such column", i+1, t.Name, name)
+			}
+		}
+	}
+	return rows, nil
+}
+
 // call is TablePlugin::call, osquery/core/tables.cpp.
 func (t *Table) call(ctx context.Context, request osquery.ExtensionPluginRequest) (osquery.ExtensionPluginResponse, error) {
 	switch request["action"] {
@@ -128,7 +147,7 @@ func (t *Table) call(ctx context.Context, request osquery.ExtensionPluginRequest
 		if err != nil {
 			return nil, err
 		}
-		return t.Generate(ctx, c)
+		return t.rows(ctx, c)
 	case "":
 		return nil, said("Table plugins must include a request action")
 	}

@@ -43,6 +43,29 @@ func TestRequestIsOsquerys(t *testing.T) {
 	}
 }
 
+// A cell of a test's row that no column takes is said, and not absent in silence.
+func TestMisspelledCells(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		table osquerytest.Table
+		sql   string
+		want  string // "" for none
+	}{
+		{"processes", osquerytest.Processes(row{"pid": "1"}, row{"pid": "7", "nmae": "sshd"}), "SELECT name FROM processes", `row 2 of the test's table processes has a cell "nmae"`},
+		{"users", osquerytest.Users(row{"user": "root"}), "SELECT uid FROM users", `row 1 of the test's table users has a cell "user"`},
+		{"any table", osquerytest.Rows("t", []osquerytest.Column{{"a", osquerytest.Text, 0}}, row{"A": "1"}), "SELECT * FROM t", `row 1 of the test's table t has a cell "A"`},
+		{"right", osquerytest.Processes(row{"pid": "7", "name": "sshd", "rowid": "3"}), "SELECT name FROM processes", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := osquerytest.New(t, osquerytest.Core(c.table))
+			_, err := m.Query(t.Context(), c.sql)
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
 // Joins with 76 processes, as they were counted in a real osqueryi 5.23.
 func TestJoinsWithProcesses(t *testing.T) {
 	var processes []map[string]string

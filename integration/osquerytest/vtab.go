@@ -263,7 +263,7 @@ func (c *cursor) Filter(idxNum int, _ string, args ...sqlite3.Value) error {
 func (v *virtualTable) generate(call Call) (rows []map[string]string, bytes int, err error) {
 	m, ctx := v.d.m, v.d.ctx
 	if v.core != nil {
-		rows, err := v.core.Generate(ctx, call)
+		rows, err := v.core.rows(ctx, call)
 		return rows, 0, err
 	}
 	m.mu.Lock()
