@@ -86,6 +86,7 @@ func TestExitCodes(t *testing.T) {
 		{"proc missing", []string{"query", "--proc", missing, "SELECT 1 FROM tcp_sockets"}, 1, missing + " is no proc filesystem"},
 		{"proc is none", []string{"query", "--proc", t.TempDir(), "SELECT 1 FROM tcp_sockets"}, 1, "is no proc filesystem"},
 		{"services missing", []string{"query", "--services", missing, "SELECT 1 FROM well_known_services"}, 1, missing},
+		{"services are a log", []string{"query", "--services", "/proc/kmsg", "SELECT 1 FROM well_known_services"}, 1, "/proc/kmsg"}, // must not wait
 		{"protocols missing", []string{"query", "--protocols", missing, "SELECT 1 FROM ip_protocols"}, 1, missing},
 		{"protocols missing for names", []string{"query", "--protocols", missing, "SELECT ip_protocol_name FROM raw_sockets"}, 1, missing},
 		{"no osquery", []string{"--socket", missing, "--timeout", "1"}, 1, "no osquery at the socket within 1s"},

@@ -14,6 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
 )
 
 // osqueryd passes its extensions --socket, --timeout, --interval and --verbose.
@@ -194,20 +196,8 @@ func readFlags(path string, mayBeMissing bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Who could put a link or a FIFO there since may do so.
-	f, err := os.OpenFile(resolved, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFlags+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(text) > maxFlags {
-		return nil, fmt.Errorf("it has more than %d bytes", maxFlags)
-	}
-	return text, nil
+	// Who could put a link there since may do so.
+	return regular.ReadFile(resolved, maxFlags)
 }
 
 // trustedPath returns the path of a regular file without the symbolic links in

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"strings"
 )
 
 // MaxLine is the length in bytes from which a line is too long.
@@ -17,13 +16,17 @@ type List[T any] struct {
 	Header func(line []byte) bool
 	// Line decodes a line beneath the header. It is not ok if the line completes
 	// no record. Its error is of [Line.Error].
+	//
+	// The last line of a copy may lack its newline, see [Line.Cut]. It is decoded
+	// too, and an error if it is not whole as far as Line can tell.
 	Line func(Line) (v T, ok bool, err error)
 	// End is called after the last line, where a record may have been waiting for
 	// more. It may be nil.
 	End func() (v T, ok bool, err error)
+	// NotEmpty says that the list always has a line, though it has no header.
+	NotEmpty bool
 	// Parts makes Line decode also a line that is too long, of which it sees the
-	// beginning, and a last line without a newline. They are errors otherwise: a
-	// list that the kernel wrote to its end has whole lines.
+	// beginning. It is an error otherwise.
 	Parts bool
 }
 
@@ -33,15 +36,14 @@ type List[T any] struct {
 func (l List[T]) Decode(r io.Reader) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		header := l.Header == nil
+		header, empty := l.Header == nil, true
 		for line, err := range Lines(r, MaxLine) {
 			var v T
 			ok := false
+			empty = false
 			switch {
 			case err != nil:
 				err = fmt.Errorf("line %d: %w", line.Number, err)
-			case line.Cut && !l.Parts:
-				err = line.Error("the file ends in the middle of a line")
 			case line.Long && !l.Parts:
 				err = line.Error("the line is too long")
 			case header:
@@ -51,6 +53,9 @@ func (l List[T]) Decode(r io.Reader) iter.Seq2[T, error] {
 					err = line.Error("expected the header of another list")
 				}
 			}
+			if err != nil && line.Cut {
+				err = line.Error("the file ends in the middle of a line")
+			}
 			if ok && !yield(v, nil) {
 				return
 			}
@@ -59,8 +64,12 @@ func (l List[T]) Decode(r io.Reader) iter.Seq2[T, error] {
 				return
 			}
 		}
-		if !header {
+		switch {
+		case !header:
 			yield(none, NewLineError(1, nil, "the file is empty, even its header is missing"))
+			return
+		case empty && l.NotEmpty:
+			yield(none, NewLineError(1, nil, "the file is empty"))
 			return
 		}
 		if l.End == nil {
@@ -73,14 +82,6 @@ func (l List[T]) Decode(r io.Reader) iter.Seq2[T, error] {
 		if err != nil {
 			yield(none, err)
 		}
-	}
-}
-
-// Words returns a [List]'s Header that takes a line which begins with these
-// words, whatever the blanks between.
-func Words(words string) func(line []byte) bool {
-	return func(line []byte) bool {
-		return strings.HasPrefix(strings.Join(strings.Fields(string(line)), " ")+" ", words+" ")
 	}
 }
 

@@ -3,6 +3,7 @@ package parser
 import (
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -17,7 +18,7 @@ func pairs(parts bool) List[string] {
 		Header: Words("a b"), Parts: parts,
 		Line: func(l Line) (v string, ok bool, err error) {
 			switch text := string(l.Text[:min(len(l.Text), 9)]); {
-			case text == "bad":
+			case text == "bad" || text == "ba":
 				return "", false, l.Error("expected good")
 			case first == "":
 				first = text
@@ -47,8 +48,10 @@ func TestList(t *testing.T) {
 		{"empty", strings.NewReader(""), false, nil, "line 1: the file is empty, even its header is missing"},
 		{"another header", strings.NewReader("a bc\n1\n2\n"), false, nil, `line 1: expected the header of another list: "a bc"`},
 		{"a malformed line", strings.NewReader("a b\n1\n2\n3\nbad\n5\n"), false, []string{"12"}, `line 5: expected good: "bad"`},
-		{"cut off", strings.NewReader("a b\n1\n2"), false, nil, `line 3: the file ends in the middle of a line: "2"`},
-		{"cut off in the header", strings.NewReader("a b"), false, nil, `line 1: the file ends in the middle of a line: "a b"`},
+		{"without the last newline", strings.NewReader("a b\n1\n2"), false, []string{"12"}, ""},
+		{"a header without its newline", strings.NewReader("a b"), false, nil, ""},
+		{"cut off", strings.NewReader("a b\n1\n2\n3\nba"), false, []string{"12"}, `line 5: the file ends in the middle of a line: "ba"`},
+		{"cut off in the header", strings.NewReader("a "), false, nil, `line 1: the file ends in the middle of a line: "a "`},
 		{"too long", strings.NewReader("a b\n1\n" + strings.Repeat("x", MaxLine) + "\n"), false, nil, "line 3: the line is too long"},
 		{"just not too long", strings.NewReader("a b\n1\n" + strings.Repeat("x", MaxLine-1) + "\n"), false, []string{"1xxxxxxxxx"}, ""},
 		{"parts", strings.NewReader("a b\n" + strings.Repeat("x", MaxLine) + "\n2"), true, []string{"xxxxxxxxx2"}, ""},
@@ -87,6 +90,21 @@ func TestList(t *testing.T) {
 	})
 }
 
+// A list without a header may be empty, unless it says that it never is.
+func TestEmptyList(t *testing.T) {
+	for _, notEmpty := range []bool{false, true} {
+		t.Run(strconv.FormatBool(notEmpty), func(t *testing.T) {
+			list := List[int]{NotEmpty: notEmpty, Line: func(l Line) (int, bool, error) { return l.Number, true, nil }}
+			var got error
+			for _, got = range list.Decode(strings.NewReader("")) {
+			}
+			if (got != nil) != notEmpty || got != nil && got.Error() != "line 1: the file is empty" {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+}
+
 // FuzzList holds that no line is lost: each is in a record, or there is an error.
 func FuzzList(f *testing.F) {
 	f.Add("a b\n1\n2\n3\n")
@@ -101,7 +119,11 @@ func FuzzList(f *testing.F) {
 				t.Fatalf("line %d after %d lines", n, lines)
 			}
 		}
-		if want := strings.Count(in, "\n") - 1; lines != want {
+		want := strings.Count(in, "\n") - 1
+		if in[len(in)-1] != '\n' {
+			want++
+		}
+		if lines != want {
 			t.Errorf("%d lines, want %d", lines, want)
 		}
 	})

@@ -40,7 +40,9 @@ type Line struct {
 	Number int    // counted from 1
 	Text   []byte // valid until the next line is asked for; the first max bytes if Long
 	Long   bool   // the line has max bytes or more
-	Cut    bool   // the file ends without a newline after this line
+	// Cut says that the file ends without a newline after this line. The kernel ends
+	// each with one: the file is a copy that has lost it, or it was cut off.
+	Cut bool
 }
 
 // firstBuffer holds what one read of a list in /proc gives, a page, and more. A

@@ -11,13 +11,13 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
-// statisticsFiles are the files of /proc/net that have counters. A file that is not
-// required is missing where the kernel has no IPv6 or SCTP.
+// statisticsFiles are the files of /proc/net that have counters. The last two are
+// missing where the kernel has no IPv6 or SCTP.
 var statisticsFiles = []source.File[sock.Statistic]{
-	{Name: "snmp", Required: true, Decode: procnet.PairedStatistics},
-	{Name: "netstat", Required: true, Decode: procnet.PairedStatistics},
-	{Name: "snmp6", Required: false, Decode: procnet.NamedStatistics},
-	{Name: "sctp/snmp", Required: false, Decode: procnet.NamedStatistics},
+	{Name: "snmp", Missing: source.Failing, Decode: procnet.PairedStatistics},
+	{Name: "netstat", Missing: source.Lacking, Decode: procnet.PairedStatistics},
+	{Name: "snmp6", Decode: procnet.NamedStatistics},
+	{Name: "sctp/snmp", Decode: procnet.NamedStatistics},
 }
 
 type statisticRow = source.Record[sock.Statistic]

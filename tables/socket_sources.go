@@ -40,14 +40,14 @@ func SocketSources(h *host.Host) schema.Table {
 	}
 	return schema.Bind(schema.TableDef[sourceRow]{
 		Name: "socket_sources",
-		Doc:  "Sources of the sockets of the other tables, and of the processes that have them open: one row for each list of the kernel.",
+		Doc:  "Sources of the other tables: one row for each list of the kernel that has sockets, multicast groups or counters, and for what is known of the processes and namespaces of the host.",
 		Examples: []string{
 			"SELECT proto, source, reason FROM socket_sources",
 			"SELECT proto, reason FROM socket_sources WHERE complete = 0",
 			"SELECT proto, last_rows, last_wait_us FROM socket_sources WHERE last_interrupted = 1",
 		},
 		Columns: []schema.AnyColumn[sourceRow]{
-			schema.NotNull("proto", "List of the kernel, as netstat or /proc/net names it, such as tcp6, unix or sctp/assocs; conntrack, the connections that netfilter keeps track of; holders, the processes that have sockets open; processes, what is read of each of them, such as its program; or namespaces, the network namespaces of the host. Empty for another network namespace that a query named and that could not be read.",
+			schema.NotNull("proto", "List of the kernel, as netstat or /proc/net names it, such as tcp6, unix, sctp/assocs or sockstat; conntrack, the connections that netfilter keeps track of; holders, the processes that have sockets open; processes, what is read of each of them, such as its program; or namespaces, the network namespaces of the host. Empty for another network namespace that a query named and that could not be read.",
 				func(r *sourceRow) string { return r.Proto }),
 			schema.Nullable("net_namespace", "Inode number of the network namespace that is read. Empty if unknown.",
 				func(r *sourceRow) (string, bool) {
@@ -57,7 +57,7 @@ func SocketSources(h *host.Host) schema.Table {
 				func(r *sourceRow) string { return string(r.Now.Source) }),
 			schema.NotNull("reason", "Why the source is procfs, which is slower and knows less, why there is no list, or why it or the network namespace cannot be read: only sock_diag lists mptcp, mptcp6 and vsock. Then what the list lacked when it was last read: see complete. Empty if the source is the fastest and nothing was lacking.",
 				(*sourceRow).reason),
-			schema.Nullable("complete", "1 if everything could be read when this process last read the list, 0 if something of other users or processes was left out: reason says what, how many times, and one example. 0 for a network namespace that could not be read. NULL if it was not read yet.",
+			schema.Nullable("complete", "1 if everything could be read when this process last read the list, 0 if something was left out, such as what is of other users, or a list that every Linux has and that is missing: reason says what, how many times, and one example. 0 for a network namespace that could not be read. NULL if it was not read yet.",
 				func(r *sourceRow) (bool, bool) {
 					return r.Last != nil && r.Last.Lack == (usage.Lack{}), r.Last != nil || r.Proto == ""
 				}),
@@ -68,7 +68,7 @@ func SocketSources(h *host.Host) schema.Table {
 					}
 					return string(r.Last.Source), true
 				}),
-			schema.Nullable("last_rows", "Sockets, or holders of them, that the source gave then, which may be more than the query's rows. NULL if it was not read yet.",
+			schema.Nullable("last_rows", "Sockets, or other entries of the list, that the source gave then, which may be more than the query's rows. NULL if it was not read yet.",
 				last(func(u *usage.Usage) int64 { return u.Sockets })),
 			schema.Nullable("last_wait_us", "Microseconds that the source took then; tcp and tcp6 are often read together. NULL if it was not read yet.",
 				last(func(u *usage.Usage) int64 { return u.Wait.Microseconds() })),

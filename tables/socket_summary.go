@@ -5,28 +5,24 @@ import (
 	"iter"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/proc"
+	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
-type summaryRow struct {
-	host.SocketSummary
-	position int64 // in its namespace
-}
-
 // SocketSummary is the table socket_summary.
 func SocketSummary(h *host.Host) schema.Table {
-	number := func(get func(*host.SocketSummary) *int64) func(*summaryRow) (int64, bool) {
-		return func(r *summaryRow) (int64, bool) {
-			n := get(&r.SocketSummary)
+	number := func(get func(*host.SocketSummary) *int64) func(*host.SocketSummary) (int64, bool) {
+		return func(r *host.SocketSummary) (int64, bool) {
+			n := get(r)
 			if n == nil {
 				return 0, false
 			}
 			return *n, true
 		}
 	}
-	limit := func(get func(*proc.MemoryLimits) int64) func(*summaryRow) (int64, bool) {
-		return func(r *summaryRow) (int64, bool) {
+	limit := func(get func(*proc.MemoryLimits) int64) func(*host.SocketSummary) (int64, bool) {
+		return func(r *host.SocketSummary) (int64, bool) {
 			if r.Limits == nil {
 				return 0, false
 			}
@@ -34,8 +30,8 @@ func SocketSummary(h *host.Host) schema.Table {
 		}
 	}
 	const noLimit = " NULL but for tcp and udp, and if this process is in another network namespace than the host's first, where the kernel does not show it."
-	netNamespace := netNamespaceColumn(func(r *summaryRow) uint32 { return r.Namespace })
-	return schema.Bind(schema.TableDef[summaryRow]{
+	netNamespace := netNamespaceColumn(func(r *host.SocketSummary) uint32 { return r.Namespace })
+	return schema.Bind(schema.TableDef[host.SocketSummary]{
 		Name: "socket_summary",
 		Doc:  "Number of sockets of each protocol, and the memory that they take: what ss -s shows, from /proc/net/sockstat and sockstat6. Memory, orphans and allocated sockets are of the whole host, whatever the network namespace.",
 		Examples: []string{
@@ -46,13 +42,13 @@ func SocketSummary(h *host.Host) schema.Table {
 			"SELECT rtrim(proto, '6') AS transport, sum(in_use) AS total, sum(in_use * (family = 2)) AS ip, sum(in_use * (family = 10)) AS ipv6 FROM socket_summary WHERE proto <> 'all' GROUP BY 1",
 			"SELECT proto, 100.0 * memory_pages / memory_high_pages AS percent FROM socket_summary WHERE memory_high_pages > 0",
 		},
-		Columns: []schema.AnyColumn[summaryRow]{
+		Columns: []schema.AnyColumn[host.SocketSummary]{
 			schema.NotNull("proto", "Protocol: tcp, tcp6, udp, udp6, udplite, udplite6, raw, raw6; frag and frag6, the packets that wait for missing fragments; all, the sockets of every family, also of others than IP: Total of ss -s.",
-				func(r *summaryRow) string { return r.Proto }),
+				func(r *host.SocketSummary) string { return r.Proto }),
 			schema.Nullable("family", "Address family as a number: 2 for IPv4, 10 for IPv6. NULL for all.",
-				func(r *summaryRow) (uint8, bool) { return uint8(r.Family), r.Family != 0 }),
+				func(r *host.SocketSummary) (uint8, bool) { return uint8(r.Family), r.Family != 0 }),
 			schema.NotNull("in_use", "Sockets of this network namespace that take packets: for TCP sockets that listen or have a peer, but for TIME_WAIT and SYN_RECV; for UDP sockets with a local port. For frag and frag6 packets.",
-				func(r *summaryRow) int64 { return r.InUse }),
+				func(r *host.SocketSummary) int64 { return r.InUse }),
 			schema.Nullable("orphan", "TCP sockets of the whole host and both families that their programs have closed and that still send or wait. NULL but for tcp.",
 				number(func(s *host.SocketSummary) *int64 { return s.Orphans })),
 			schema.Nullable("time_wait", "TCP connections of this network namespace and both families in TIME_WAIT. NULL but for tcp.",
@@ -71,20 +67,11 @@ func SocketSummary(h *host.Host) schema.Table {
 				limit(func(l *proc.MemoryLimits) int64 { return l.High })),
 			netNamespace,
 		},
-		RowID: func(r *summaryRow) int64 { return int64(r.Namespace)<<16 | r.position },
-		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[summaryRow, error] {
-			return func(yield func(summaryRow, error) bool) {
-				var row summaryRow
-				for s, err := range h.SocketSummaries(ctx, namespaces(netNamespace, q)) {
-					if row.position++; s.Proto == host.AllSockets {
-						row.position = 0
-					}
-					row.SocketSummary = s
-					if !yield(row, err) {
-						return
-					}
-				}
-			}
+		RowID: func(r *host.SocketSummary) int64 {
+			return sock.Hash(0).Add(uint64(r.Namespace)).Text(r.Protocol).ID()
+		},
+		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[host.SocketSummary, error] {
+			return h.SocketSummaries(ctx, namespaces(netNamespace, q))
 		},
 	})
 }

@@ -324,7 +324,7 @@ func TestProcLines(t *testing.T) {
 		"ipv4 2 tcp 6 7 CLOSE " + tuple + tuple + "mark=-1\n":          "mark: expected",
 		"ipv4 2 tcp 6 7 CLOSE " + tuple + tuple + "zone=65536\n":       "zone: expected",
 		"ipv4 2 tcp 6 7 CLOSE sport=1 src=1.2.3.4 dst=x" + "\n":        "dst: expected",
-		"ipv4 2 tcp 6 7 CLOSE " + tuple + tuple + "use=2":              "middle of a line",
+		"ipv4 2 tcp 6 7 CLOSE " + tuple + tuple + "mark=0":             "middle of a line",
 		"ipv4 2 tcp 6 7 " + strings.Repeat(" ", parser.MaxLine) + "\n": "too long",
 	} {
 		_, err := parse("ipv4     2 udp      17 29 " + tuple + tuple + "\n" + in)

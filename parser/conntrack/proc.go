@@ -1,9 +1,11 @@
 package conntrack
 
 import (
+	"bytes"
 	"io"
 	"iter"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,7 +22,11 @@ import (
 // each in one line. Errors are of type [*parser.LineError], or the reader's own.
 func Proc(r io.Reader) iter.Seq2[Connection, error] {
 	return parser.List[Connection]{Line: func(line parser.Line) (c Connection, ok bool, err error) {
-		if reason := c.parse(string(line.Text)); reason != "" {
+		reason := c.parse(string(line.Text))
+		if reason == "" && line.Cut && !bytes.Contains(line.Text, []byte(" use=")) {
+			reason = "expected more of the line"
+		}
+		if reason != "" {
 			return c, false, line.Error(reason)
 		}
 		return c, true, nil
@@ -30,7 +36,7 @@ func Proc(r io.Reader) iter.Seq2[Connection, error] {
 // parse fills in a connection. It returns what was expected of a malformed line,
 // or nothing.
 func (c *Connection) parse(line string) (reason string) {
-	words := strings.Fields(line)
+	words := slices.Collect(parser.Fields(line))
 	if len(words) < 5 {
 		return "expected a family, a protocol and two directions"
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -81,7 +82,7 @@ type MemoryLimits struct {
 //
 //	94626	126170	189252
 func ParseMemoryLimits(text []byte) (l MemoryLimits, err error) {
-	fields := bytes.Fields(text)
+	fields := slices.Collect(parser.Fields(bytes.TrimSuffix(text, []byte("\n"))))
 	for i, to := range []*int64{&l.Low, &l.Pressure, &l.High} {
 		if len(fields) > i {
 			*to, err = strconv.ParseInt(string(fields[i]), 10, 64)
@@ -99,14 +100,11 @@ func ParseMemoryLimits(text []byte) (l MemoryLimits, err error) {
 //
 //	VmHWM:	    5028 kB
 func PeakMemory(status []byte) (bytes int64, ok bool) {
-	_, after, ok := strings.Cut(string(status), "\nVmHWM:")
-	fields := strings.Fields(after)
-	if !ok || len(fields) == 0 {
-		return 0, false
+	_, after, _ := strings.Cut(string(status), "\nVmHWM:")
+	line, _, _ := strings.Cut(after, "\n")
+	for number := range parser.Fields(line) {
+		kilobytes, err := strconv.ParseUint(number, 10, 53) // so that bytes do not overflow
+		return int64(kilobytes) << 10, err == nil
 	}
-	kilobytes, err := strconv.ParseUint(fields[0], 10, 53) // so that bytes do not overflow
-	if err != nil {
-		return 0, false
-	}
-	return int64(kilobytes) << 10, true
+	return 0, false
 }

@@ -3,8 +3,8 @@ package proc
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/osquery-sockets/osquery-sockets/parser"
 )
@@ -25,7 +25,7 @@ func EffectiveUser(status io.Reader) (uid uint32, ok bool, err error) {
 		if err != nil {
 			return 0, false, err
 		}
-		if fields := strings.Fields(string(line.Text)); len(fields) > 2 && fields[0] == "Uid:" {
+		if fields := slices.Collect(parser.Fields(string(line.Text))); len(fields) > 2 && fields[0] == "Uid:" {
 			number, err := strconv.ParseUint(fields[2], 10, 32)
 			if err != nil {
 				return 0, false, nil

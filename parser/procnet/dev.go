@@ -40,7 +40,7 @@ func Links(r io.Reader) iter.Seq2[network.Link, error] {
 			}
 			l.FromProc = true
 			colon := bytes.LastIndexByte(line.Text, ':')
-			l.Name = string(bytes.TrimSpace(line.Text[:max(colon, 0)]))
+			l.Name = string(bytes.TrimLeft(line.Text[:max(colon, 0)], " "))
 			f := fields{rest: line.Text[colon+1:]}
 			for _, counter := range devCounters {
 				l.Counters.Set(counter, f.dec("counter", 64))

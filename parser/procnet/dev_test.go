@@ -43,7 +43,7 @@ func TestLinksDamage(t *testing.T) {
 		{"no name", devHeader + " : 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n", "line 3: expected the name of an interface"},
 		{"few numbers", devHeader + "eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15\n", "line 3: expected the name of an interface"},
 		{"no number", devHeader + "eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 x\n", "line 3: expected the name of an interface"},
-		{"cut off", devHeader + "eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16", "line 3: the file ends in the middle of a line"},
+		{"cut off", devHeader + "eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 ", "line 3: the file ends in the middle of a line"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got, err := collect(Links(strings.NewReader(c.in))); len(got) > 0 || err == nil || !strings.Contains(err.Error(), c.want) {

@@ -38,12 +38,16 @@ func Groups(r io.Reader, name string, order binary.ByteOrder) iter.Seq2[network.
 		})
 	}
 	// Index, interface, users, how often it was asked for by the user, address.
+	length := 6 // of the longest address, which is that of Ethernet at least
 	return list(r, order, nil, func(f *fields) network.Group {
 		g := network.Group{Proto: name, Index: uint32(f.dec("index", 32)), Interface: string(f.next()), Users: uint32(f.dec("users", 32))}
 		f.dec("global use", 32)
 		var err error
 		if g.Address, err = hex.DecodeString(string(f.next())); err != nil || len(g.Address) == 0 {
 			f.fail("address: expected an even number of hexadecimal digits")
+		}
+		if length = max(length, len(g.Address)); f.cut && len(g.Address) < length {
+			f.fail("expected more of the address")
 		}
 		return g
 	})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"iter"
+	"slices"
 	"strconv"
 
 	"github.com/osquery-sockets/osquery-sockets/parser"
@@ -88,7 +89,7 @@ func formatOf(proto string, header []byte) *legacyFormat {
 
 func (l *legacyFormat) decode(f *fields) sock.Legacy {
 	s := sock.Legacy{Proto: l.proto, Line: f.line}
-	words := bytes.Fields(f.rest)
+	words := slices.Collect(parser.Fields(f.rest))
 	if len(words) < l.words {
 		f.fail("expected " + strconv.Itoa(l.words) + " words")
 		return s

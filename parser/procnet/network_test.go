@@ -213,16 +213,8 @@ func TestDamagedNetworkLists(t *testing.T) {
 	}
 	for _, name := range []string{"route", "ipv6_route", IGMP, IGMP6, DevMcast} {
 		whole := testdata(t, name)
-		all, err := decode(name, whole)
-		if err != nil {
+		if _, err := decode(name, whole); err != nil {
 			t.Fatal(err)
-		}
-		// A cut within a line, which is shorter or lacks its end.
-		last := strings.LastIndexByte(strings.TrimRight(whole, "\n"), '\n') + 1
-		for cut := last + 1; cut < len(whole); cut++ {
-			if n, err := decode(name, whole[:cut]); err == nil || !strings.Contains(err.Error(), "line ") || n >= all {
-				t.Errorf("%s cut at %d: %d of %d, %v", name, cut, n, all, err)
-			}
 		}
 		// A field that is garbage.
 		for _, line := range slices.Collect(strings.Lines(whole))[:4] {

@@ -27,7 +27,7 @@ const msPerTick = 10
 // /proc/net/tcp6. The addresses in it are printed as words of the host's byte
 // order. Errors are of type [*parser.LineError], or the reader's own.
 func TCP(r io.Reader, family sock.Family, order binary.ByteOrder) iter.Seq2[sock.TCP, error] {
-	return list(r, order, inetHeader(false), func(f *fields) (s sock.TCP) {
+	return inetList(r, order, false, func(f *fields) (s sock.TCP) {
 		s.Inet = f.inet(family, sock.ProtoTCP, &s.Timer, &s.TimerExpires, &s.Retransmits, &s.Probes)
 		if s.State == sock.Listen {
 			s.NoBacklog = true
@@ -39,7 +39,7 @@ func TCP(r io.Reader, family sock.Family, order binary.ByteOrder) iter.Seq2[sock
 // UDP streams the sockets of /proc/net/udp, udplite and their IPv6 siblings.
 // See [TCP] for byte order and errors.
 func UDP(r io.Reader, family sock.Family, protocol sock.Protocol, order binary.ByteOrder) iter.Seq2[sock.UDP, error] {
-	return list(r, order, inetHeader(true), func(f *fields) (s sock.UDP) {
+	return inetList(r, order, true, func(f *fields) (s sock.UDP) {
 		var timer sock.Timer
 		var skip uint32
 		s.Inet = f.inet(family, protocol, &timer, &skip, &skip, &skip)
@@ -50,21 +50,46 @@ func UDP(r io.Reader, family sock.Family, protocol sock.Protocol, order binary.B
 	})
 }
 
-// inetHeader takes a header with a column of drops, or without: that is how the
-// lists of UDP differ from those of TCP.
-func inetHeader(drops bool) func(line []byte) bool {
-	return func(line []byte) bool {
-		return bytes.HasPrefix(bytes.TrimLeft(line, " "), []byte("sl ")) && bytes.Contains(line, []byte(" drops")) == drops
+// inetList decodes a list whose header has a column of drops, or has not: that is
+// how the lists of UDP differ from those of TCP. A list with the other header may
+// not have lines. gVisor's udp6, which has none, has the header of tcp6
+// (pkg/sentry/fsimpl/proc/task_net.go).
+func inetList[T any](r io.Reader, order binary.ByteOrder, drops bool, decode func(*fields) T) iter.Seq2[T, error] {
+	other := false
+	header := func(line []byte) bool {
+		other = bytes.Contains(line, []byte(" drops")) != drops
+		return bytes.HasPrefix(bytes.TrimLeft(line, " "), []byte("sl ")) && bytes.Contains(line, []byte(" inode"))
 	}
+	return list(r, order, header, func(f *fields) T {
+		if other {
+			f.fail("it is beneath the header of another list")
+		}
+		return decode(f)
+	})
 }
 
 // list decodes a file of lines of fields beneath a header, if it has one. order
 // is that of the words of addresses; nil if there are none.
 func list[T any](r io.Reader, order binary.ByteOrder, header func(line []byte) bool, decode func(*fields) T) iter.Seq2[T, error] {
 	f := fields{big: order != nil && order.Uint16([]byte{0, 1}) == 1}
+	more := false // some line had more than is taken
+	pad := 0      // length of all lines, if they are padded; -1 if not
 	return parser.List[T]{Header: header, Line: func(line parser.Line) (v T, ok bool, err error) {
-		f.rest, f.line, f.skip = line.Text, line.Number, false
+		f.rest, f.line, f.cut, f.skip = line.Text, line.Number, line.Cut, false
 		v = decode(&f)
+		switch {
+		case !line.Cut:
+			more = more || len(f.rest) > 0
+			if len(line.Text) < padded || pad != 0 && pad != len(line.Text) || !parser.IsBlank(line.Text[len(line.Text)-1]) {
+				pad = -1
+			} else {
+				pad = len(line.Text)
+			}
+		case len(line.Text) < pad:
+			f.fail("expected a longer line")
+		case more:
+			f.goesOn()
+		}
 		if f.reason != "" {
 			return v, false, line.Error(f.reason)
 		}
@@ -72,11 +97,16 @@ func list[T any](r io.Reader, order binary.ByteOrder, header func(line []byte) b
 	}}.Decode(r)
 }
 
+// padded is the least length to which the kernel pads the lines of some lists
+// (seq_setwidth, fs/seq_file.c), those of udp and route. Of tcp it is 149.
+const padded = 127
+
 // fields takes a line apart. The first thing that is wrong stays in reason.
 type fields struct {
 	rest   []byte
 	line   int  // its number
 	big    bool // the words of an address are big-endian
+	cut    bool // the file ends without a newline after it
 	skip   bool // the line has no record
 	reason string
 }
@@ -87,18 +117,26 @@ func (f *fields) fail(reason string) {
 	}
 }
 
-// blanks separate fields.
+// goesOn fails if the file ends where the line goes on: the field before it may be
+// cut off. It is for a place where lines of the kernel have more.
+func (f *fields) goesOn() {
+	if f.cut && len(f.rest) == 0 {
+		f.fail("expected more of the line")
+	}
+}
+
+// blanks separate fields: see [parser.IsBlank].
 const blanks = " \t"
 
 // next returns the next blank-separated field; it is empty at the line's end.
 func (f *fields) next() []byte {
 	b := f.rest
 	i := 0
-	for i < len(b) && (b[i] == ' ' || b[i] == '\t') {
+	for i < len(b) && parser.IsBlank(b[i]) {
 		i++
 	}
 	start := i
-	for i < len(b) && b[i] != ' ' && b[i] != '\t' {
+	for i < len(b) && !parser.IsBlank(b[i]) {
 		i++
 	}
 	f.rest = b[i:]
@@ -125,6 +163,7 @@ func (f *fields) inet(family sock.Family, protocol sock.Protocol, timer *sock.Ti
 	uid := uint32(f.dec("uid", 32))
 	*probes = uint32(f.dec("timeout", 32))
 	s.Own(f.dec("inode", 64), uid)
+	f.goesOn()
 	return s
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"net/netip"
 	"os"
@@ -103,6 +104,31 @@ func TestUDPDrops(t *testing.T) {
 	}
 }
 
+// The udp6 of gVisor, which has no lines, has the header of tcp6.
+func TestOtherHeader(t *testing.T) {
+	const six = "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+	const drops = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n"
+	for name, c := range map[string]struct {
+		header string
+		decode func(string) ([]string, error)
+	}{
+		"udp6": {six, decoded(func(r io.Reader) iter.Seq2[sock.UDP, error] {
+			return UDP(r, sock.INET6, sock.ProtoUDP, binary.LittleEndian)
+		})},
+		"raw6": {six, decoded(func(r io.Reader) iter.Seq2[sock.RawIP, error] { return Raw(r, sock.INET6, false, binary.LittleEndian) })},
+		"tcp":  {drops, decoded(func(r io.Reader) iter.Seq2[sock.TCP, error] { return TCP(r, sock.INET, binary.LittleEndian) })},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, err := c.decode(c.header); len(got) > 0 || err != nil {
+				t.Errorf("without lines: %v, %v", got, err)
+			}
+			if _, err := c.decode(c.header + "   0: x\n"); err == nil || !strings.Contains(err.Error(), "line 2: it is beneath the header of another list") {
+				t.Errorf("with a line: %v", err)
+			}
+		})
+	}
+}
+
 // A list that is damaged anywhere must end in an error that says where, after
 // the sockets before the damage.
 func TestDamage(t *testing.T) {
@@ -114,7 +140,7 @@ func TestDamage(t *testing.T) {
 	}{
 		"empty":          {"", 1, "header"},
 		"no header":      {good, 1, "header"},
-		"a list of UDP":  {strings.Replace(header, "inode", "inode ref pointer drops", 1) + good, 1, "header of another"},
+		"a list of UDP":  {strings.Replace(header, "inode", "inode ref pointer drops", 1) + good, 2, "header of another"},
 		"another file":   {"Inter-|   Receive\n face |bytes\n", 1, "header"},
 		"cut":            {header + good + good[:80], 3, "middle of a line"},
 		"cut in inode":   {header + good + strings.TrimSuffix(good, "2 1\n"), 3, "middle of a line"},

@@ -20,6 +20,7 @@ func Protocol(r io.Reader, name string) (sockets int64, ok bool, err error) {
 		f.next() // size
 		if f.skip = !found && len(f.next()) > 0; !f.skip {
 			n = int64(f.dec("sockets", 63))
+			f.goesOn()
 		}
 		return n
 	})

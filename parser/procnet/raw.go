@@ -15,7 +15,7 @@ import (
 // net/ipv6/datagram.c). Where the lists of UDP have the local port these have the
 // IP protocol or the ICMP identifier. See [TCP] for byte order and errors.
 func Raw(r io.Reader, family sock.Family, ping bool, order binary.ByteOrder) iter.Seq2[sock.RawIP, error] {
-	return list(r, order, inetHeader(true), func(f *fields) sock.RawIP {
+	return inetList(r, order, true, func(f *fields) sock.RawIP {
 		s := sock.RawIP{Ping: ping}
 		var timer sock.Timer
 		var skip uint32

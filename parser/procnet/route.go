@@ -88,6 +88,10 @@ func (f *fields) route6() network.Route {
 	r.Metric = uint32(f.hex(f.next(), 32, "metric"))
 	k := network.Kernel{Known: true, Ref: uint32(f.hex(f.next(), 32, "reference count")), Use: uint32(f.hex(f.next(), 32, "use"))}
 	k.Flags = network.RouteFlags(f.hex(f.next(), 32, "flags"))
+	// The name is padded to 8 bytes, and a blank is before it.
+	if f.cut && len(f.rest) < 9 {
+		f.fail("expected more of the line")
+	}
 	r.Kernel = []network.Kernel{k}
 	switch {
 	case k.Flags&network.FlagLocal != 0:

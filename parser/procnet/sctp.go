@@ -20,6 +20,8 @@ func SCTPEndpoints(r io.Reader) iter.Seq2[sock.SCTP, error] {
 		uid := uint32(f.dec("UID", 32))
 		s.Own(f.dec("INODE", 64), uid)
 		s.LocalAddrs, s.Local = f.addrs(f.rest, port)
+		f.rest = f.rest[len(bytes.TrimRight(f.rest, blanks)):]
+		f.goesOn() // a blank is behind each address
 		if s.Local.IsValid() {
 			s.Remote = netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
 			if s.Local.Addr().Is4() {
@@ -84,6 +86,7 @@ func SCTPPaths(r io.Reader) iter.Seq2[sock.SCTPPath, error] {
 		}
 		p.Number = int32(f.dec("ASSOC_ID", 31))
 		p.HeartbeatActive, p.RTO = f.dec("HB_ACT", 1) == 1, f.dec("RTO", 64)
+		f.goesOn()
 		return p
 	})
 }
@@ -110,7 +113,7 @@ func (f *fields) sctp(s *sock.SCTP) {
 // use, else it is the first.
 func (f *fields) addrs(b []byte, port uint16) (all []netip.Addr, first netip.AddrPort) {
 	first = netip.AddrPortFrom(netip.Addr{}, port)
-	for text := range bytes.FieldsSeq(b) {
+	for text := range parser.Fields(b) {
 		text, primary := bytes.CutPrefix(text, []byte("*"))
 		a, err := netip.ParseAddr(string(text))
 		if err != nil || a.Zone() != "" {

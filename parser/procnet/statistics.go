@@ -17,7 +17,9 @@ import (
 //	Udp: InDatagrams NoPorts
 //	Udp: 89 0
 //
-// Errors are of type [*parser.LineError], or the reader's own.
+// A file of one line of names has no counters: gVisor's netstat is so
+// (pkg/sentry/fsimpl/proc/task_net.go). Lines that begin with no protocol are
+// passed by. Errors are of type [*parser.LineError], or the reader's own.
 func PairedStatistics(r io.Reader) iter.Seq2[sock.Statistic, error] {
 	return func(yield func(sock.Statistic, error) bool) {
 		for all, err := range pairs().Decode(r) {
@@ -39,14 +41,21 @@ func pairs() parser.List[[]sock.Statistic] {
 	var names []string
 	var protocol string // of the names; "" between two pairs
 	number := 0         // of the last line
+	some := false
 	return parser.List[[]sock.Statistic]{
+		NotEmpty: true,
 		Line: func(line parser.Line) (all []sock.Statistic, ok bool, err error) {
 			number = line.Number
 			f := fields{rest: line.Text}
 			head, ok := bytes.CutSuffix(f.next(), []byte(":"))
 			switch {
 			case !ok || len(head) == 0:
-				return nil, false, line.Error("expected a protocol and a colon")
+				if line.Cut {
+					err = line.Error("expected a protocol and a colon")
+				}
+				return nil, false, err
+			case protocol == "" && line.Cut:
+				return nil, false, line.Error("expected the values of these names in the next line")
 			case protocol == "":
 				protocol, names = string(head), names[:0]
 				for name := f.next(); len(name) > 0; name = f.next() {
@@ -67,14 +76,12 @@ func pairs() parser.List[[]sock.Statistic] {
 			if f.reason != "" {
 				return nil, false, line.Error(f.reason)
 			}
-			protocol = ""
+			protocol, some = "", true
 			return all, true, nil
 		},
 		End: func() (all []sock.Statistic, ok bool, err error) {
-			if protocol != "" {
+			if protocol != "" && some {
 				err = parser.NewLineError(number, nil, "the values of "+protocol+" are missing behind this line")
-			} else if number == 0 {
-				err = parser.NewLineError(1, nil, "the file is empty")
 			}
 			return nil, false, err
 		},
@@ -88,12 +95,12 @@ func pairs() parser.List[[]sock.Statistic] {
 //
 //	Udp6NoPorts                     	0
 //
-// Errors are as those of [PairedStatistics].
+// Lines with another beginning are passed by. Errors are as those of
+// [PairedStatistics].
 func NamedStatistics(r io.Reader) iter.Seq2[sock.Statistic, error] {
-	none := true
 	return parser.List[sock.Statistic]{
+		NotEmpty: true,
 		Line: func(line parser.Line) (s sock.Statistic, ok bool, err error) {
-			none = false
 			f := fields{rest: line.Text}
 			name := f.next()
 			end := len("Sctp")
@@ -101,21 +108,17 @@ func NamedStatistics(r io.Reader) iter.Seq2[sock.Statistic, error] {
 				end = bytes.IndexByte(name, '6') + 1
 			}
 			if end == 0 || end == len(name) {
-				f.fail("expected a name that begins with a protocol of IPv6 or with Sctp")
-			} else {
-				s.Protocol, s.Name = string(name[:end]), string(name[end:])
+				if line.Cut {
+					err = line.Error("expected a name and a number")
+				}
+				return s, false, err
 			}
+			s.Protocol, s.Name = string(name[:end]), string(name[end:])
 			s.Value, s.TooLarge = f.signed(s.Name)
 			if f.reason != "" {
 				return s, false, line.Error(f.reason)
 			}
 			return s, true, nil
-		},
-		End: func() (s sock.Statistic, ok bool, err error) {
-			if none {
-				err = parser.NewLineError(1, nil, "the file is empty")
-			}
-			return s, false, err
 		},
 	}.Decode(r)
 }

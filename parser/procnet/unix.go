@@ -45,7 +45,10 @@ func Unix(r io.Reader, known map[uint64]string) iter.Seq2[sock.Unix, error] {
 		Header: parser.Words("Num RefCount Protocol Flags Type St Inode Path"),
 		Line: func(line parser.Line) (s sock.Unix, ok bool, err error) {
 			if d.goesOn(line.Text) {
-				return s, false, d.more(line)
+				if err = d.more(line); err == nil && line.Cut {
+					err = line.Error("expected a whole socket") // it may be the beginning of one
+				}
+				return s, false, err
 			}
 			if s, ok, err = d.last(); err != nil {
 				return s, false, err

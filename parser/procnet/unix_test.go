@@ -181,7 +181,7 @@ func TestUnixDamage(t *testing.T) {
 		"no header":                 {good, 1, "header"},
 		"another list":              {header, 1, "header"},
 		"cut":                       {unixHeader + good + bare[:40], 3, "middle of a line"},
-		"cut in a path":             {unixHeader + bare + strings.TrimSuffix(good, "a\n"), 3, "middle of a line"},
+		"cut behind the kind":       {unixHeader + bare + good[:len(good)-len("    7 /a\n")], 3, "middle of a line"},
 		"no socket":                 {unixHeader + "garbage\n", 2, "expected a socket"},
 		"more of no path":           {unixHeader + good + bare + "garbage\n", 4, "expected a socket"},
 		"more than a path can have": {unixHeader + full + "garbage!\n", 3, "expected a socket"},

@@ -96,7 +96,7 @@ func (h *Host) conntrackFile(ctx context.Context, in *netns.Handle, use *usage.U
 	return func(yield func(conntrack.Connection, error) bool) {
 		refused := use.Reason
 		opened := false
-		for c, err := range source.Read(ctx, in, source.File[conntrack.Connection]{Name: "nf_conntrack", Required: true, Decode: func(file io.Reader) iter.Seq2[conntrack.Connection, error] {
+		for c, err := range source.Read(ctx, in, source.File[conntrack.Connection]{Name: "nf_conntrack", Missing: source.Failing, Decode: func(file io.Reader) iter.Seq2[conntrack.Connection, error] {
 			opened = true
 			return conntrack.Proc(file)
 		}}, use) {

@@ -12,11 +12,11 @@ import (
 )
 
 // groupFiles are the files of multicast groups. Those of IP are missing where
-// the kernel was built without their protocol.
+// the kernel was built without their protocol. gVisor has none.
 var groupFiles = []source.File[network.Group]{
-	{Name: procnet.IGMP, Required: false, Decode: groups(procnet.IGMP)},
-	{Name: procnet.IGMP6, Required: false, Decode: groups(procnet.IGMP6)},
-	{Name: procnet.DevMcast, Required: true, Decode: groups(procnet.DevMcast)},
+	{Name: procnet.IGMP, Decode: groups(procnet.IGMP)},
+	{Name: procnet.IGMP6, Decode: groups(procnet.IGMP6)},
+	{Name: procnet.DevMcast, Missing: source.Lacking, Decode: groups(procnet.DevMcast)},
 }
 
 func groups(name string) func(io.Reader) iter.Seq2[network.Group, error] {

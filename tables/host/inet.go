@@ -61,14 +61,14 @@ func (f *InetFilter) wants(s *sock.Inet) bool {
 
 var (
 	tcpLists = []*list{
-		{"tcp", sock.INET, sock.ProtoTCP, "tcp_diag", true, noInet},
-		{"tcp6", sock.INET6, sock.ProtoTCP, "tcp_diag", false, noInet},
+		{"tcp", sock.INET, sock.ProtoTCP, "tcp_diag", source.Failing, noInet},
+		{"tcp6", sock.INET6, sock.ProtoTCP, "tcp_diag", source.Empty, noInet},
 	}
 	udpLists = []*list{
-		{"udp", sock.INET, sock.ProtoUDP, "udp_diag", true, noInet},
-		{"udp6", sock.INET6, sock.ProtoUDP, "udp_diag", false, noInet},
-		{"udplite", sock.INET, sock.ProtoUDPLite, "udp_diag", false, noInet},
-		{"udplite6", sock.INET6, sock.ProtoUDPLite, "udp_diag", false, noInet},
+		{"udp", sock.INET, sock.ProtoUDP, "udp_diag", source.Failing, noInet},
+		{"udp6", sock.INET6, sock.ProtoUDP, "udp_diag", source.Empty, noInet},
+		{"udplite", sock.INET, sock.ProtoUDPLite, "udp_diag", source.Empty, noInet},
+		{"udplite6", sock.INET6, sock.ProtoUDPLite, "udp_diag", source.Empty, noInet},
 	}
 )
 

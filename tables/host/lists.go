@@ -16,15 +16,13 @@ import (
 
 // list is a list of sockets that the kernel keeps: a file of /proc/net, unless only
 // sock_diag lists them (see registration), and the family and protocol of
-// sock_diag. One that must be there is on every kernel with its family. The others
-// are missing where the kernel was built or started without them, and so has no
-// such sockets.
+// sock_diag.
 type list struct {
 	name     string // of the file
 	family   sock.Family
 	protocol sock.Protocol
 	module   string // that answers for it in sock_diag; "" if none does
-	required bool
+	missing  source.Missing
 	// probe makes the request for an empty list, which shows whether sock_diag
 	// answers.
 	probe func(*list) nlconn.Request
@@ -59,13 +57,16 @@ func (h *Host) procWay(l *list) source.Way {
 		w.Source = ""
 	}
 	w.Probe = func(_ context.Context, in *netns.Handle, now *usage.Usage) error {
-		if errors.Is(in.Check(l.name), fs.ErrNotExist) {
-			now.Source = "" // and so there is no such socket
+		if errors.Is(in.Check(l.name), fs.ErrNotExist) && name == "" {
+			now.Source, now.Reason = "", noList(l.name)
 		}
 		return nil
 	}
 	return w
 }
+
+// noList is the reason why a list has no source.
+func noList(name string) string { return "there is no /proc/net/" + name }
 
 // reader reads sockets of type T in one query, from sock_diag or, where that is
 // not available, from /proc/net.
@@ -106,7 +107,7 @@ func (r *reader[T]) proc(ctx context.Context, in *netns.Handle, l *list, use *us
 			return
 		}
 		var s T
-		file := source.File[T]{Name: l.name, Required: l.required, Decode: func(file io.Reader) iter.Seq2[T, error] { return r.decode(file, l) }}
+		file := source.File[T]{Name: l.name, Missing: l.missing, Decode: func(file io.Reader) iter.Seq2[T, error] { return r.decode(file, l) }}
 		for next, err := range source.Read(ctx, in, file, use) {
 			if err != nil {
 				yield(nil, err)

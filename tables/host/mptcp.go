@@ -7,11 +7,12 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 )
 
 var mptcpLists = []*list{
-	{"mptcp", sock.INET, sock.ProtoMPTCP, "mptcp_diag", false, noInet},
-	{"mptcp6", sock.INET6, sock.ProtoMPTCP, "mptcp_diag", false, noInet},
+	{"mptcp", sock.INET, sock.ProtoMPTCP, "mptcp_diag", source.Empty, noInet},
+	{"mptcp6", sock.INET6, sock.ProtoMPTCP, "mptcp_diag", source.Empty, noInet},
 }
 
 // MPTCP streams the Multipath TCP sockets of network namespaces. It needs no

@@ -19,7 +19,7 @@ import (
 
 // netlinkLists is read from /proc: sock_diag loses some of these sockets. It adds
 // the fields that /proc lacks, and sockets that are not there.
-var netlinkLists = []*list{{name: "netlink", family: sock.NETLINK, required: true}}
+var netlinkLists = []*list{{name: "netlink", family: sock.NETLINK, missing: source.Failing}}
 
 var netlinkDiag = list{name: "netlink", family: sock.NETLINK, module: "netlink_diag"}
 

@@ -11,5 +11,5 @@ import (
 // each of the selected network namespaces: a table of such files needs no more. It
 // needs no privilege in the program's own namespace.
 func Records[T any](ctx context.Context, h *Host, namespaces Namespaces, files ...source.File[T]) iter.Seq2[source.Record[T], error] {
-	return source.Records(ctx, h.netns, namespaces, files...)
+	return source.Records(ctx, h.uses.Query(), h.netns, namespaces, files...)
 }

@@ -34,7 +34,7 @@ func (h *Host) SCTP(ctx context.Context, f SCTPFilter) iter.Seq2[sock.SCTP, erro
 		var paths map[sctpPath]*sock.SCTPPath
 		if f.Paths {
 			var err error
-			if paths, err = sctpPaths(ctx, in); err != nil {
+			if paths, err = sctpPaths(ctx, in, &uses.Of(sctpLists[1].name).Lack); err != nil {
 				return source.Failed[sock.SCTP](err)
 			}
 		}
@@ -64,10 +64,13 @@ type sctpPath struct {
 	remote      netip.Addr
 }
 
-// sctpPaths returns the paths of a namespace, none if there is no SCTP.
-func sctpPaths(ctx context.Context, in *netns.Handle) (map[sctpPath]*sock.SCTPPath, error) {
+// sctpPaths returns the paths of a namespace, none if there is no SCTP. It adds to
+// lack what could not be read.
+func sctpPaths(ctx context.Context, in *netns.Handle, lack *usage.Lack) (map[sctpPath]*sock.SCTPPath, error) {
 	paths := make(map[sctpPath]*sock.SCTPPath)
-	for path, err := range source.Read(ctx, in, source.File[sock.SCTPPath]{Name: "sctp/remaddr", Required: false, Decode: procnet.SCTPPaths}, &usage.Usage{}) {
+	var apart usage.Usage
+	defer func() { lack.AddAll(apart.Lack) }()
+	for path, err := range source.Read(ctx, in, source.File[sock.SCTPPath]{Name: "sctp/remaddr", Decode: procnet.SCTPPaths}, &apart) {
 		if err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -33,6 +34,10 @@ type ListSource struct {
 	Last *usage.Usage
 }
 
+// fileLists are the lists that are not of sockets and have no other source than
+// their file of /proc/net.
+var fileLists = []string{"igmp", "igmp6", "dev_mcast", "snmp", "netstat", "snmp6", "sctp/snmp", "sockstat", "sockstat6"}
+
 // Sources reports where each list of sockets comes from. It asks the kernel for
 // an empty list to find out.
 func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
@@ -53,6 +58,13 @@ func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 		ListSource{Proto: holders.List, Namespace: own.Inode, Now: h.holders.Source()},
 		ListSource{Proto: process.Descriptions, Namespace: own.Inode, Now: usage.Usage{Source: usage.ProcFS}},
 		ListSource{Proto: netns.Namespaces, Namespace: own.Inode, Now: usage.Usage{Source: usage.ProcFS}})
+	for _, name := range fileLists {
+		now := usage.Usage{Source: usage.ProcFS}
+		if errors.Is(own.Check(name), fs.ErrNotExist) {
+			now = usage.Usage{Reason: noList(name)}
+		}
+		all = append(all, ListSource{Proto: name, Namespace: own.Inode, Now: now})
+	}
 	for i := range all {
 		if last, ok := h.uses.Last(all[i].Proto); ok {
 			all[i].Last = &last

@@ -41,7 +41,7 @@ const ownerless sock.UnixStates = 1<<sock.UnixConnecting | 1<<sock.UnixDisconnec
 // wantsOwnerless reports whether a socket without an inode can match.
 func (f *UnixFilter) wantsOwnerless() bool { return f.States == 0 || f.States&ownerless != 0 }
 
-var unixLists = []*list{{"unix", sock.UNIX, 0, "unix_diag", true, noUnix}}
+var unixLists = []*list{{"unix", sock.UNIX, 0, "unix_diag", source.Failing, noUnix}}
 
 // noUnix asks for unix sockets in no state.
 func noUnix(*list) nlconn.Request { return &sockdiag.UnixRequest{} }
@@ -159,7 +159,7 @@ func (r *unixReader) procOnly(ctx context.Context, in *netns.Handle, l *list, us
 	if r.filter.RefCount {
 		counts = make(map[uint64]uint32)
 	}
-	file := source.File[sock.Unix]{Name: l.name, Required: l.required, Decode: func(file io.Reader) iter.Seq2[sock.Unix, error] { return procnet.Unix(file, paths) }}
+	file := source.File[sock.Unix]{Name: l.name, Missing: l.missing, Decode: func(file io.Reader) iter.Seq2[sock.Unix, error] { return procnet.Unix(file, paths) }}
 	for s, err := range source.Read(ctx, in, file, &apart) {
 		var bad *parser.LineError
 		switch {

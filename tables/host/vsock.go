@@ -21,7 +21,7 @@ type VsockFilter struct {
 }
 
 var vsockLists = []*list{
-	{"vsock", sock.VSOCK, 0, "vsock_diag", false, func(*list) nlconn.Request { return &sockdiag.VsockRequest{} }},
+	{"vsock", sock.VSOCK, 0, "vsock_diag", source.Empty, func(*list) nlconn.Request { return &sockdiag.VsockRequest{} }},
 }
 
 // Vsock streams the sockets of AF_VSOCK of network namespaces. It needs no

@@ -62,7 +62,7 @@ func (h *Handle) Close() {
 
 // Open opens a file of /proc/net, such as tcp, as the namespace shows it. The
 // error is fs.ErrNotExist only if the namespace has no such file.
-func (h *Handle) Open(name string) (file *os.File, err error) {
+func (h *Handle) Open(name string) (file *regular.File, err error) {
 	err = h.InProc(func(dir string) (err error) {
 		file, err = open(filepath.Join(dir, "net"), name)
 		return err
@@ -75,7 +75,7 @@ func (h *Handle) Open(name string) (file *os.File, err error) {
 
 // open opens a list of a directory, whose own absence is another error than that
 // of the list.
-func open(dir, name string) (*os.File, error) {
+func open(dir, name string) (*regular.File, error) {
 	file, err := regular.Open(filepath.Join(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, missing := os.Stat(dir); missing != nil {

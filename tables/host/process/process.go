@@ -50,7 +50,7 @@ func Dir(proc string, pid int32) string { return filepath.Join(proc, strconv.Ito
 // List returns the processes that a proc filesystem shows, in no order. Threads
 // are not among them.
 func List(proc string) ([]int32, error) {
-	dir, err := os.Open(proc)
+	dir, err := regular.OpenDir(proc)
 	if err != nil {
 		return nil, err
 	}

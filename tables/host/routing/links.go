@@ -38,7 +38,7 @@ func (l *Lists) Links(ctx context.Context, f LinkFilter) iter.Seq2[network.Link,
 }
 
 // linkFile has a line for each interface.
-var linkFile = source.File[network.Link]{Name: "dev", Required: true, Decode: procnet.Links}
+var linkFile = source.File[network.Link]{Name: "dev", Missing: source.Failing, Decode: procnet.Links}
 
 // linksLeftOut is why interfaces are missing.
 const linksLeftOut = "the kernel left interfaces out of its list, since one of them does not fit into a message of netlink: they are shown as /proc/net/dev has them"

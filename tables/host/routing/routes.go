@@ -34,8 +34,8 @@ var routeFiles = []struct {
 	family sock.Family
 	source.File[network.Route]
 }{
-	{sock.INET, source.File[network.Route]{Name: "route", Required: true, Decode: routes(sock.INET)}},
-	{sock.INET6, source.File[network.Route]{Name: "ipv6_route", Required: false, Decode: routes(sock.INET6)}},
+	{sock.INET, source.File[network.Route]{Name: "route", Missing: source.Failing, Decode: routes(sock.INET)}},
+	{sock.INET6, source.File[network.Route]{Name: "ipv6_route", Decode: routes(sock.INET6)}},
 }
 
 func routes(family sock.Family) func(io.Reader) iter.Seq2[network.Route, error] {

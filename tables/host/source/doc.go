@@ -6,7 +6,7 @@
 //	source.WithFallback(query, "dev",
 //		source.By(rtnetlink, func(use *usage.Usage) iter.Seq2[network.Link, error] { … }),
 //		source.By(procfs, func(use *usage.Usage) iter.Seq2[network.Link, error] {
-//			return source.Read(ctx, handle, source.File[network.Link]{Name: "dev", Required: true, Decode: procnet.Links}, use)
+//			return source.Read(ctx, handle, source.File[network.Link]{Name: "dev", Missing: source.Failing, Decode: procnet.Links}, use)
 //		}))
 //
 // [WithFallback] streams from the first one that is usable and not refused, and

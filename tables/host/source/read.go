@@ -14,13 +14,26 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
-// File is a file of /proc/net. One that is not required is empty where it is
-// missing.
+// File is a file of /proc/net.
 type File[T any] struct {
-	Name     string
-	Required bool
-	Decode   func(io.Reader) iter.Seq2[T, error]
+	Name    string
+	Missing Missing
+	Decode  func(io.Reader) iter.Seq2[T, error]
 }
+
+// Missing says what it means that there is no such file.
+type Missing int
+
+// The meanings.
+const (
+	// Empty: the kernel was built or started without what the file lists.
+	Empty Missing = iota
+	// Lacking: every Linux has the file, other kernels have not, and a copy of
+	// proc may be a part of one. The list is empty and that is noted.
+	Lacking
+	// Failing: every kernel has the file.
+	Failing
+)
 
 // Read decodes a file of /proc/net and adds what it takes to use. It looks at
 // the context between values.
@@ -29,7 +42,11 @@ func Read[T any](ctx context.Context, in *netns.Handle, f File[T], use *usage.Us
 		var none T
 		file, err := in.Open(f.Name)
 		if errors.Is(err, fs.ErrNotExist) {
-			if !f.Required {
+			switch f.Missing {
+			case Empty:
+				return
+			case Lacking:
+				use.Lack.Add("a list of the kernel is missing, so that nothing is known of what it would have", err.Error())
 				return
 			}
 			err = fmt.Errorf("%w: is the proc filesystem mounted, or copied, there?", err)
@@ -40,7 +57,8 @@ func Read[T any](ctx context.Context, in *netns.Handle, f File[T], use *usage.Us
 		}
 		defer file.Close()
 		n := 0
-		for v, err := range f.Decode(&timedReader{file, &use.Wait}) {
+		reader := &timedReader{Reader: file, wait: &use.Wait, last: '\n'}
+		for v, err := range f.Decode(reader) {
 			use.Sockets++
 			if n++; n%256 == 0 && err == nil {
 				err = ctx.Err()
@@ -53,19 +71,26 @@ func Read[T any](ctx context.Context, in *netns.Handle, f File[T], use *usage.Us
 				return
 			}
 		}
+		if reader.last != '\n' {
+			use.Lack.Add("a list ends without a newline, so that its last line may be cut off", file.Name())
+		}
 	}
 }
 
-// timedReader adds up the time that is spent in Read.
+// timedReader adds up the time that is spent in Read, and keeps the last byte.
 type timedReader struct {
 	io.Reader
 	wait *time.Duration
+	last byte
 }
 
 func (r *timedReader) Read(b []byte) (int, error) {
 	start := time.Now()
 	n, err := r.Reader.Read(b)
 	*r.wait += time.Since(start)
+	if n > 0 {
+		r.last = b[n-1]
+	}
 	return n, err
 }
 
