@@ -508,3 +508,22 @@ func TestJoin(t *testing.T) {
 		})
 	}
 }
+
+// SQLite's NOCASE takes ASCII letters of either case for equal, and no others.
+func TestFold(t *testing.T) {
+	for in, want := range map[string]string{
+		"":              "",
+		"listen":        "listen",
+		"LISTEN  ":      "listen",
+		"aBC-Z@[":       "abc-z@[",
+		"\u00c4\u212a":  "\u00c4\u212a",
+		"\xffA\x80B":    "\xffa\x80b",
+		"\u00a0A\u00a0": "\u00a0a\u00a0",
+	} {
+		t.Run(in, func(t *testing.T) {
+			if got := fold(in); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}

@@ -160,12 +160,25 @@ func parse[V Value](operand string) (v V, ok bool) {
 }
 
 // fold returns the same of all values that any of SQLite's collations takes for
-// equal: of texts that differ in case and in trailing blanks.
+// equal: of texts that differ in the case of ASCII letters and in trailing blanks.
 func fold[V Value](v V) V {
-	if s, ok := any(v).(string); ok {
-		return any(strings.ToLower(strings.TrimRight(s, " "))).(V)
+	s, ok := any(v).(string)
+	if !ok {
+		return v
 	}
-	return v
+	s = strings.TrimRight(s, " ")
+	for i := range len(s) {
+		if 'A' <= s[i] && s[i] <= 'Z' {
+			b := []byte(s)
+			for ; i < len(b); i++ {
+				if 'A' <= b[i] && b[i] <= 'Z' {
+					b[i] += 'a' - 'A'
+				}
+			}
+			return any(string(b)).(V)
+		}
+	}
+	return any(s).(V)
 }
 
 // compare orders values of one type.
