@@ -34,9 +34,11 @@ func TestPaths(t *testing.T) {
 		"/system.slice/.service":                     {"", ""},
 		"/custom/thing":                              {"", ""},
 	} {
-		if got := [2]string{ContainerID(path), Unit(path)}; got != want {
-			t.Errorf("%s: got %q, want %q", path, got, want)
-		}
+		t.Run(path, func(t *testing.T) {
+			if got := [2]string{ContainerID(path), Unit(path)}; got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 }
 
@@ -108,9 +110,11 @@ func TestContainers(t *testing.T) {
 		`/machine.slice/machine-a\x2fb.scope/payload`:                                {},
 		"/machine.slice/machine-.scope/payload":                                      {},
 	} {
-		if got := (facts{ContainerID(path), Runtime(path), PodUID(path)}); got != want {
-			t.Errorf("%s: got %+v, want %+v", path, got, want)
-		}
+		t.Run(path, func(t *testing.T) {
+			if got := (facts{ContainerID(path), Runtime(path), PodUID(path)}); got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		})
 	}
 }
 
