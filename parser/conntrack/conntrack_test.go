@@ -224,15 +224,17 @@ func TestDecodeBigEndian(t *testing.T) {
 		{"zone", 6, []attribute{{attrZone, []byte{0, 7}}}, func(c *Connection) { c.Original.Zone, c.Reply.Zone = 7, 7 }},
 		{"unknown attributes", 6, []attribute{{99, []byte{1, 2, 3}}, {attrMark, []byte{0, 0, 0, 9, 9}}}, func(c *Connection) { c.Mark, c.MarkKnown = 9, true }},
 	} {
-		b := build([]byte{2, 0, 0, 0}, order, append([]attribute{{attrTupleOriginal, tupleOf(c.protocol)}, {attrTupleReply, tupleOf(c.protocol)}}, c.more...)...)
-		var want, got Connection
-		want.Family, want.Protocol = sock.INET, sock.Protocol(c.protocol)
-		want.Original = Direction{Source: ip("1.2.3.4"), Destination: ip("5.6.7.8"), SourcePort: 0x102, DestinationPort: 0x304, Zone: 5}
-		want.Reply = want.Original
-		c.want(&want)
-		if err := Decode(b, order, &got); err != nil || got != want {
-			t.Errorf("%s: got %+v, %v", c.name, got, err)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			b := build([]byte{2, 0, 0, 0}, order, append([]attribute{{attrTupleOriginal, tupleOf(c.protocol)}, {attrTupleReply, tupleOf(c.protocol)}}, c.more...)...)
+			var want, got Connection
+			want.Family, want.Protocol = sock.INET, sock.Protocol(c.protocol)
+			want.Original = Direction{Source: ip("1.2.3.4"), Destination: ip("5.6.7.8"), SourcePort: 0x102, DestinationPort: 0x304, Zone: 5}
+			want.Reply = want.Original
+			c.want(&want)
+			if err := Decode(b, order, &got); err != nil || got != want {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
 	}
 }
 
@@ -259,10 +261,12 @@ func TestDecodeErrors(t *testing.T) {
 		"a too long attribute":  append(build(head, order, both...), 200, 0, 1, 0),
 		"a too short attribute": append(build(head, order, both...), 1, 0, 1, 0),
 	} {
-		var c Connection
-		if err := Decode(b, order, &c); err == nil {
-			t.Errorf("%s: %+v", name, c)
-		}
+		t.Run(name, func(t *testing.T) {
+			var c Connection
+			if err := Decode(b, order, &c); err == nil {
+				t.Errorf("%+v", c)
+			}
+		})
 	}
 	// A capture that is cut off anywhere is an error, or has lost whole attributes.
 	for _, b := range payloads(t) {
@@ -302,10 +306,12 @@ func TestProcLines(t *testing.T) {
 		"ipv4     2 tcp      6 7 CLOSE " + tuple + tuple + "mark=0 secmark=0 secctx=a:b:c zone=3 more=x use=2\n":    "ipv4 2 tcp 6 7 CLOSE " + tuple + tuple + "mark=0 zone=3",
 		"ipv4     2 tcp      6 7 77 " + tuple + tuple + "zone-reply=4 packets=18446744073709551615 bytes=1 use=2\n": "ipv4 2 tcp 6 7 77 " + tuple + tuple + "zone-reply=4 packets=18446744073709551615 bytes=1",
 	} {
-		c, err := parse(in)
-		if err != nil || line(c) != want || c.Offloaded != strings.Contains(in, "OFFLOAD") {
-			t.Errorf("%q: got %q, %v", in, line(c), err)
-		}
+		t.Run(in, func(t *testing.T) {
+			c, err := parse(in)
+			if err != nil || line(c) != want || c.Offloaded != strings.Contains(in, "OFFLOAD") {
+				t.Errorf("got %q, %v", line(c), err)
+			}
+		})
 	}
 	for in, reason := range map[string]string{
 		"\n":                                                           "expected a family",
@@ -327,15 +333,17 @@ func TestProcLines(t *testing.T) {
 		"ipv4 2 tcp 6 7 CLOSE " + tuple + tuple + "mark=0":             "middle of a line",
 		"ipv4 2 tcp 6 7 " + strings.Repeat(" ", parser.MaxLine) + "\n": "too long",
 	} {
-		_, err := parse("ipv4     2 udp      17 29 " + tuple + tuple + "\n" + in)
-		if err != nil {
-			t.Errorf("the first line: %v", err)
-		}
-		_, err = parse(in)
-		var bad *parser.LineError
-		if !errors.As(err, &bad) || bad.Line != 1 || !strings.Contains(bad.Reason, reason) {
-			t.Errorf("%q: got %v, want %s", in, err, reason)
-		}
+		t.Run(reason, func(t *testing.T) {
+			_, err := parse("ipv4     2 udp      17 29 " + tuple + tuple + "\n" + in)
+			if err != nil {
+				t.Errorf("the first line: %v", err)
+			}
+			_, err = parse(in)
+			var bad *parser.LineError
+			if !errors.As(err, &bad) || bad.Line != 1 || !strings.Contains(bad.Reason, reason) {
+				t.Errorf("%.100q: got %v, want %s", in, err, reason)
+			}
+		})
 	}
 	broken := errors.New("broken")
 	for _, err := range Proc(iotest.ErrReader(broken)) {
