@@ -40,13 +40,15 @@ func TestDerivedFlags(t *testing.T) {
 		{"192.0.2.0/24", "fe80::1", Unicast, "UG"}, {"192.0.2.0/24", "::1", Unicast, "U"}, {"192.0.2.0/24", "", Unreachable, "!"}, {"192.0.2.9/32", "", Prohibit, "!H"},
 		{"192.0.2.0/24", "", 6, "U"}, {"192.0.2.0/24", "", 9, "U"},
 	} {
-		r := Route{Family: sock.INET, Destination: netip.MustParsePrefix(c.destination), Type: c.kind}
-		if c.gateway != "" {
-			r.Hops = []NextHop{{Gateway: netip.MustParseAddr(c.gateway)}}
-		}
-		if flags, ok := r.FlagsOf(0); !ok || flags.Letters(sock.INET) != c.want {
-			t.Errorf("%+v: %q", c, flags.Letters(sock.INET))
-		}
+		t.Run(c.destination+" "+c.gateway+" "+c.want, func(t *testing.T) {
+			r := Route{Family: sock.INET, Destination: netip.MustParsePrefix(c.destination), Type: c.kind}
+			if c.gateway != "" {
+				r.Hops = []NextHop{{Gateway: netip.MustParseAddr(c.gateway)}}
+			}
+			if flags, ok := r.FlagsOf(0); !ok || flags.Letters(sock.INET) != c.want {
+				t.Errorf("%+v: %q", c, flags.Letters(sock.INET))
+			}
+		})
 	}
 	r := Route{Family: sock.INET6}
 	if _, ok := r.FlagsOf(0); ok {
