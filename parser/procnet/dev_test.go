@@ -2,6 +2,7 @@ package procnet
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -26,9 +27,11 @@ func TestLinks(t *testing.T) {
 		network.RxBytes, network.RxPackets, network.RxErrors, network.RxDrops, network.RxFIFOErrors, network.RxFrame, network.RxCompressed, network.MulticastPackets,
 		network.TxBytes, network.TxPackets, network.TxErrors, network.TxDropped, network.TxFIFOErrors, network.Collisions, network.TxCarrier,
 	} {
-		if v, ok := got[1].Counters.Get(number); !ok || v != int64(i+1) {
-			t.Errorf("column %d: got %d, %v", i+1, v, ok)
-		}
+		t.Run(fmt.Sprint(number), func(t *testing.T) {
+			if v, ok := got[1].Counters.Get(number); !ok || v != int64(i+1) {
+				t.Errorf("column %d: got %d, %v", i+1, v, ok)
+			}
+		})
 	}
 	if v, ok := got[1].Counters.Get(network.TxCompressed); ok {
 		t.Errorf("a counter of 64 bits: got %d", v)

@@ -45,9 +45,11 @@ func TestNetlinkDamage(t *testing.T) {
 		"groups":         netlinkHeader + strings.Replace(good, "00000001", "100000001", 1),
 		"inode":          netlinkHeader + strings.Replace(good, "12365876", "?", 1),
 	} {
-		if _, err := collect(Netlink(strings.NewReader(in))); err == nil {
-			t.Errorf("%s: no error", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := collect(Netlink(strings.NewReader(in))); err == nil {
+				t.Error("no error")
+			}
+		})
 	}
 }
 

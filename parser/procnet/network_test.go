@@ -133,20 +133,22 @@ func TestGroupsAgainstNetstatAndIP(t *testing.T) {
 	var got strings.Builder
 	byInterface := make(map[string][]string)
 	for _, name := range []string{IGMP, IGMP6, DevMcast} {
-		groups, err := collect(Groups(strings.NewReader(testdata(t, name)), name, binary.LittleEndian))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, g := range groups {
-			if g.Proto != DevMcast {
-				fmt.Fprintf(&got, "%-15s %-6d %s\n", g.Interface, g.Users, &g)
+		t.Run(name, func(t *testing.T) {
+			groups, err := collect(Groups(strings.NewReader(testdata(t, name)), name, binary.LittleEndian))
+			if err != nil {
+				t.Fatal(err)
 			}
-			if (g.Querier == "V3") != (g.Proto == IGMP) {
-				t.Errorf("%+v: querier", g)
+			for _, g := range groups {
+				if g.Proto != DevMcast {
+					fmt.Fprintf(&got, "%-15s %-6d %s\n", g.Interface, g.Users, &g)
+				}
+				if (g.Querier == "V3") != (g.Proto == IGMP) {
+					t.Errorf("%+v: querier", g)
+				}
+				key := fmt.Sprint(g.Index, g.Interface)
+				byInterface[key] = append(byInterface[key], fmt.Sprint(g.Users, " ", &g))
 			}
-			key := fmt.Sprint(g.Index, g.Interface)
-			byInterface[key] = append(byInterface[key], fmt.Sprint(g.Users, " ", &g))
-		}
+		})
 	}
 	if want := strings.Join(printed(t, "netstat-gn", 3), "") + "\n"; got.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
@@ -212,23 +214,27 @@ func TestDamagedNetworkLists(t *testing.T) {
 		return len(groups), err
 	}
 	for _, name := range []string{"route", "ipv6_route", IGMP, IGMP6, DevMcast} {
-		whole := testdata(t, name)
-		if _, err := decode(name, whole); err != nil {
-			t.Fatal(err)
-		}
-		// A field that is garbage.
-		for _, line := range slices.Collect(strings.Lines(whole))[:4] {
-			if _, err := decode(name, strings.Replace(whole, line, "\t\t\t\tx y z\n", 1)); err == nil {
-				t.Errorf("%s: garbage in place of %q passes", name, line)
+		t.Run(name, func(t *testing.T) {
+			whole := testdata(t, name)
+			if _, err := decode(name, whole); err != nil {
+				t.Fatal(err)
 			}
-		}
+			// A field that is garbage.
+			for _, line := range slices.Collect(strings.Lines(whole))[:4] {
+				if _, err := decode(name, strings.Replace(whole, line, "\t\t\t\tx y z\n", 1)); err == nil {
+					t.Errorf("garbage in place of %q passes", line)
+				}
+			}
+		})
 	}
 	for name, in := range map[string]string{
 		"route": "", IGMP: "",
 	} {
-		if _, err := decode(name, in); err == nil {
-			t.Errorf("an empty %s passes", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := decode(name, in); err == nil {
+				t.Errorf("an empty %s passes", name)
+			}
+		})
 	}
 	header := strings.SplitAfter(testdata(t, "route"), "\n")[0]
 	for what, line := range map[string]string{
@@ -237,9 +243,11 @@ func TestDamagedNetworkLists(t *testing.T) {
 		"two signs":          "v0\t00000000\t00000000\t0001\t0\t0\t--1\t00FFFFFF\t0\t0\t0\n",
 		"no metric":          "v0\t00000000\t00000000\t0001\t0\t0\n",
 	} {
-		if _, err := decode("route", header+line); err == nil {
-			t.Errorf("%s passes", what)
-		}
+		t.Run(what, func(t *testing.T) {
+			if _, err := decode("route", header+line); err == nil {
+				t.Errorf("%s passes", what)
+			}
+		})
 	}
 	v6 := strings.SplitAfter(testdata(t, "ipv6_route"), "\n")[0]
 	if _, err := decode("ipv6_route", strings.Replace(v6, " 30 ", " 81 ", 1)); err == nil {

@@ -49,9 +49,11 @@ func TestPacketDamage(t *testing.T) {
 		"negative memory": packetHeader + strings.Replace(good, "5120", "-5120", 1),
 		"inode":           packetHeader + strings.Replace(good, "12364732", "0x1", 1),
 	} {
-		if _, err := collect(Packet(strings.NewReader(in))); err == nil {
-			t.Errorf("%s: no error", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := collect(Packet(strings.NewReader(in))); err == nil {
+				t.Error("no error")
+			}
+		})
 	}
 }
 

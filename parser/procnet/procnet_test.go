@@ -85,10 +85,12 @@ func TestTCP6InBothByteOrders(t *testing.T) {
 		{binary.LittleEndian, "B80D0120000000000000000001000000", "[2001:db8::1]:22"},
 		{binary.BigEndian, "20010DB8000000000000000000000001", "[2001:db8::1]:22"},
 	} {
-		got, err := collect(TCP(strings.NewReader(line(c.addr)), sock.INET6, c.order))
-		if err != nil || len(got) != 1 || got[0].Local != ap(c.want) {
-			t.Errorf("%s: got %v, %v, want %s", c.addr, got, err, c.want)
-		}
+		t.Run(c.addr, func(t *testing.T) {
+			got, err := collect(TCP(strings.NewReader(line(c.addr)), sock.INET6, c.order))
+			if err != nil || len(got) != 1 || got[0].Local != ap(c.want) {
+				t.Errorf("got %v, %v, want %s", got, err, c.want)
+			}
+		})
 	}
 }
 
@@ -156,11 +158,13 @@ func TestDamage(t *testing.T) {
 		"long inode":     {header + strings.Replace(good, "4242", "18446744073709551616", 1), 2, "inode"},
 		"long line":      {header + good + strings.Repeat("x", parser.MaxLine+1) + "\n", 3, "too long"},
 	} {
-		_, err := collect(TCP(strings.NewReader(c.in), sock.INET, binary.LittleEndian))
-		var le *parser.LineError
-		if !errors.As(err, &le) || le.Line != c.line || !strings.Contains(le.Reason, c.reason) {
-			t.Errorf("%s: got %v, want an error at line %d about %s", name, err, c.line, c.reason)
-		}
+		t.Run(name, func(t *testing.T) {
+			_, err := collect(TCP(strings.NewReader(c.in), sock.INET, binary.LittleEndian))
+			var le *parser.LineError
+			if !errors.As(err, &le) || le.Line != c.line || !strings.Contains(le.Reason, c.reason) {
+				t.Errorf("got %v, want an error at line %d about %s", err, c.line, c.reason)
+			}
+		})
 	}
 }
 

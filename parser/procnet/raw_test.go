@@ -39,10 +39,12 @@ func TestRaw(t *testing.T) {
 			raw6Header + "   30: 00000000000000000000000001000000:0378 00000000000000000000000000000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 12364730 2 00000000ad76ae71 0\n",
 			sock.RawIP{Inet: sock.Inet{Family: sock.INET6, State: sock.Close, Common: sock.Common{HasUID: true, Inode: 12364730}, Local: ap("[::1]:0"), Remote: ap("[::]:0")}, Ping: true, IPProtocol: 58, Identifier: 888}},
 	} {
-		got, err := collect(Raw(strings.NewReader(c.in), c.family, c.ping, c.order))
-		if err != nil || fmt.Sprint(got) != fmt.Sprint([]sock.RawIP{c.want}) {
-			t.Errorf("%s\ngot  %+v, %v\nwant %+v", c.in, got, err, c.want)
-		}
+		t.Run(fmt.Sprintf("family %d, ping %v, %v", c.family, c.ping, c.order), func(t *testing.T) {
+			got, err := collect(Raw(strings.NewReader(c.in), c.family, c.ping, c.order))
+			if err != nil || fmt.Sprint(got) != fmt.Sprint([]sock.RawIP{c.want}) {
+				t.Errorf("got  %+v, %v\nwant %+v", got, err, c.want)
+			}
+		})
 	}
 }
 

@@ -62,15 +62,20 @@ func TestSCTPAssociations(t *testing.T) {
 	counted := want
 	counted.Counters, counted.Heartbeat, counted.InStreams, counted.OutStreams = true, 7500, 10, 11
 	counted.MaxRetransmits, counted.InitRetransmits, counted.ShutdownRetransmits, counted.Retransmits = 12, 1, 2, 3
-	for file, want := range map[string]sock.SCTP{
-		assocsHeader + "\n" + assoc + "\n":                                                     want,
-		assocsHeader + counters + "\n" + assoc + seven + "\n":                                  counted,
-		assocsHeader + counters + " wmema wmemq sndbuf rcvbuf later\n" + assoc + tail + " 9\n": counted,
+	for name, c := range map[string]struct {
+		file string
+		want sock.SCTP
+	}{
+		"no counters":    {assocsHeader + "\n" + assoc + "\n", want},
+		"seven counters": {assocsHeader + counters + "\n" + assoc + seven + "\n", counted},
+		"later columns":  {assocsHeader + counters + " wmema wmemq sndbuf rcvbuf later\n" + assoc + tail + " 9\n", counted},
 	} {
-		got, err := collect(SCTPAssociations(strings.NewReader(file)))
-		if err != nil || len(got) != 1 || fmt.Sprintf("%+v", got[0]) != fmt.Sprintf("%+v", want) {
-			t.Errorf("%s\ngot  %+v, %v\nwant %+v", file, got, err, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			got, err := collect(SCTPAssociations(strings.NewReader(c.file)))
+			if err != nil || len(got) != 1 || fmt.Sprintf("%+v", got[0]) != fmt.Sprintf("%+v", c.want) {
+				t.Errorf("got  %+v, %v\nwant %+v", got, err, c.want)
+			}
+		})
 	}
 }
 
@@ -85,9 +90,11 @@ func TestSCTPPaths(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for _, file := range []string{"", epsHeader, header + "127.0.0.1  3 1\n", header + "127.0.0.1  3 2 250 5 0 0 2\n", header + "  3 1 250\n", header + "127.0.0.1  3 1 250", header + "\n"} {
-		if got, err := collect(SCTPPaths(strings.NewReader(file))); err == nil {
-			t.Errorf("%q gives %+v", file, got)
-		}
+		t.Run(file, func(t *testing.T) {
+			if got, err := collect(SCTPPaths(strings.NewReader(file))); err == nil {
+				t.Errorf("%q gives %+v", file, got)
+			}
+		})
 	}
 }
 
@@ -110,16 +117,18 @@ func TestSCTPMalformed(t *testing.T) {
 		{assocs: full + strings.Replace(assoc, " 2  ", " -2 ", 1) + tail + "\n", reason: "STY: expected a decimal number"},
 		{assocs: full + assoc + strings.Repeat("1 ", parser.MaxLine/2) + tail + "\n", reason: "too long"},
 	} {
-		var err error
-		if c.assocs == "" {
-			_, err = collect(SCTPEndpoints(strings.NewReader(c.eps)))
-		} else {
-			_, err = collect(SCTPAssociations(strings.NewReader(c.assocs)))
-		}
-		var line *parser.LineError
-		if !errors.As(err, &line) || !strings.Contains(line.Reason, c.reason) {
-			t.Errorf("%.80q: %v, want %q", c.eps+c.assocs, err, c.reason)
-		}
+		t.Run(c.reason, func(t *testing.T) {
+			var err error
+			if c.assocs == "" {
+				_, err = collect(SCTPEndpoints(strings.NewReader(c.eps)))
+			} else {
+				_, err = collect(SCTPAssociations(strings.NewReader(c.assocs)))
+			}
+			var line *parser.LineError
+			if !errors.As(err, &line) || !strings.Contains(line.Reason, c.reason) {
+				t.Errorf("%.80q: %v, want %q", c.eps+c.assocs, err, c.reason)
+			}
+		})
 	}
 }
 

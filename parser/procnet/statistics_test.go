@@ -37,21 +37,23 @@ func TestStatisticsSameAsNstat(t *testing.T) {
 	for name, decode := range map[string]func(io.Reader) iter.Seq2[sock.Statistic, error]{
 		"snmp": PairedStatistics, "netstat": PairedStatistics, "snmp6": NamedStatistics,
 	} {
-		file, err := os.Open(filepath.Join("testdata", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		all, err := collect(decode(file))
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		for _, s := range all {
-			if _, again := got[s.Protocol+s.Name]; again || s.TooLarge {
-				t.Errorf("%+v", s)
+		t.Run(name, func(t *testing.T) {
+			file, err := os.Open(filepath.Join("testdata", name))
+			if err != nil {
+				t.Fatal(err)
 			}
-			got[s.Protocol+s.Name] = s.Value
-		}
+			defer file.Close()
+			all, err := collect(decode(file))
+			if err != nil {
+				t.Fatalf("%v", err)
+			}
+			for _, s := range all {
+				if _, again := got[s.Protocol+s.Name]; again || s.TooLarge {
+					t.Errorf("%+v", s)
+				}
+				got[s.Protocol+s.Name] = s.Value
+			}
+		})
 	}
 	for name, value := range got {
 		want, ok := nstat.Kernel[name]
@@ -149,11 +151,13 @@ func TestStatisticsErrors(t *testing.T) {
 		{NamedStatistics, "Ip6InReceives\t", "middle of a line", 1},
 		{NamedStatistics, "Ip6InReceives" + strings.Repeat(" ", parser.MaxLine) + "1\n", "too long", 1},
 	} {
-		_, err := collect(c.decode(strings.NewReader(c.in)))
-		var bad *parser.LineError
-		if !errors.As(err, &bad) || bad.Line != c.line || !strings.Contains(bad.Reason, c.reason) {
-			t.Errorf("%.40q: got %v, want line %d: %s", c.in, err, c.line, c.reason)
-		}
+		t.Run(c.reason, func(t *testing.T) {
+			_, err := collect(c.decode(strings.NewReader(c.in)))
+			var bad *parser.LineError
+			if !errors.As(err, &bad) || bad.Line != c.line || !strings.Contains(bad.Reason, c.reason) {
+				t.Errorf("%.40q: got %v, want line %d: %s", c.in, err, c.line, c.reason)
+			}
+		})
 	}
 	for _, decode := range []func(io.Reader) iter.Seq2[sock.Statistic, error]{PairedStatistics, NamedStatistics} {
 		if _, err := collect(decode(iotest.ErrReader(broken))); !errors.Is(err, broken) {

@@ -86,24 +86,26 @@ func TestUnixPaths(t *testing.T) {
 		"the header":            {"a\n" + strings.TrimSuffix(unixHeader, "\n")},
 		"bytes, also of no use": {"a\xff\r\t\x01\\n"},
 	} {
-		in := unixHeader
-		for i, p := range paths {
-			if p == none {
-				in += unixLineOf(uint64(i+1), uint64(i+1), "")
-			} else {
-				in += unixLineOf(uint64(i+1), uint64(i+1), " "+p)
+		t.Run(name, func(t *testing.T) {
+			in := unixHeader
+			for i, p := range paths {
+				if p == none {
+					in += unixLineOf(uint64(i+1), uint64(i+1), "")
+				} else {
+					in += unixLineOf(uint64(i+1), uint64(i+1), " "+p)
+				}
 			}
-		}
-		got, err := collect(Unix(strings.NewReader(in), nil))
-		if err != nil || len(got) != len(paths) {
-			t.Errorf("%s: got %d sockets, %v", name, len(got), err)
-			continue
-		}
-		for i, p := range paths {
-			if want := strings.TrimPrefix(p, none); got[i].Path != want || got[i].Inode != uint64(i+1) {
-				t.Errorf("%s: got %q of the inode %d, want %q", name, got[i].Path, got[i].Inode, want)
+			got, err := collect(Unix(strings.NewReader(in), nil))
+			if err != nil || len(got) != len(paths) {
+				t.Errorf("got %d sockets, %v", len(got), err)
+				return
 			}
-		}
+			for i, p := range paths {
+				if want := strings.TrimPrefix(p, none); got[i].Path != want || got[i].Inode != uint64(i+1) {
+					t.Errorf("got %q of the inode %d, want %q", got[i].Path, got[i].Inode, want)
+				}
+			}
+		})
 	}
 }
 
@@ -132,28 +134,32 @@ func TestUnixImitation(t *testing.T) {
 		"less of a listener's":     {unixLineOf(1, 0, " a\n"+fake) + unixLineOf(2, 8, ""), map[uint64]string{7: path}},
 		"not that of a listener's": {unixLineOf(1, 0, " a\n"+fake+"\n\nc"), map[uint64]string{7: path}},
 	} {
-		_, err := collect(Unix(strings.NewReader(unixHeader+c.list), c.known))
-		if err == nil || !strings.Contains(err.Error(), "another path") {
-			t.Errorf("%s: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			_, err := collect(Unix(strings.NewReader(unixHeader+c.list), c.known))
+			if err == nil || !strings.Contains(err.Error(), "another path") {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }
 
 // Addresses may be hidden, by kptr_restrict or before there is randomness.
 func TestUnixAddresses(t *testing.T) {
 	for name, address := range map[string]string{"hashed": "", "hidden": "0000000000000000", "early": "(____ptrval____)", "32 bits": "00000000"} {
-		in := unixHeader
-		for i := range 3 {
-			line := unixLineOf(uint64(i+1), 0, " /listener")
-			if address != "" {
-				line = address + line[16:]
+		t.Run(name, func(t *testing.T) {
+			in := unixHeader
+			for i := range 3 {
+				line := unixLineOf(uint64(i+1), 0, " /listener")
+				if address != "" {
+					line = address + line[16:]
+				}
+				in += line
 			}
-			in += line
-		}
-		got, err := collect(Unix(strings.NewReader(in), nil))
-		if err != nil || len(got) != 3 || got[0].ID() == got[1].ID() || got[1].ID() == got[2].ID() {
-			t.Errorf("%s: got %+v, %v", name, got, err)
-		}
+			got, err := collect(Unix(strings.NewReader(in), nil))
+			if err != nil || len(got) != 3 || got[0].ID() == got[1].ID() || got[1].ID() == got[2].ID() {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
 	}
 }
 
@@ -194,11 +200,13 @@ func TestUnixDamage(t *testing.T) {
 		"an imitated socket":        {unixHeader + good + strings.Replace(bare, "    8", "    7", 1), 3, "same inode"},
 		"an imitated state":         {unixHeader + bare + strings.Replace(bare, " 01 ", " 03 ", 1), 3, "same inode"},
 	} {
-		_, err := collect(Unix(strings.NewReader(c.in), nil))
-		var le *parser.LineError
-		if !errors.As(err, &le) || le.Line != c.line || !strings.Contains(le.Reason, c.reason) {
-			t.Errorf("%s: got %v, want an error at line %d about %s", name, err, c.line, c.reason)
-		}
+		t.Run(name, func(t *testing.T) {
+			_, err := collect(Unix(strings.NewReader(c.in), nil))
+			var le *parser.LineError
+			if !errors.As(err, &le) || le.Line != c.line || !strings.Contains(le.Reason, c.reason) {
+				t.Errorf("got %v, want an error at line %d about %s", err, c.line, c.reason)
+			}
+		})
 	}
 }
 
