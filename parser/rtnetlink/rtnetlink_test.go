@@ -165,39 +165,41 @@ func TestRoutesAgainstIP(t *testing.T) {
 		index[l.Name] = l.Index
 	}
 	for name, family := range map[string]sock.Family{"route4": sock.INET, "route6": sock.INET6} {
-		want := printed[ipRoute](t, name+".json")
-		types := make(map[network.RouteType]bool)
-		n := 0
-		for _, m := range captured(t, name+".rtnl") {
-			var r network.Route
-			ok, err := Route(m.Type, m.Payload, binary.LittleEndian, family, &r)
-			if err != nil {
-				t.Fatal(err)
+		t.Run(name, func(t *testing.T) {
+			want := printed[ipRoute](t, name+".json")
+			types := make(map[network.RouteType]bool)
+			n := 0
+			for _, m := range captured(t, name+".rtnl") {
+				var r network.Route
+				ok, err := Route(m.Type, m.Payload, binary.LittleEndian, family, &r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !ok {
+					continue
+				}
+				if n == len(want) {
+					t.Fatalf("more routes than the %d of ip", n)
+				}
+				w := want[n]
+				n++
+				if got, want := routeLine(&r), w.line(index); got != want {
+					t.Errorf("got  %s\nwant %s", got, want)
+				}
+				// ip was asked a moment later.
+				if d := r.Expires - w.Expires; d < 0 || d > 5 {
+					t.Errorf("%v expires in %d s, ip says %d", r.Destination, r.Expires, w.Expires)
+				}
+				types[r.Type] = true
+				// No other family's.
+				if ok, err := Route(m.Type, m.Payload, binary.LittleEndian, sock.INET+sock.INET6-family, &r); ok || err != nil {
+					t.Errorf("a route of family %d is one of another: %v", family, err)
+				}
 			}
-			if !ok {
-				continue
+			if n != len(want) || len(types) < 6 {
+				t.Errorf("%d routes of %d types, ip shows %d", n, len(types), len(want))
 			}
-			if n == len(want) {
-				t.Fatalf("%s: more routes than the %d of ip", name, n)
-			}
-			w := want[n]
-			n++
-			if got, want := routeLine(&r), w.line(index); got != want {
-				t.Errorf("%s\ngot  %s\nwant %s", name, got, want)
-			}
-			// ip was asked a moment later.
-			if d := r.Expires - w.Expires; d < 0 || d > 5 {
-				t.Errorf("%v expires in %d s, ip says %d", r.Destination, r.Expires, w.Expires)
-			}
-			types[r.Type] = true
-			// No other family's.
-			if ok, err := Route(m.Type, m.Payload, binary.LittleEndian, sock.INET+sock.INET6-family, &r); ok || err != nil {
-				t.Errorf("a route of family %d is one of another: %v", family, err)
-			}
-		}
-		if n != len(want) || len(types) < 6 {
-			t.Errorf("%s: %d routes of %d types, ip shows %d", name, n, len(types), len(want))
-		}
+		})
 	}
 }
 
@@ -281,20 +283,22 @@ func TestCounters(t *testing.T) {
 		return netlink.AppendAttribute(b, binary.BigEndian, linkStats64, stats)
 	}
 	for _, n := range []int{23, 24, 25, 40} {
-		var l network.Link
-		if ok, err := Link(typeNewLink, message(n), binary.BigEndian, &l); !ok || err != nil || l.Index != 7 || l.Name != "eth0" {
-			t.Fatal(l, ok, err)
-		}
-		for i := range network.RxOtherHostDropped + 1 {
-			if got, ok := l.Counters.Get(i); ok != (i < n) || ok && got != int64(i)+100 {
-				t.Errorf("%d counters: counter %d is %d, %v", n, i, got, ok)
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			var l network.Link
+			if ok, err := Link(typeNewLink, message(n), binary.BigEndian, &l); !ok || err != nil || l.Index != 7 || l.Name != "eth0" {
+				t.Fatal(l, ok, err)
 			}
-		}
-		for sum, want := range map[int]int64{network.RxDrops: 106 + 115, network.RxFrame: 110 + 111 + 112 + 113, network.TxCarrier: 117 + 116 + 120 + 119} {
-			if got, ok := l.Counters.Get(sum); !ok || got != want {
-				t.Errorf("%d counters: sum %d is %d, %v, want %d", n, sum, got, ok, want)
+			for i := range network.RxOtherHostDropped + 1 {
+				if got, ok := l.Counters.Get(i); ok != (i < n) || ok && got != int64(i)+100 {
+					t.Errorf("%d counters: counter %d is %d, %v", n, i, got, ok)
+				}
 			}
-		}
+			for sum, want := range map[int]int64{network.RxDrops: 106 + 115, network.RxFrame: 110 + 111 + 112 + 113, network.TxCarrier: 117 + 116 + 120 + 119} {
+				if got, ok := l.Counters.Get(sum); !ok || got != want {
+					t.Errorf("%d counters: sum %d is %d, %v, want %d", n, sum, got, ok, want)
+				}
+			}
+		})
 	}
 	var l network.Link
 	if ok, err := Link(typeNewLink, message(22), binary.BigEndian, &l); ok || !errors.Is(err, netlink.ErrShort) {
@@ -360,16 +364,20 @@ func TestDamage(t *testing.T) {
 		"short metrics":      with(routeMetrics, 5, 0, 2, 0, 1),
 		"attribute too long": append(bytes.Clone(header), 40, 0, 1, 0),
 	} {
-		var r network.Route
-		if ok, err := Route(typeNewRoute, b, order, sock.INET, &r); ok || err == nil {
-			t.Errorf("%s: %v", name, r)
-		}
+		t.Run(name, func(t *testing.T) {
+			var r network.Route
+			if ok, err := Route(typeNewRoute, b, order, sock.INET, &r); ok || err == nil {
+				t.Errorf("%v", r)
+			}
+		})
 	}
 	var l network.Link
 	for name, b := range map[string][]byte{"short": make([]byte, 15), "no name": make([]byte, 16)} {
-		if ok, err := Link(typeNewLink, b, order, &l); ok || err == nil {
-			t.Errorf("%s: %v", name, l)
-		}
+		t.Run(name, func(t *testing.T) {
+			if ok, err := Link(typeNewLink, b, order, &l); ok || err == nil {
+				t.Errorf("%v", l)
+			}
+		})
 	}
 }
 
