@@ -4,7 +4,6 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,16 +40,20 @@ func TestProtocols(t *testing.T) {
 		{"g 7#c\nh 8 \x00 x\nk\v12\fK\n", []Protocol{{"g", 7, nil, "c", 1}, {"h", 8, nil, "", 2}, {"k", 12, []string{"K"}, "", 3}}},
 		{"mptcp 262\nmax 2147483647\n", []Protocol{{"mptcp", 262, nil, "", 1}, {"max", 1<<31 - 1, nil, "", 2}}},
 	} {
-		got, skipped := decodeProtocols(t, c.in)
-		if !reflect.DeepEqual(got, c.want) || len(skipped) > 0 {
-			t.Errorf("%q: got %+v, skipped %v", c.in, got, skipped)
-		}
+		t.Run(c.in, func(t *testing.T) {
+			got, skipped := decodeProtocols(t, c.in)
+			if diff := cmp.Diff(c.want, got); diff != "" || len(skipped) > 0 {
+				t.Errorf("skipped %v, want (-), got (+):\n%s", skipped, diff)
+			}
+		})
 	}
 	for _, in := range []string{"a -1", "b 99999999999", "c 2147483648", "d 4294967301", "e 5x", "f", "j ++1", "l 0x", "m 1/2", "n 0x11", "o twelve"} {
-		got, skipped := decodeProtocols(t, "\n"+in+"\nip 0\n")
-		if len(got) != 1 || got[0].Line != 3 || len(skipped) != 1 || skipped[0].Line != 2 || skipped[0].Text != in {
-			t.Errorf("%q: got %+v, skipped %v", in, got, skipped)
-		}
+		t.Run(in, func(t *testing.T) {
+			got, skipped := decodeProtocols(t, "\n"+in+"\nip 0\n")
+			if len(got) != 1 || got[0].Line != 3 || len(skipped) != 1 || skipped[0].Line != 2 || skipped[0].Text != in {
+				t.Errorf("got %+v, skipped %v", got, skipped)
+			}
+		})
 	}
 }
 
@@ -96,8 +99,8 @@ func TestProtocolsAgainstGetent(t *testing.T) {
 	for _, p := range all {
 		got = append(got, protocolLine(p))
 	}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got  %v\nwant %v", got, want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("getent (-), Protocols (+):\n%s", diff)
 	}
 }
 
@@ -110,8 +113,8 @@ func FuzzProtocols(f *testing.F) {
 		for _, p := range all {
 			line := p.Name + " " + strconv.Itoa(int(p.Number)) + " " + strings.Join(p.Aliases, " ") + " # " + p.Comment + "\n"
 			again, _ := decodeProtocols(t, strings.Repeat("\n", p.Line-1)+line)
-			if len(again) != 1 || !reflect.DeepEqual(again[0], p) {
-				t.Fatalf("%+v became %+v", p, again)
+			if diff := cmp.Diff([]Protocol{p}, again); diff != "" {
+				t.Fatalf("written (-) and read again (+):\n%s", diff)
 			}
 		}
 	})

@@ -8,7 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -79,8 +79,8 @@ func TestDecode(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, _ := decode(t, strings.NewReader(c.in))
-			if !reflect.DeepEqual(got, c.want) {
-				t.Errorf("got  %.300v\nwant %.300v", got, c.want)
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("want (-), got (+):\n%s", diff)
 			}
 		})
 	}
@@ -118,8 +118,8 @@ func TestDecodeExcerpt(t *testing.T) {
 		{"z3950", 210, "dccp", []string{"wais"}, "", 13},
 	}
 	got, skipped := decode(t, iotest.OneByteReader(strings.NewReader(excerpt)))
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got  %v\nwant %v", got, want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("want (-), got (+):\n%s", diff)
 	}
 	if len(skipped) > 0 {
 		t.Errorf("skipped %v", skipped)
@@ -154,13 +154,15 @@ func TestDecodeSkips(t *testing.T) {
 		{"domain 53/udp " + strings.Repeat("x", parser.MaxLine), "too long"},
 		{"x" + strings.Repeat(" y", 4*parser.MaxLine), "too long"},
 	} {
-		got, skipped := decode(t, strings.NewReader("\n"+c.line+"\nssh 22/tcp"))
-		if len(got) != 1 || got[0].Name != "ssh" || got[0].Line != 3 {
-			t.Errorf("%.40q: got %.100v", c.line, got)
-		}
-		if len(skipped) != 1 || skipped[0].Line != 2 || !strings.Contains(skipped[0].Reason, c.reason) || !strings.HasPrefix(c.line, skipped[0].Text) {
-			t.Errorf("%.40q: skipped %v", c.line, skipped)
-		}
+		t.Run(fmt.Sprintf("%.40q", c.line), func(t *testing.T) {
+			got, skipped := decode(t, strings.NewReader("\n"+c.line+"\nssh 22/tcp"))
+			if len(got) != 1 || got[0].Name != "ssh" || got[0].Line != 3 {
+				t.Errorf("got %.100v", got)
+			}
+			if len(skipped) != 1 || skipped[0].Line != 2 || !strings.Contains(skipped[0].Reason, c.reason) || !strings.HasPrefix(c.line, skipped[0].Text) {
+				t.Errorf("skipped %v", skipped)
+			}
+		})
 	}
 	// A long comment is no malformed line, and nobody has to listen.
 	_, skipped := decode(t, strings.NewReader("#"+strings.Repeat("x", 2*parser.MaxLine)))
@@ -179,7 +181,7 @@ func TestDecodeReadError(t *testing.T) {
 	for e, err := range Decode(io.MultiReader(strings.NewReader("a 1/tcp\nb 2/tcp"), iotest.ErrReader(broken)), nil) {
 		got, last = append(got, e.Name), err
 	}
-	if !errors.Is(last, broken) || !reflect.DeepEqual(got, []string{"a", ""}) {
+	if !errors.Is(last, broken) || !slices.Equal(got, []string{"a", ""}) {
 		t.Errorf("got %q, %v", got, last)
 	}
 }
@@ -306,8 +308,8 @@ func TestAgainstGetent(t *testing.T) {
 	for _, e := range entries {
 		got = append(got, entryLine(e))
 	}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got  %v\nwant %v", got, want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("getent (-), Decode (+):\n%s", diff)
 	}
 }
 
@@ -352,8 +354,8 @@ func FuzzDecode(f *testing.F) {
 			}
 			again, bad := decode(t, strings.NewReader(render(e)))
 			e.Line = 1
-			if len(bad) > 0 || len(again) != 1 || !reflect.DeepEqual(again[0], e) {
-				t.Fatalf("%+v was read back as %+v, %v", e, again, bad)
+			if diff := cmp.Diff([]Entry{e}, again); diff != "" || len(bad) > 0 {
+				t.Fatalf("skipped %v, written (-) and read again (+):\n%s", bad, diff)
 			}
 		}
 		if lines := strings.Count(string(data), "\n") + 1; len(entries)+len(skipped) > lines {
