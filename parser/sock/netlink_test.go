@@ -11,12 +11,14 @@ func TestNetlinkGroups(t *testing.T) {
 		"0x8000000000000000":         {1 << 63, 0},
 		"0x000000010000000000000002": {2, 1},
 	} {
-		if got := g.String(); got != want {
-			t.Errorf("%v: got %s, want %s", []uint64(g), got, want)
-		}
-		if g.Empty() != (want == "0x00000000") {
-			t.Errorf("%s: empty is %t", want, g.Empty())
-		}
+		t.Run(want, func(t *testing.T) {
+			if got := g.String(); got != want {
+				t.Errorf("%v: got %s, want %s", []uint64(g), got, want)
+			}
+			if g.Empty() != (want == "0x00000000") {
+				t.Errorf("empty is %t", g.Empty())
+			}
+		})
 	}
 	if g := (NetlinkGroups{0, 0}); !g.Empty() || g.String() != "0x00000000" {
 		t.Errorf("no group is %s", g)

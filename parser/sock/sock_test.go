@@ -31,9 +31,11 @@ func TestAppendAddrSpellsLikeInetNtop(t *testing.T) {
 		"0:0:0:0:0:fffe:1.2.3.4":   "::fffe:102:304",
 		"0:0:0:0:ffff:0:127.0.0.1": "::ffff:0:7f00:1",
 	} {
-		if got := string(AppendAddr(nil, netip.MustParseAddr(in))); got != want {
-			t.Errorf("%s: got %s, want %s", in, got, want)
-		}
+		t.Run(in, func(t *testing.T) {
+			if got := string(AppendAddr(nil, netip.MustParseAddr(in))); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
 	}
 }
 
@@ -47,9 +49,11 @@ func TestScopeOf(t *testing.T) {
 		"224.0.0.1": ScopeMulticast, "ff02::1": ScopeMulticast, "255.255.255.255": ScopeMulticast,
 		"8.8.8.8": ScopeGlobal, "172.32.0.1": ScopeGlobal, "2001:4860:4860::8888": ScopeGlobal,
 	} {
-		if got := ScopeOf(netip.MustParseAddr(in)); got != want {
-			t.Errorf("%s: got %s, want %s", in, got, want)
-		}
+		t.Run(in, func(t *testing.T) {
+			if got := ScopeOf(netip.MustParseAddr(in)); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
 	}
 	if got := ScopeOf(netip.Addr{}); got != "" {
 		t.Errorf("no address: got %s", got)
@@ -124,9 +128,11 @@ func TestNamesAndBack(t *testing.T) {
 		t.Error("a state that no set can hold must not be filtered away")
 	}
 	for _, p := range []string{"tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "mptcp", "mptcp6"} {
-		if f, n, ok := ParseProto(p); !ok || Proto(f, n) != p {
-			t.Errorf("%s does not parse back", p)
-		}
+		t.Run(p, func(t *testing.T) {
+			if f, n, ok := ParseProto(p); !ok || Proto(f, n) != p {
+				t.Errorf("%s does not parse back", p)
+			}
+		})
 	}
 }
 
