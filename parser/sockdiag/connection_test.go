@@ -37,52 +37,56 @@ func payloads(t testing.TB, name string) (all [][]byte) {
 func TestConnectionAgainstSS(t *testing.T) {
 	seen := map[string]bool{}
 	for _, name := range []string{"info", "info6"} {
-		text, err := os.ReadFile("testdata/" + name + ".ss")
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-		all := payloads(t, name+".diag")
-		if len(all) != len(lines) {
-			t.Fatalf("%s: %d sockets, ss shows %d", name, len(all), len(lines))
-		}
-		for i, payload := range all {
-			var s sock.Connection
-			if err := Connection(payload, binary.LittleEndian, &s); err != nil {
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile("testdata/" + name + ".ss")
+			if err != nil {
 				t.Fatal(err)
 			}
-			got := ssDetails(&s)
-			want := strings.Fields(lines[i])[5:]
-			// ss writes a value apart from the words send, pacing_rate and
-			// delivery_rate; send is its own sum.
-			for j := 0; j < len(want); j++ {
-				switch key, _, _ := strings.Cut(want[j], ":"); {
-				case key == "timer" || key == "cgroup":
-					want = slices.Delete(want, j, j+1)
-					j--
-				case key == "send":
-					want = slices.Delete(want, j, j+2)
-					j--
-				case key == "pacing_rate" || key == "delivery_rate":
-					want[j] += " " + want[j+1]
-					want = slices.Delete(want, j+1, j+2)
+			lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+			all := payloads(t, name+".diag")
+			if len(all) != len(lines) {
+				t.Fatalf("%d sockets, ss shows %d", len(all), len(lines))
+			}
+			for i, payload := range all {
+				var s sock.Connection
+				if err := Connection(payload, binary.LittleEndian, &s); err != nil {
+					t.Fatal(err)
+				}
+				got := ssDetails(&s)
+				want := strings.Fields(lines[i])[5:]
+				// ss writes a value apart from the words send, pacing_rate and
+				// delivery_rate; send is its own sum.
+				for j := 0; j < len(want); j++ {
+					switch key, _, _ := strings.Cut(want[j], ":"); {
+					case key == "timer" || key == "cgroup":
+						want = slices.Delete(want, j, j+1)
+						j--
+					case key == "send":
+						want = slices.Delete(want, j, j+2)
+						j--
+					case key == "pacing_rate" || key == "delivery_rate":
+						want[j] += " " + want[j+1]
+						want = slices.Delete(want, j+1, j+2)
+					}
+				}
+				for _, word := range want {
+					key, _, _ := strings.Cut(word, ":")
+					seen[key] = true
+				}
+				slices.Sort(want)
+				slices.Sort(got)
+				if !slices.Equal(got, want) {
+					t.Errorf("%s\ngot  %s\nwant %s", lines[i], strings.Join(got, " "), strings.Join(want, " "))
 				}
 			}
-			for _, word := range want {
-				key, _, _ := strings.Cut(word, ":")
-				seen[key] = true
-			}
-			slices.Sort(want)
-			slices.Sort(got)
-			if !slices.Equal(got, want) {
-				t.Errorf("%s\ngot  %s\nwant %s", lines[i], strings.Join(got, " "), strings.Join(want, " "))
-			}
-		}
+		})
 	}
 	for _, key := range []string{"bbr", "cubic", "reno", "rwnd_limited", "backoff", "retrans", "ssthresh", "fwmark", "notsent", "delivered", "-->", "minrtt", "unacked"} {
-		if !seen[key] {
-			t.Errorf("the captures show no %s", key)
-		}
+		t.Run(key, func(t *testing.T) {
+			if !seen[key] {
+				t.Errorf("the captures show no %s", key)
+			}
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"testing"
 
@@ -48,10 +49,12 @@ func TestMPTCPInfoGrows(t *testing.T) {
 	}{
 		{40, 1}, {47, 1}, {48, 3}, {79, 3}, {80, 7}, {87, 7}, {88, 15}, {95, 15}, {96, 31}, {104, 31},
 	} {
-		var s sock.MPTCP
-		if err := MPTCP(mptcpMessage(binary.LittleEndian, sock.Established, c.size), binary.LittleEndian, &s); err != nil || s.Info.Known != c.known {
-			t.Errorf("%d bytes: %05b, %v; want %05b", c.size, s.Info.Known, err, c.known)
-		}
+		t.Run(fmt.Sprint(c.size), func(t *testing.T) {
+			var s sock.MPTCP
+			if err := MPTCP(mptcpMessage(binary.LittleEndian, sock.Established, c.size), binary.LittleEndian, &s); err != nil || s.Info.Known != c.known {
+				t.Errorf("%d bytes: %05b, %v; want %05b", c.size, s.Info.Known, err, c.known)
+			}
+		})
 	}
 	for size := range 40 {
 		var s sock.MPTCP

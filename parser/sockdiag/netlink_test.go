@@ -65,13 +65,15 @@ func TestNetlinkDetails(t *testing.T) {
 		12365831: "0x200000000 dump=false quiet=true all=false",  // NETLINK_NO_ENOBUFS, group 34
 		12365832: "0x00000003 dump=false quiet=false all=true",   // NETLINK_LISTEN_ALL_NSID
 	} {
-		s := seen[inode]
-		if got := fmt.Sprintf("%v dump=%t quiet=%t all=%t", s.Groups, s.Dump, s.NoENOBUFS, s.ListenAll); got != want {
-			t.Errorf("%d: got %s, want %s", inode, got, want)
-		}
-		if s.Cookie == 0 || s.Known != sock.KnowsNetlinkQueues|sock.KnowsNetlinkDrops|sock.KnowsNetlinkDump|sock.KnowsNetlinkOptions {
-			t.Errorf("%d: %+v", inode, s)
-		}
+		t.Run(fmt.Sprint(inode), func(t *testing.T) {
+			s := seen[inode]
+			if got := fmt.Sprintf("%v dump=%t quiet=%t all=%t", s.Groups, s.Dump, s.NoENOBUFS, s.ListenAll); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+			if s.Cookie == 0 || s.Known != sock.KnowsNetlinkQueues|sock.KnowsNetlinkDrops|sock.KnowsNetlinkDump|sock.KnowsNetlinkOptions {
+				t.Errorf("%+v", s)
+			}
+		})
 	}
 }
 
@@ -98,10 +100,12 @@ func TestNetlinkCut(t *testing.T) {
 	}
 	other[0] = byte(sock.NETLINK)
 	for size, ok := range map[int]bool{0: true, 2: false, 4: true, 8: true, 10: false, 12: true, 16: true} {
-		b := netlink.AppendAttribute(other[:netlinkMessageSize:netlinkMessageSize], binary.LittleEndian, attrNetlinkGroups, make([]byte, size))
-		if err := Netlink(b, binary.LittleEndian, &s); (err == nil) != ok {
-			t.Errorf("%d bytes of groups: %v", size, err)
-		}
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			b := netlink.AppendAttribute(other[:netlinkMessageSize:netlinkMessageSize], binary.LittleEndian, attrNetlinkGroups, make([]byte, size))
+			if err := Netlink(b, binary.LittleEndian, &s); (err == nil) != ok {
+				t.Errorf("%d bytes of groups: %v", size, err)
+			}
+		})
 	}
 }
 

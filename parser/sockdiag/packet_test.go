@@ -114,19 +114,21 @@ func TestPacketMemberships(t *testing.T) {
 // What is cut off anywhere but between attributes is an error.
 func TestPacketCut(t *testing.T) {
 	for _, name := range []string{"packet.diag", "packet_members.diag"} {
-		for _, b := range payloads(t, name) {
-			whole := map[int]bool{len(b): true, packetMessageSize: true}
-			for i := packetMessageSize; i < len(b); i += netlink.Align(int(binary.LittleEndian.Uint16(b[i:]))) {
-				whole[i] = true
-			}
-			for n := range b {
-				var s sock.Packet
-				err := Packet(b[:n], binary.LittleEndian, &s)
-				if (err == nil) != whole[n] || err != nil && !errors.Is(err, netlink.ErrShort) {
-					t.Errorf("%s: %d of %d bytes: %v", name, n, len(b), err)
+		t.Run(name, func(t *testing.T) {
+			for _, b := range payloads(t, name) {
+				whole := map[int]bool{len(b): true, packetMessageSize: true}
+				for i := packetMessageSize; i < len(b); i += netlink.Align(int(binary.LittleEndian.Uint16(b[i:]))) {
+					whole[i] = true
+				}
+				for n := range b {
+					var s sock.Packet
+					err := Packet(b[:n], binary.LittleEndian, &s)
+					if (err == nil) != whole[n] || err != nil && !errors.Is(err, netlink.ErrShort) {
+						t.Errorf("%d of %d bytes: %v", n, len(b), err)
+					}
 				}
 			}
-		}
+		})
 	}
 	var s sock.Packet
 	other := make([]byte, packetMessageSize)

@@ -50,31 +50,33 @@ func captured(t testing.TB, name string) (sockets []sock.TCP) {
 // them (TCPDIAG_FILE=tcp.diag ss -Hatneo).
 func TestAgainstSS(t *testing.T) {
 	for _, name := range []string{"tcp", "tcp6"} {
-		text, err := os.ReadFile("testdata/" + name + ".ss")
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := strings.Split(strings.TrimSpace(string(text)), "\n")
-		got := captured(t, name+".diag")
-		if len(got) != len(want) {
-			t.Fatalf("%s: %d sockets, ss shows %d", name, len(got), len(want))
-		}
-		states, orphans := map[sock.State]bool{}, 0
-		for i, s := range got {
-			if line := ssLine(&s); line != expectation(want[i]) {
-				t.Errorf("%s\ngot  %s\nwant %s", want[i], line, expectation(want[i]))
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile("testdata/" + name + ".ss")
+			if err != nil {
+				t.Fatal(err)
 			}
-			if s.HasUID == (s.Inode == 0) {
-				t.Errorf("%+v: has an owner: %t", s, s.HasUID)
+			want := strings.Split(strings.TrimSpace(string(text)), "\n")
+			got := captured(t, name+".diag")
+			if len(got) != len(want) {
+				t.Fatalf("%d sockets, ss shows %d", len(got), len(want))
 			}
-			if s.State == sock.FinWait1 && s.UID == 1000 {
-				orphans++
+			states, orphans := map[sock.State]bool{}, 0
+			for i, s := range got {
+				if line := ssLine(&s); line != expectation(want[i]) {
+					t.Errorf("%s\ngot  %s\nwant %s", want[i], line, expectation(want[i]))
+				}
+				if s.HasUID == (s.Inode == 0) {
+					t.Errorf("%+v: has an owner: %t", s, s.HasUID)
+				}
+				if s.State == sock.FinWait1 && s.UID == 1000 {
+					orphans++
+				}
+				states[s.State] = true
 			}
-			states[s.State] = true
-		}
-		if len(states) != 10 || orphans == 0 {
-			t.Errorf("%s: sockets in %d states, want all 10; %d orphans", name, len(states), orphans)
-		}
+			if len(states) != 10 || orphans == 0 {
+				t.Errorf("sockets in %d states, want all 10; %d orphans", len(states), orphans)
+			}
+		})
 	}
 }
 

@@ -108,13 +108,15 @@ func TestUnixStates(t *testing.T) {
 		{sock.Listen, 1, sock.UnixListening}, {sock.Listen, 0, sock.UnixDisconnecting},
 		{sock.Close, 1, sock.UnixUnconnected}, {sock.Close, 0, sock.UnixDisconnecting}, {sock.SynSent, 1, sock.UnixUnconnected},
 	} {
-		b := unixMessage(binary.LittleEndian)
-		b[2] = byte(c.state)
-		copy(b[4:], []byte{c.inode, 0, 0, 0})
-		var s sock.Unix
-		if err := Unix(b, binary.LittleEndian, &s); err != nil || s.State != c.want {
-			t.Errorf("%v of inode %d: %q, %v", c.state, c.inode, s.State, err)
-		}
+		t.Run(fmt.Sprint(c.state), func(t *testing.T) {
+			b := unixMessage(binary.LittleEndian)
+			b[2] = byte(c.state)
+			copy(b[4:], []byte{c.inode, 0, 0, 0})
+			var s sock.Unix
+			if err := Unix(b, binary.LittleEndian, &s); err != nil || s.State != c.want {
+				t.Errorf("%v of inode %d: %q, %v", c.state, c.inode, s.State, err)
+			}
+		})
 	}
 }
 
@@ -123,9 +125,11 @@ func TestUnixPath(t *testing.T) {
 		"": "", "/a b\n\x00": "/a b\n", "/" + strings.Repeat("p", 107) + "\x00": "/" + strings.Repeat("p", 107),
 		"\x00": "@", "\x00a\x00": "@a@", "@a\x00": "@a", "\x00a": "@a", "/\xff\x00": "/\xff",
 	} {
-		if got := unixPath([]byte(name)); got != want {
-			t.Errorf("%q: got %q, want %q", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := unixPath([]byte(name)); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 }
 
@@ -138,9 +142,11 @@ func TestShortUnix(t *testing.T) {
 		}
 	}
 	for kind, size := range map[uint16]int{attrUnixPeer: 4, attrUnixQueues: 8, attrUnixUID: 4, attrUnixShutdown: 1} {
-		if err := Unix(unixMessage(order, attribute(order, kind, make([]byte, size-1)...)), order, &sock.Unix{}); !errors.Is(err, netlink.ErrShort) {
-			t.Errorf("the attribute %d of %d bytes: %v", kind, size-1, err)
-		}
+		t.Run(fmt.Sprint(kind), func(t *testing.T) {
+			if err := Unix(unixMessage(order, attribute(order, kind, make([]byte, size-1)...)), order, &sock.Unix{}); !errors.Is(err, netlink.ErrShort) {
+				t.Errorf("the attribute %d of %d bytes: %v", kind, size-1, err)
+			}
+		})
 	}
 	whole[0] = byte(sock.INET)
 	if err := Unix(whole, order, &sock.Unix{}); err == nil || !strings.Contains(err.Error(), "family 2") {
@@ -154,9 +160,11 @@ func TestUnixRequest(t *testing.T) {
 		binary.LittleEndian: "2800000014000103040000000000000001000000020400000000000011000000ffffffffffffffff",
 		binary.BigEndian:    "0000002800140301000000040000000001000000000004020000000000000011ffffffffffffffff",
 	} {
-		if got := fmt.Sprintf("%x", r.Append(nil, order, 4)); got != want {
-			t.Errorf("%v: got %s, want %s", order, got, want)
-		}
+		t.Run(fmt.Sprint(order), func(t *testing.T) {
+			if got := fmt.Sprintf("%x", r.Append(nil, order, 4)); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
 	}
 }
 

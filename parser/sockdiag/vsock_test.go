@@ -89,15 +89,17 @@ func TestVsockBytes(t *testing.T) {
 		{binary.LittleEndian, sock.Vsock{Type: 1, State: 2, Shutdown: 3, LocalCID: 0x07060504, LocalPort: 0x0b0a0908, RemoteCID: 0x0f0e0d0c, RemotePort: 0x13121110, Common: sock.Common{Inode: 0x17161514, Cookie: 0x1f1e1d1c1b1a1918}}},
 		{binary.BigEndian, sock.Vsock{Type: 1, State: 2, Shutdown: 3, LocalCID: 0x04050607, LocalPort: 0x08090a0b, RemoteCID: 0x0c0d0e0f, RemotePort: 0x10111213, Common: sock.Common{Inode: 0x14151617, Cookie: 0x1c1d1e1f18191a1b}}},
 	} {
-		var s sock.Vsock
-		if err := Vsock(b, c.order, &s); err != nil || s != c.want {
-			t.Errorf("%v: %+v, %v; want %+v", c.order, s, err, c.want)
-		}
-		for n := range 32 {
-			if err := Vsock(b[:n], c.order, &s); err == nil {
-				t.Errorf("%d bytes pass for %+v", n, s)
+		t.Run(fmt.Sprint(c.want), func(t *testing.T) {
+			var s sock.Vsock
+			if err := Vsock(b, c.order, &s); err != nil || s != c.want {
+				t.Errorf("%v: %+v, %v; want %+v", c.order, s, err, c.want)
 			}
-		}
+			for n := range 32 {
+				if err := Vsock(b[:n], c.order, &s); err == nil {
+					t.Errorf("%d bytes pass for %+v", n, s)
+				}
+			}
+		})
 	}
 	b[0] = 1
 	if err := Vsock(b, binary.LittleEndian, new(sock.Vsock)); err == nil || !strings.Contains(err.Error(), "address family 1") {
