@@ -41,7 +41,7 @@ func CountRoutes(r io.Reader) (counts RouteCounts, err error) {
 			to = &counts.Other
 		case found:
 			n, err := strconv.ParseUint(strings.TrimLeft(number, " "), 10, 31)
-			if err != nil {
+			if err != nil || line.Cut { // which may have cut the number
 				return none, false, line.Error("expected a number of prefixes")
 			}
 			*to += int(n)
