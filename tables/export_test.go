@@ -2,7 +2,10 @@ package tables
 
 // Tables of what is given.
 var (
-	MPTCPTable   = mptcpTable
-	VsockTable   = vsockTable
-	AddressTable = addressTable
+	MPTCPTable    = mptcpTable
+	VsockTable    = vsockTable
+	AddressTable  = addressTable
+	NeighborTable = neighborTable
+	RuleTable     = ruleTable
+	NextHopTable  = nextHopTable
 )

@@ -44,7 +44,7 @@ func InterfaceStatistics(h *host.Host) schema.Table {
 			counter("tx_errors", "Packets that could not be sent, netstat's TX-ERR.", network.TxErrors, schema.Synonym("tx_err")),
 			counter("tx_dropped", "Packets dropped on their way out, netstat's TX-DRP.", network.TxDropped, schema.Synonym("tx_drp")),
 			counter("tx_fifo_errors", "Packets not sent because a queue of the device ran empty or over, netstat's TX-OVR.", network.TxFIFOErrors, schema.Synonym("tx_ovr")),
-			schema.Nullable("flags", "Flags as letters of netstat -i: A all multicast, B broadcast, D debug, L loopback, M multicast, d dynamic, P promiscuous, N no trailers, O no ARP, p point to point, s slave, m master, R running, U up. Empty"+notFromProc,
+			schema.Nullable("flags", "Flags as letters of netstat -i: A all multicast, B broadcast, D debug, L loopback, M multicast, d dynamic, P promiscuous or point to point (netstat has one letter for both: see flags_number), N no trailers, O no ARP, s slave, m master, R running, U up. Empty"+notFromProc,
 				netlinkOnly(func(l *network.Link) string { return l.Flags.Letters() })),
 			schema.Nullable("flag_names", "Flags by their names with commas between: UP, BROADCAST, RUNNING, LOWER_UP and others. Empty"+notFromProc,
 				netlinkOnly(func(l *network.Link) string { return l.Flags.String() })),

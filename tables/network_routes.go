@@ -1,6 +1,7 @@
 package tables
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"net"
@@ -105,7 +106,7 @@ func NetworkRoutes(h *host.Host) schema.Table {
 			}, schema.Hidden, schema.Needs(needRouteLines)),
 		schema.NotNull("next_hop", "Position of this next hop among the route's, from 0: a route with several has a row for each.",
 			func(r *routeRow) int32 { return int32(r.position) }, schema.Hidden),
-		schema.Nullable("weight", "Share of this next hop among the route's. NULL if it is the only one.",
+		schema.Nullable("weight", "Share of this next hop among the route's, from 1 to 65535. NULL if it is the only one.",
 			func(r *routeRow) (uint16, bool) { return r.hop.Weight, r.hop.Weight != 0 }, schema.Hidden),
 		schema.NotNull("next_hop_flags", "What is special about the next hop, with blanks between: dead, pervasive, onlink, offload, linkdown, unresolved, trap. Empty if nothing is, and from /proc.",
 			func(r *routeRow) string { return r.hop.Flags.String() }, schema.Hidden),
@@ -125,8 +126,11 @@ func NetworkRoutes(h *host.Host) schema.Table {
 			func(r *routeRow) (string, bool) { return network.Preference(r.Preference), r.HasPreference }, schema.Hidden),
 		schema.Nullable("expires_s", "Seconds until the route expires. NULL if it does not, and from /proc.",
 			func(r *routeRow) (int32, bool) { return r.Expires, r.Expiring }, schema.Hidden),
-		schema.Nullable("realm", "Realm of the destination, in the upper 16 bits that of the source. NULL if the route has none, and from /proc.",
-			func(r *routeRow) (uint32, bool) { return r.Realm, r.Realm != 0 }, schema.Hidden),
+		schema.Nullable("realm", "Realm of the destination, in the upper 16 bits that of the source: the next hop's own, or the route's. NULL if there is none, and from /proc.",
+			func(r *routeRow) (uint32, bool) {
+				realm := cmp.Or(r.hop.Realm, r.Realm)
+				return realm, realm != 0
+			}, schema.Hidden),
 		schema.Nullable("advmss", "Largest TCP segment that connections by this route announce, bytes. NULL as for window.", metric(network.MetricAdvMSS), schema.Hidden),
 		schema.Nullable("mtu_locked", "1 if path MTU discovery leaves mtu alone, else 0. NULL from /proc.",
 			func(r *routeRow) (bool, bool) {

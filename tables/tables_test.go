@@ -80,6 +80,21 @@ func all() []schema.Table {
 				_, err := rtnetlink.Address(m.Type, m.Payload, binary.LittleEndian, a)
 				return err
 			}))
+		case "neighbors":
+			all[i] = tables.NeighborTable(h, captured[network.Neighbor, host.Namespaces]("rtnetlink/testdata/neighbor.rtnl", func(m netlink.Message, n *network.Neighbor) error {
+				_, err := rtnetlink.Neighbor(m.Type, m.Payload, binary.LittleEndian, n)
+				return err
+			}))
+		case "routing_rules":
+			all[i] = tables.RuleTable(captured[network.Rule, host.Namespaces]("rtnetlink/testdata/rule4.rtnl", func(m netlink.Message, r *network.Rule) error {
+				_, err := rtnetlink.Rule(m.Type, m.Payload, binary.LittleEndian, sock.INET, r)
+				return err
+			}))
+		case "nexthops":
+			all[i] = tables.NextHopTable(h, captured[network.NextHopObject, host.Namespaces]("rtnetlink/testdata/nexthop.rtnl", func(m netlink.Message, o *network.NextHopObject) error {
+				_, err := rtnetlink.NextHop(m.Type, m.Payload, binary.LittleEndian, o)
+				return err
+			}))
 		}
 	}
 	return all

@@ -30,7 +30,9 @@ import (
 // fixtures is the host of the tables' own fixtures.
 func fixtures() []schema.Table {
 	all := tables.All(host.New(host.Options{Proc: "../../tables/testdata/proc", Services: "../../tables/testdata/etc/services", Protocols: "../../tables/testdata/etc/protocols"}))
-	return slices.DeleteFunc(all, func(t schema.Table) bool { return t.Name() == "network_addresses" }) // which is of this host alone
+	return slices.DeleteFunc(all, func(t schema.Table) bool { // which are of this host alone
+		return slices.Contains([]string{"network_addresses", "neighbors", "nexthops", "routing_rules"}, t.Name())
+	})
 }
 
 // collected is a result in memory; NULL is "NULL".

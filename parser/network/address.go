@@ -23,7 +23,7 @@ type Address struct {
 	// there is none.
 	Peer      netip.Prefix
 	Broadcast netip.Addr
-	Scope     AddressScope
+	Scope     Scope // how far the address is valid
 	Flags     AddressFlags
 	Label     string // of an IPv4 address, such as eth0:1; "" if there is none
 	Metric    uint32 // of the routes that the kernel made for it; 0 if there is none
@@ -35,28 +35,6 @@ type Address struct {
 
 // Forever is a lifetime without an end.
 const Forever time.Duration = -1
-
-// AddressScope is where an address is valid, RT_SCOPE_* of
-// include/uapi/linux/rtnetlink.h.
-type AddressScope uint8
-
-// String returns the name that ip(8) prints; a scope of the administrator's own is
-// its number.
-func (s AddressScope) String() string {
-	switch s {
-	case 0:
-		return "global"
-	case 200:
-		return "site"
-	case 253:
-		return "link"
-	case 254:
-		return "host"
-	case 255:
-		return "nowhere"
-	}
-	return strconv.Itoa(int(s))
-}
 
 // AddressFlags are IFA_F_* of include/uapi/linux/if_addr.h.
 type AddressFlags uint32

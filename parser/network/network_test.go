@@ -78,7 +78,7 @@ func TestCompareNames(t *testing.T) {
 }
 
 func TestLetters(t *testing.T) {
-	if got := LinkFlags(0xffffffff).Letters(); got != "ABDLMdPNOpsmRU" {
+	if got := LinkFlags(0xffffffff).Letters(); got != "ABDLMdPNOPsmRU" {
 		t.Errorf("got %q", got)
 	}
 	if got := LinkFlags(1<<31 | 1).String(); got != "UP,0x80000000" {

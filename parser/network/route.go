@@ -64,6 +64,7 @@ type NextHop struct {
 	Weight uint16
 	Flags  HopFlags
 	Encap  Encap
+	Realm  uint32 // as [Route.Realm], of one of several; 0 if there is none
 }
 
 // Kernel is what the kernel prints of a route in /proc/net and nowhere else.

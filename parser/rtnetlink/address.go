@@ -44,7 +44,7 @@ func Address(kind uint16, b []byte, order binary.ByteOrder, to *network.Address)
 	}
 	size := addrSize(to.Family)
 	bits := int(b[1])
-	to.Flags, to.Scope, to.Interface = network.AddressFlags(b[2]), network.AddressScope(b[3]), order.Uint32(b[4:])
+	to.Flags, to.Scope, to.Interface = network.AddressFlags(b[2]), network.Scope(b[3]), order.Uint32(b[4:])
 	var address, local netip.Addr
 	a := netlink.NewAttributes(b[addressSize:], order)
 	for a.Next() {

@@ -154,7 +154,13 @@ func hops(a *netlink.Attributes, family sock.Family, r *network.Route) {
 			return
 		}
 		hop := network.NextHop{Flags: network.HopFlags(b[2]), Weight: uint16(b[3]) + 1, Interface: a.Numbers.Uint32(b[4:])}
-		a.Part(b[hopSize:size], func() { way(a, family, &hop) })
+		a.Part(b[hopSize:size], func() {
+			if a.Type() == routeFlow {
+				hop.Realm = a.Uint32()
+				return
+			}
+			way(a, family, &hop)
+		})
 		r.Hops = append(r.Hops, hop)
 		b = b[min(netlink.Align(size), len(b)):]
 	}

@@ -12,6 +12,7 @@ import (
 	"encoding/binary"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
+	"github.com/osquery-sockets/osquery-sockets/parser/network"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 )
 
@@ -23,6 +24,13 @@ const (
 	typeGetAddress = 22
 	typeNewRoute   = 24
 	typeGetRoute   = 26
+
+	typeNewNeighbor = 28
+	typeGetNeighbor = 30
+	typeNewRule     = 32
+	typeGetRule     = 34
+	typeNewNextHop  = 104
+	typeGetNextHop  = 106
 )
 
 // RouteRequest asks for the routes of all tables of one family.
@@ -60,6 +68,41 @@ type AddressRequest struct{}
 func (AddressRequest) Append(b []byte, order binary.ByteOrder, seq uint32) []byte {
 	b = netlink.AppendHeader(b, order, typeGetAddress, netlink.FlagRequest|netlink.FlagDump, seq, addressSize)
 	return append(b, make([]byte, addressSize)...)
+}
+
+// NeighborRequest asks for the neighbours of both families: the addresses that this
+// host answers for in the place of others if Proxies is set, else all others.
+type NeighborRequest struct{ Proxies bool }
+
+// Append appends the netlink message of the request: struct nlmsghdr and struct
+// ndmsg.
+func (r *NeighborRequest) Append(b []byte, order binary.ByteOrder, seq uint32) []byte {
+	b = netlink.AppendHeader(b, order, typeGetNeighbor, netlink.FlagRequest|netlink.FlagDump, seq, neighborSize)
+	var header [neighborSize]byte
+	if r.Proxies {
+		header[10] = byte(network.ProxyNeighbor)
+	}
+	return append(b, header[:]...)
+}
+
+// RuleRequest asks for the policy rules of one family.
+type RuleRequest struct{ Family sock.Family }
+
+// Append appends the netlink message of the request: struct nlmsghdr and struct
+// fib_rule_hdr.
+func (r *RuleRequest) Append(b []byte, order binary.ByteOrder, seq uint32) []byte {
+	b = netlink.AppendHeader(b, order, typeGetRule, netlink.FlagRequest|netlink.FlagDump, seq, ruleSize)
+	return append(append(b, byte(r.Family)), make([]byte, ruleSize-1)...)
+}
+
+// NextHopRequest asks for all nexthop objects.
+type NextHopRequest struct{}
+
+// Append appends the netlink message of the request: struct nlmsghdr and struct
+// nhmsg.
+func (NextHopRequest) Append(b []byte, order binary.ByteOrder, seq uint32) []byte {
+	b = netlink.AppendHeader(b, order, typeGetNextHop, netlink.FlagRequest|netlink.FlagDump, seq, nextHopSize)
+	return append(b, make([]byte, nextHopSize)...)
 }
 
 // addrSize returns the number of bytes of an address of the family.

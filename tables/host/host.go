@@ -108,6 +108,21 @@ func (h *Host) Addresses(ctx context.Context, namespaces Namespaces) iter.Seq2[n
 	return h.routing().Addresses(ctx, namespaces)
 }
 
+// Neighbors streams what ARP and NDP know: see [routing.Lists.Neighbors].
+func (h *Host) Neighbors(ctx context.Context, namespaces Namespaces) iter.Seq2[network.Neighbor, error] {
+	return h.routing().Neighbors(ctx, namespaces)
+}
+
+// Rules streams policy rules: see [routing.Lists.Rules].
+func (h *Host) Rules(ctx context.Context, namespaces Namespaces) iter.Seq2[network.Rule, error] {
+	return h.routing().Rules(ctx, namespaces)
+}
+
+// NextHops streams nexthop objects: see [routing.Lists.NextHops].
+func (h *Host) NextHops(ctx context.Context, namespaces Namespaces) iter.Seq2[network.NextHopObject, error] {
+	return h.routing().NextHops(ctx, namespaces)
+}
+
 func (h *Host) routing() *routing.Lists {
 	return &routing.Lists{Namespaces: h.netns, Netlink: h.route, Uses: h.uses, Usable: h.local}
 }

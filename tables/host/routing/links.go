@@ -29,6 +29,9 @@ func (l *Lists) Links(ctx context.Context, f LinkFilter) iter.Seq2[network.Link,
 	return netns.Each(ctx, l.Namespaces, f.Namespaces, func(in *netns.Handle) iter.Seq2[network.Link, error] {
 		return rtnetlinkOrProc(uses, "dev", f.Sources,
 			source.By(l.rtnetlinkWay(), func(use *usage.Usage) iter.Seq2[network.Link, error] {
+				if both, _ := wantsProc(f.Sources); both {
+					return sortedLinks(in, l.rtnetlinkLinks(ctx, in, use)) // all lines follow
+				}
 				return sortedLinks(in, l.wholeLinks(ctx, in, use))
 			}),
 			source.By(fileWay, func(use *usage.Usage) iter.Seq2[network.Link, error] {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"iter"
@@ -57,6 +58,9 @@ func (l *Lists) Routes(ctx context.Context, f RouteFilter) iter.Seq2[network.Rou
 				}
 				for r, err := range rtnetlinkOrProc(uses, file.Name, f.Sources,
 					source.By(l.rtnetlinkWay(), func(use *usage.Usage) iter.Seq2[network.Route, error] {
+						if both, _ := wantsProc(f.Sources); both {
+							return l.rtnetlinkRoutes(ctx, in, file.family, f.Kernel, use) // all lines follow
+						}
 						return l.wholeRoutes(ctx, in, file.File, f.Kernel, use, file.family)
 					}),
 					source.By(fileWay, func(use *usage.Usage) iter.Seq2[network.Route, error] {
@@ -84,6 +88,7 @@ func (l *Lists) rtnetlinkRoutes(ctx context.Context, in *netns.Handle, family so
 			}
 			defer beside.close()
 		}
+		objects := nextHopObjects{lists: l, use: use}
 		for m, err := range l.Netlink.List(ctx, in, &rtnetlink.RouteRequest{Family: family}, use) {
 			var r network.Route
 			ok := false
@@ -92,6 +97,9 @@ func (l *Lists) rtnetlinkRoutes(ctx context.Context, in *netns.Handle, family so
 			}
 			if ok && err == nil {
 				r.Namespace = in.Inode
+				err = objects.resolve(ctx, in, &r)
+			}
+			if ok && err == nil {
 				err = beside.find(&r)
 			}
 			if (ok || err != nil) && !yield(r, err) {
@@ -99,6 +107,56 @@ func (l *Lists) rtnetlinkRoutes(ctx context.Context, in *netns.Handle, family so
 			}
 		}
 	}
+}
+
+// nextHopObjects finds the next hops of routes that refer to a nexthop object. With
+// net.ipv4.nexthop_compat_mode=0 such a route comes without any, and else with
+// weights that are cut to 8 bits.
+type nextHopObjects struct {
+	lists *Lists
+	use   *usage.Usage
+	known map[uint32]network.NextHopObject // nil until a route asks
+}
+
+// resolve completes a route.
+func (n *nextHopObjects) resolve(ctx context.Context, in *netns.Handle, r *network.Route) error {
+	if r.NextHopID == 0 {
+		return nil
+	}
+	if n.known == nil {
+		n.known = make(map[uint32]network.NextHopObject)
+		for o, err := range n.lists.NextHops(ctx, in.Only()) {
+			if err != nil {
+				return err
+			}
+			n.known[o.ID] = o
+		}
+	}
+	object, ok := n.known[r.NextHopID]
+	if !ok {
+		n.use.Lack.Add("the kernel left nexthop objects out of its list, so that the next hops of some routes are not known", fmt.Sprintf("nexthop %d", r.NextHopID))
+		return nil
+	}
+	var hops []network.NextHop
+	for _, m := range object.Group {
+		member, ok := n.known[m.ID]
+		if !ok {
+			return nil // it has changed meanwhile; the route's own are there
+		}
+		hop := member.Hop
+		hop.Weight = m.Weight
+		hops = append(hops, hop)
+	}
+	if object.Group == nil && (object.Hop.Interface != 0 || object.Hop.Gateway.IsValid()) {
+		hops = []network.NextHop{object.Hop}
+	}
+	if len(hops) == len(r.Hops) { // the state of a hop is the route's
+		for i := range hops {
+			hops[i].Flags = r.Hops[i].Flags
+		}
+	}
+	r.Hops = hops
+	return nil
 }
 
 // maxAhead bounds the lines that wait for their route.
