@@ -42,12 +42,14 @@ func TestQueryModes(t *testing.T) {
 		{[]string{"--list"}, "name|port|n\ndomain|53|\n"},
 		{[]string{"--list", "--header=false", "--separator=\t"}, "domain\t53\t\n"},
 	} {
-		for _, input := range [][2]string{{"", sql}, {sql, "-"}} {
-			code, stdout, stderr := sockets(t, input[0], append(append([]string{"query"}, c.flags...), append(fixtures, input[1])...)...)
-			if code != 0 || stdout != c.want || stderr != "" {
-				t.Errorf("%q %q: exit code %d, stderr %q\ngot\n%s\nwant\n%s", c.flags, input, code, stderr, stdout, c.want)
+		t.Run(strings.Join(c.flags, " "), func(t *testing.T) {
+			for _, input := range [][2]string{{"", sql}, {sql, "-"}} {
+				code, stdout, stderr := sockets(t, input[0], append(append([]string{"query"}, c.flags...), append(fixtures, input[1])...)...)
+				if code != 0 || stdout != c.want || stderr != "" {
+					t.Errorf("%q %q: exit code %d, stderr %q\ngot\n%s\nwant\n%s", c.flags, input, code, stderr, stdout, c.want)
+				}
 			}
-		}
+		})
 	}
 }
 
@@ -148,16 +150,18 @@ func TestExitCodes(t *testing.T) {
 		{"two of netstat", []string{"netstat", "-rn", "-i"}, 2, "only one of"},
 		{"netstat of an argument", []string{"netstat", "-tn", "eth0"}, 2, "eth0"},
 	} {
-		code, stdout, stderr := sockets(t, "", c.args...)
-		if code != c.code || (c.stderr == "") != (stderr == "") || !strings.Contains(stderr, c.stderr) {
-			t.Errorf("%s: exit code %d, want %d; stderr %q, want %q", c.name, code, c.code, stderr, c.stderr)
-		}
-		if c.code != 0 && stdout != "" && c.name != "the second fails" {
-			t.Errorf("%s: stdout %q", c.name, stdout)
-		}
-		if code == 2 && !strings.Contains(stderr, "--help'") {
-			t.Errorf("%s: stderr %q does not lead to the help", c.name, stderr)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			code, stdout, stderr := sockets(t, "", c.args...)
+			if code != c.code || (c.stderr == "") != (stderr == "") || !strings.Contains(stderr, c.stderr) {
+				t.Errorf("exit code %d, want %d; stderr %q, want %q", code, c.code, stderr, c.stderr)
+			}
+			if c.code != 0 && stdout != "" && c.name != "the second fails" {
+				t.Errorf("stdout %q", stdout)
+			}
+			if code == 2 && !strings.Contains(stderr, "--help'") {
+				t.Errorf("stderr %q does not lead to the help", stderr)
+			}
+		})
 	}
 }
 
@@ -176,10 +180,12 @@ func TestTruncatedProc(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, mode := range []string{"--pretty", "--json", "--csv", "--line", "--list"} {
-		code, _, stderr := sockets(t, "", "query", mode, "--proc", dir, "SELECT * FROM tcp_sockets")
-		if code != 1 || !strings.Contains(stderr, path+": line 64: the file ends in the middle of a line") {
-			t.Errorf("%s: exit code %d, stderr %q", mode, code, stderr)
-		}
+		t.Run(mode, func(t *testing.T) {
+			code, _, stderr := sockets(t, "", "query", mode, "--proc", dir, "SELECT * FROM tcp_sockets")
+			if code != 1 || !strings.Contains(stderr, path+": line 64: the file ends in the middle of a line") {
+				t.Errorf("exit code %d, stderr %q", code, stderr)
+			}
+		})
 	}
 }
 
@@ -222,9 +228,11 @@ func TestSchema(t *testing.T) {
 		}
 	}
 	for _, flag := range []string{"--markdown", "--index"} {
-		if code, stdout, _ := sockets(t, "", "schema", flag); code != 0 || !strings.Contains(stdout, "`tcp_sockets`") && !strings.Contains(stdout, "## tcp_sockets") {
-			t.Errorf("%s: exit code %d\n%s", flag, code, stdout)
-		}
+		t.Run(flag, func(t *testing.T) {
+			if code, stdout, _ := sockets(t, "", "schema", flag); code != 0 || !strings.Contains(stdout, "`tcp_sockets`") && !strings.Contains(stdout, "## tcp_sockets") {
+				t.Errorf("exit code %d\n%s", code, stdout)
+			}
+		})
 	}
 }
 

@@ -104,9 +104,11 @@ func TestReadmeNamesTargets(t *testing.T) {
 // make schema brings these up to date.
 func TestPrintedDocumentsAreUpToDate(t *testing.T) {
 	for path, flag := range map[string]string{"../tables/README.md": "--markdown", "../tables/schema.json": "--json"} {
-		if _, want, _ := sockets(t, "", "schema", flag); read(t, path) != want {
-			t.Errorf("%s is out of date: make schema", path)
-		}
+		t.Run(path, func(t *testing.T) {
+			if _, want, _ := sockets(t, "", "schema", flag); read(t, path) != want {
+				t.Errorf("%s is out of date: make schema", path)
+			}
+		})
 	}
 	_, list, _ := sockets(t, "", "schema", "--index")
 	if want := "<!-- tables -->\n" + list + "<!-- end of tables -->\n"; !strings.Contains(read(t, "../README.md"), want) {
