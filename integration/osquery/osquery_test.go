@@ -89,10 +89,12 @@ func TestServesAndEnds(t *testing.T) {
 	s := serve(t, m, constant("a"), constant("b"))
 	uuid := m.WaitFor("test")
 	for _, table := range []string{"a", "b"} {
-		rows, err := m.Generate(t.Context(), table, "{}")
-		if err != nil || fmt.Sprint(rows) != "[map[x:1]]" {
-			t.Errorf("%s: %v, %v", table, rows, err)
-		}
+		t.Run(table, func(t *testing.T) {
+			rows, err := m.Generate(t.Context(), table, "{}")
+			if err != nil || fmt.Sprint(rows) != "[map[x:1]]" {
+				t.Errorf("%v, %v", rows, err)
+			}
+		})
 	}
 	s.end()
 	if err := s.wait(t); err != nil {

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
 	osquerygo "github.com/osquery/osquery-go"
 	"github.com/osquery/osquery-go/gen/osquery"
@@ -130,24 +130,28 @@ func TestPluginAnswersRecordedRequests(t *testing.T) {
 		{"a synonym", `{"constraints":[{"name":"p","list":[{"op":2,"expr":"8"}],"affinity":"INTEGER"}],"colsUsed":["p"]}`, "[p:8 rowid:13]"},
 		{"an op beyond any", `{` + constraints(`{"op":258,"expr":"a"}`, ``) + `,"colsUsed":[]}`, "[rowid:11][rowid:12][rowid:13]"},
 	} {
-		r := generate(t, p, c.context)
-		var got strings.Builder
-		for _, row := range r.Response {
-			var cells []string
-			for _, name := range slices.Sorted(maps.Keys(row)) {
-				cells = append(cells, name+":"+row[name])
+		t.Run(c.name, func(t *testing.T) {
+			r := generate(t, p, c.context)
+			var got strings.Builder
+			for _, row := range r.Response {
+				var cells []string
+				for _, name := range slices.Sorted(maps.Keys(row)) {
+					cells = append(cells, name+":"+row[name])
+				}
+				fmt.Fprintf(&got, "[%s]", strings.Join(cells, " "))
 			}
-			fmt.Fprintf(&got, "[%s]", strings.Join(cells, " "))
-		}
-		if r.Status.Code != 0 || got.String() != c.want {
-			t.Errorf("%s: %v %s\ngot  %s\nwant %s", c.name, r.Status.Code, r.Status.Message, got.String(), c.want)
-		}
+			if r.Status.Code != 0 || got.String() != c.want {
+				t.Errorf("%v %s\ngot  %s\nwant %s", r.Status.Code, r.Status.Message, got.String(), c.want)
+			}
+		})
 	}
 	// Absent colsUsed, as of osquery before 4: every column.
 	for _, context := range []string{``, `{}`, `{"constraints":[]}`} {
-		if r := generate(t, p, context); len(r.Response) != 3 || len(r.Response[0]) != len(p.table.Spec().Columns)+1 {
-			t.Errorf("context %q: %+v", context, r)
-		}
+		t.Run(context, func(t *testing.T) {
+			if r := generate(t, p, context); len(r.Response) != 3 || len(r.Response[0]) != len(p.table.Spec().Columns)+1 {
+				t.Errorf("context %q: %+v", context, r)
+			}
+		})
 	}
 }
 
@@ -159,10 +163,12 @@ func TestPluginRefuses(t *testing.T) {
 		{"insert", `{}`, `"insert"`},
 		{"", ``, `""`},
 	} {
-		r := p.Call(t.Context(), osquery.ExtensionPluginRequest{"action": c.action, "context": c.context})
-		if r.Status.Code != 1 || !strings.Contains(r.Status.Message, c.want) || !strings.Contains(r.Status.Message, "table t") {
-			t.Errorf("%s %s: %+v", c.action, c.context, r.Status)
-		}
+		t.Run(c.action, func(t *testing.T) {
+			r := p.Call(t.Context(), osquery.ExtensionPluginRequest{"action": c.action, "context": c.context})
+			if r.Status.Code != 1 || !strings.Contains(r.Status.Message, c.want) || !strings.Contains(r.Status.Message, "table t") {
+				t.Errorf("%s %s: %+v", c.action, c.context, r.Status)
+			}
+		})
 	}
 }
 
@@ -210,10 +216,12 @@ func TestPluginAnswersNoPart(t *testing.T) {
 			return func(yield func(row, error) bool) { yield(row{}, nil); panic("oh") }
 		},
 	} {
-		r := generate(t, NewTablePlugin(table(rows)), "")
-		if r.Status.Code != 1 || r.Status.Message != want || len(r.Response) != 0 {
-			t.Errorf("got %+v, want %s", r, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			r := generate(t, NewTablePlugin(table(rows)), "")
+			if r.Status.Code != 1 || r.Status.Message != want || len(r.Response) != 0 {
+				t.Errorf("got %+v, want %s", r, want)
+			}
+		})
 	}
 }
 
@@ -238,8 +246,12 @@ func FuzzParseContext(f *testing.F) {
 			table.Query(r)
 		}
 		// What is cut out says nothing.
-		if whole, wholeErr := parseJSON(text); wholeErr == nil && (err != nil || !reflect.DeepEqual(r, whole)) {
-			t.Errorf("got %+v %v, want %+v", r, err, whole)
+		whole, wholeErr := parseJSON(text)
+		if wholeErr != nil {
+			return
+		}
+		if diff := cmp.Diff(whole, r); diff != "" || err != nil {
+			t.Errorf("%v, want (-), got (+):\n%s", err, diff)
 		}
 	})
 }
