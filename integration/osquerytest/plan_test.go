@@ -88,17 +88,19 @@ func TestJoinsWithProcesses(t *testing.T) {
 		{"plain", "processes p LEFT JOIN plain t ON t.pid = p.pid", 76},
 		{"optimized", "processes p LEFT JOIN optimized t ON t.pid = p.pid", 76},
 	} {
-		a, err := m.Query(t.Context(), "SELECT t.pid FROM "+c.from+" WHERE p.pid = t.pid")
-		if strings.Contains(c.from, "LEFT") {
-			a, err = m.Query(t.Context(), "SELECT t.pid FROM "+c.from)
-			a.Rows = a.Rows[6:7]
-		}
-		if err != nil || fmt.Sprint(a.Lines()) != "[7]" {
-			t.Errorf("%s: %v, %v", c.from, a, err)
-		}
-		if n := len(m.CallsOf(c.table)); n != c.calls {
-			t.Errorf("%s: %d calls, want %d", c.from, n, c.calls)
-		}
+		t.Run(c.table, func(t *testing.T) {
+			a, err := m.Query(t.Context(), "SELECT t.pid FROM "+c.from+" WHERE p.pid = t.pid")
+			if strings.Contains(c.from, "LEFT") {
+				a, err = m.Query(t.Context(), "SELECT t.pid FROM "+c.from)
+				a.Rows = a.Rows[6:7]
+			}
+			if err != nil || fmt.Sprint(a.Lines()) != "[7]" {
+				t.Errorf("%s: %v, %v", c.from, a, err)
+			}
+			if n := len(m.CallsOf(c.table)); n != c.calls {
+				t.Errorf("%s: %d calls, want %d", c.from, n, c.calls)
+			}
+		})
 	}
 	// osquery's own tables answer what they are asked, and are shown too.
 	if _, err := m.Query(t.Context(), "SELECT username FROM processes JOIN users USING (uid) WHERE pid IN (1, 2)"); err != nil {
