@@ -3,6 +3,7 @@ package plain
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"math"
 	"testing"
@@ -160,8 +161,10 @@ func TestCompareIntFloat(t *testing.T) {
 		{math.MinInt64, math.MinInt64, 0}, {math.MinInt64, -1e300, 1},
 		{1<<53 + 1, 1 << 53, 1}, {0, math.Inf(1), -1}, {0, math.Inf(-1), 1},
 	} {
-		if got := compareIntFloat(c.i, c.f); got != c.want {
-			t.Errorf("%d and %v: got %d, want %d", c.i, c.f, got, c.want)
-		}
+		t.Run(fmt.Sprint(c.i), func(t *testing.T) {
+			if got := compareIntFloat(c.i, c.f); got != c.want {
+				t.Errorf("%d and %v: got %d, want %d", c.i, c.f, got, c.want)
+			}
+		})
 	}
 }
