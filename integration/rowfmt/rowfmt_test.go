@@ -11,7 +11,6 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -174,9 +173,11 @@ func TestNewRefuses(t *testing.T) {
 		t.Errorf("an unknown mode gave %v", err)
 	}
 	for _, sep := range []string{`"`, "\n", "a\rb"} {
-		if _, err := rowfmt.New("csv", io.Discard, rowfmt.Options{Separator: sep}); err == nil {
-			t.Errorf("csv took the separator %q", sep)
-		}
+		t.Run(sep, func(t *testing.T) {
+			if _, err := rowfmt.New("csv", io.Discard, rowfmt.Options{Separator: sep}); err == nil {
+				t.Errorf("csv took the separator %q", sep)
+			}
+		})
 	}
 }
 
@@ -242,16 +243,18 @@ func TestMisuse(t *testing.T) {
 // TestStreams checks that rows come out before the end, a buffer at a time.
 func TestStreams(t *testing.T) {
 	for _, mode := range []string{"json", "csv", "line", "list"} {
-		var out bytes.Buffer
-		w, _ := rowfmt.New(mode, &out, rowfmt.Options{Header: true})
-		w.Columns([]string{"x"})
-		row := cells([]string{strings.Repeat("x", 1000)})
-		for i := range 1000 {
-			w.Row(row)
-			if written := (i + 1) * 1000; written-out.Len() > 70_000 {
-				t.Fatalf("%s: %d bytes of %d were written", mode, out.Len(), written)
+		t.Run(mode, func(t *testing.T) {
+			var out bytes.Buffer
+			w, _ := rowfmt.New(mode, &out, rowfmt.Options{Header: true})
+			w.Columns([]string{"x"})
+			row := cells([]string{strings.Repeat("x", 1000)})
+			for i := range 1000 {
+				w.Row(row)
+				if written := (i + 1) * 1000; written-out.Len() > 70_000 {
+					t.Fatalf("%d bytes of %d were written", out.Len(), written)
+				}
 			}
-		}
+		})
 	}
 }
 
@@ -351,14 +354,16 @@ func TestLargeBox(t *testing.T) {
 func TestNoAllocations(t *testing.T) {
 	row := cells([]string{"tcp", "127.0.0.1", "a \"quoted\",\nfield", null})
 	for _, mode := range []string{"json", "csv", "line", "list"} {
-		w, _ := rowfmt.New(mode, io.Discard, rowfmt.Options{Header: true})
-		w.Columns([]string{"a", "b", "c", "d"})
-		for range 10_000 { // until the buffer has its size
-			w.Row(row)
-		}
-		if n := testing.AllocsPerRun(10_000, func() { w.Row(row) }); n > 0 {
-			t.Errorf("%s: %v allocations a row", mode, n)
-		}
+		t.Run(mode, func(t *testing.T) {
+			w, _ := rowfmt.New(mode, io.Discard, rowfmt.Options{Header: true})
+			w.Columns([]string{"a", "b", "c", "d"})
+			for range 10_000 { // until the buffer has its size
+				w.Row(row)
+			}
+			if n := testing.AllocsPerRun(10_000, func() { w.Row(row) }); n > 0 {
+				t.Errorf("%v allocations a row", n)
+			}
+		})
 	}
 }
 
@@ -402,13 +407,15 @@ func TestAgainstSQLite(t *testing.T) {
 		{"list", []string{"-list", "-header", "-separator", " ; "}, rowfmt.Options{Header: true, Separator: " ; "}},
 		{"line", []string{"-line"}, rowfmt.Options{Header: true}},
 	} {
-		want := sqlite3(t, c.options, names, rows)
-		if c.mode == "line" { // in which a value of ours is a line
-			want = strings.Replace(want, "two\nlines", `two\x0alines`, 1)
-		}
-		if got := format(t, c.mode, c.o, names, rows...); got != want {
-			t.Errorf("%v\ngot  %q\nwant %q", c.options, got, want)
-		}
+		t.Run(strings.Join(c.options, " "), func(t *testing.T) {
+			want := sqlite3(t, c.options, names, rows)
+			if c.mode == "line" { // in which a value of ours is a line
+				want = strings.Replace(want, "two\nlines", `two\x0alines`, 1)
+			}
+			if got := format(t, c.mode, c.o, names, rows...); got != want {
+				t.Errorf("%v\ngot  %q\nwant %q", c.options, got, want)
+			}
+		})
 	}
 
 	for _, c := range []struct {
@@ -419,17 +426,20 @@ func TestAgainstSQLite(t *testing.T) {
 		{[]string{"-csv", "-noheader"}, rowfmt.Options{}},
 		{[]string{"-csv", "-header", "-separator", ";"}, rowfmt.Options{Header: true, Separator: ";"}},
 	} {
-		// The bytes are the same where sqlite3 sees no need for quotes, but for
-		// the line ends: sqlite3 has CRLF after .mode csv only ...
-		simple := [][]string{{"tcp", "::1", "22"}, {null, "x", null}, {"a,b;c", `say "hi"`, "two\nlines"}}
-		if got, want := format(t, "csv", c.o, names, simple...), sqlite3(t, c.options, names, simple); strings.ReplaceAll(got, "\r\n", "\n") != strings.ReplaceAll(want, "\r\n", "\n") {
-			t.Errorf("%v\ngot  %q\nwant %q", c.options, got, want)
-		}
-		// ... and the meaning is the same everywhere.
-		got, want := format(t, "csv", c.o, names, rows...), sqlite3(t, c.options, names, rows)
-		if got, want := readCSV(t, got, c.o.Separator), readCSV(t, want, c.o.Separator); !reflect.DeepEqual(got, want) {
-			t.Errorf("%v\ngot  %q\nwant %q", c.options, got, want)
-		}
+		t.Run(strings.Join(c.options, " "), func(t *testing.T) {
+			// The bytes are the same where sqlite3 sees no need for quotes, but for
+			// the line ends: sqlite3 has CRLF after .mode csv only ...
+			simple := [][]string{{"tcp", "::1", "22"}, {null, "x", null}, {"a,b;c", `say "hi"`, "two\nlines"}}
+			got, want := format(t, "csv", c.o, names, simple...), sqlite3(t, c.options, names, simple)
+			if diff := cmp.Diff(strings.ReplaceAll(want, "\r\n", "\n"), strings.ReplaceAll(got, "\r\n", "\n")); diff != "" {
+				t.Errorf("sqlite3 (-), ours (+):\n%s", diff)
+			}
+			// ... and the meaning is the same everywhere.
+			got, want = format(t, "csv", c.o, names, rows...), sqlite3(t, c.options, names, rows)
+			if diff := cmp.Diff(readCSV(t, want, c.o.Separator), readCSV(t, got, c.o.Separator)); diff != "" {
+				t.Errorf("sqlite3 (-), ours (+):\n%s", diff)
+			}
+		})
 	}
 }
 
@@ -474,8 +484,8 @@ func FuzzRowfmt(f *testing.F) {
 					want[i] = append(want[i], strings.ReplaceAll(v, "\r\n", "\n"))
 				}
 			}
-			if !reflect.DeepEqual(got, want) {
-				t.Fatalf("csv: got %q, want %q", got, want)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatalf("csv: want (-), got (+):\n%s", diff)
 			}
 		}
 
@@ -491,8 +501,8 @@ func FuzzRowfmt(f *testing.F) {
 			for j, v := range row {
 				want[valid(names[j])] = valid(v)
 			}
-			if !reflect.DeepEqual(objects[i], want) {
-				t.Fatalf("json: got %q, want %q", objects[i], want)
+			if diff := cmp.Diff(want, objects[i]); diff != "" {
+				t.Fatalf("json: want (-), got (+):\n%s", diff)
 			}
 		}
 
