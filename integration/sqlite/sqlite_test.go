@@ -113,9 +113,11 @@ func TestServices(t *testing.T) {
 		"SELECT 1.0, 92.0 / 15, 0.1, -1.5, 1e20, 9e999, -9e999, 1.0 / 0": `"1.0" "6.13333333333333" "0.1" "-1.5" "1.0e+20" "Inf" "-Inf" NULL`,
 		"SELECT 1 WHERE 1 = 0": ``,
 	} {
-		if got := strings.Join(one(t, db, sql), ";"); got != want {
-			t.Errorf("%s\ngot  %s\nwant %s", sql, got, want)
-		}
+		t.Run(sql, func(t *testing.T) {
+			if got := strings.Join(one(t, db, sql), ";"); got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+		})
 	}
 }
 
@@ -166,18 +168,22 @@ func TestErrors(t *testing.T) {
 		{"SELECT 1;\x00 SELECT 2", "NUL byte, at offset 9"},
 		{"SELECT * FROM pragma_journal_mode", "not allowed"},
 	} {
-		_, err := run(t.Context(), db, c.sql)
-		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "sqlite3:") {
-			t.Errorf("%s: got %v, want %q", c.sql, err, c.want)
-		}
-		if got := one(t, db, "SELECT count(*) FROM well_known_services"); got[0] != `"21"` {
-			t.Fatalf("after %s: %v", c.sql, got)
-		}
+		t.Run(c.sql, func(t *testing.T) {
+			_, err := run(t.Context(), db, c.sql)
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "sqlite3:") {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+			if got := one(t, db, "SELECT count(*) FROM well_known_services"); got[0] != `"21"` {
+				t.Fatalf("after %s: %v", c.sql, got)
+			}
+		})
 	}
 	for _, sql := range []string{"PRAGMA table_info(tcp_sockets)", "PRAGMA table_xinfo('tcp_sockets')", "SELECT * FROM pragma_table_info('tcp_sockets')", "EXPLAIN QUERY PLAN SELECT * FROM tcp_sockets"} {
-		if rows := one(t, db, sql); len(rows) == 0 {
-			t.Errorf("%s: no rows", sql)
-		}
+		t.Run(sql, func(t *testing.T) {
+			if rows := one(t, db, sql); len(rows) == 0 {
+				t.Error("no rows")
+			}
+		})
 	}
 }
 
@@ -187,9 +193,11 @@ func TestOutOfMemory(t *testing.T) {
 		"SELECT zeroblob(2000000000)",
 		"SELECT length(group_concat(zeroblob(500000000))) FROM tcp_sockets",
 	} {
-		if results, err := run(t.Context(), db, sql); err == nil {
-			t.Errorf("%s: %+v", sql, results[0])
-		}
+		t.Run(sql, func(t *testing.T) {
+			if results, err := run(t.Context(), db, sql); err == nil {
+				t.Errorf("%+v", results[0])
+			}
+		})
 	}
 }
 
@@ -260,13 +268,15 @@ func TestFailingSources(t *testing.T) {
 		"SELECT name FROM well_known_services":  "table well_known_services: the list of services cannot be read: open /nonexistent/services",
 		"SELECT local_service FROM tcp_sockets": "/nonexistent/services",
 	} {
-		results, err := run(t.Context(), db, sql)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v, want %q", sql, err, want)
-		}
-		if len(results) != 1 || results[0].names != nil || results[0].closed {
-			t.Errorf("%s: got a result: %+v", sql, results[0])
-		}
+		t.Run(sql, func(t *testing.T) {
+			results, err := run(t.Context(), db, sql)
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want %q", err, want)
+			}
+			if len(results) != 1 || results[0].names != nil || results[0].closed {
+				t.Errorf("got a result: %+v", results[0])
+			}
+		})
 	}
 }
 
@@ -351,19 +361,21 @@ func TestWhatArrivesAtTheTable(t *testing.T) {
 		{"SELECT o FROM t LIMIT 2 OFFSET 1", "o"},
 		{"SELECT a.n FROM (SELECT 3 AS x UNION SELECT 4) b JOIN t a ON a.n = b.x", "n; n 2 3 | n; n 2 4"},
 	} {
-		f.asked = nil
-		one(t, db, c.sql)
-		var scans []string
-		for _, r := range f.asked {
-			text := []string{strings.Join(r.Used, " ")}
-			for _, k := range r.Constraints {
-				text = append(text, fmt.Sprintf("%s %d %s", k.Column, k.Op, k.Value))
+		t.Run(c.sql, func(t *testing.T) {
+			f.asked = nil
+			one(t, db, c.sql)
+			var scans []string
+			for _, r := range f.asked {
+				text := []string{strings.Join(r.Used, " ")}
+				for _, k := range r.Constraints {
+					text = append(text, fmt.Sprintf("%s %d %s", k.Column, k.Op, k.Value))
+				}
+				scans = append(scans, strings.Join(text, "; "))
 			}
-			scans = append(scans, strings.Join(text, "; "))
-		}
-		if got := strings.Join(scans, " | "); got != c.want {
-			t.Errorf("%s\ngot  %s\nwant %s", c.sql, got, c.want)
-		}
+			if got := strings.Join(scans, " | "); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
 	}
 }
 
@@ -379,23 +391,25 @@ func TestPIDsNarrowTheWalk(t *testing.T) {
 		"pid = 77":         {"", true},
 		"+pid = 250":       {`"250" "6"`, false},
 	} {
-		var log strings.Builder
-		db := open(t, tables.All(host.New(host.Options{
-			Proc: "../../tables/testdata/proc",
-			Log:  hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Debug}),
-		})))
-		rows := one(t, db, "SELECT pid, fd FROM tcp_sockets WHERE "+where)
-		// The first that is logged of the holders; who else has the sockets that
-		// these processes have comes after it.
-		var first string
-		for line := range strings.Lines(log.String()) {
-			if first == "" && strings.Contains(line, "list=holders") {
-				first = line
+		t.Run(where, func(t *testing.T) {
+			var log strings.Builder
+			db := open(t, tables.All(host.New(host.Options{
+				Proc: "../../tables/testdata/proc",
+				Log:  hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Debug}),
+			})))
+			rows := one(t, db, "SELECT pid, fd FROM tcp_sockets WHERE "+where)
+			// The first that is logged of the holders; who else has the sockets that
+			// these processes have comes after it.
+			var first string
+			for line := range strings.Lines(log.String()) {
+				if first == "" && strings.Contains(line, "list=holders") {
+					first = line
+				}
 			}
-		}
-		if got := strings.Join(rows, ";"); got != want.rows || first == "" || strings.Contains(first, "only some processes") != want.narrowed {
-			t.Errorf("%s: %s, %s", where, got, first)
-		}
+			if got := strings.Join(rows, ";"); got != want.rows || first == "" || strings.Contains(first, "only some processes") != want.narrowed {
+				t.Errorf("%s, %s", got, first)
+			}
+		})
 	}
 }
 
@@ -419,10 +433,12 @@ func TestManyColumns(t *testing.T) {
 		"SELECT c63 FROM t":     `"63" [c63 c64 c65 c66 c67 c68 c69]`,
 		"SELECT c62 FROM t":     `"62" [c62]`,
 	} {
-		asked.asked = nil
-		if got := one(t, db, sql)[0] + " " + fmt.Sprint(asked.asked[0].Used); got != want {
-			t.Errorf("%s: got %s, want %s", sql, got, want)
-		}
+		t.Run(sql, func(t *testing.T) {
+			asked.asked = nil
+			if got := one(t, db, sql)[0] + " " + fmt.Sprint(asked.asked[0].Used); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
 	}
 }
 
@@ -493,17 +509,19 @@ func TestSnapshots(t *testing.T) {
 		"SELECT count(*) FROM t a CROSS JOIN t b ON b.s = a.h WHERE a.n < 8 AND a.o IS NOT NULL":                                        `"4"`,
 		"SELECT count(*) FROM (VALUES (1, 2), (3, 4), (5, 6), (7, 7)) a CROSS JOIN t b ON b.n IN (a.column1, a.column2, a.column2 + 0)": `"7"`,
 	} {
-		f.ended.Store(0)
-		if got := one(t, db, sql); got[0] != want {
-			t.Errorf("%s: got %s, want %s", sql, got[0], want)
-		}
-		if f.ended.Load() > 5 {
-			t.Errorf("%s: the table was read %d times", sql, f.ended.Load())
-		}
-		f.ended.Store(0)
-		if one(t, db, "SELECT count(*) FROM t"); f.ended.Load() != 1 {
-			t.Errorf("after %s: the table was read %d times", sql, f.ended.Load())
-		}
+		t.Run(sql, func(t *testing.T) {
+			f.ended.Store(0)
+			if got := one(t, db, sql); got[0] != want {
+				t.Errorf("got %s, want %s", got[0], want)
+			}
+			if f.ended.Load() > 5 {
+				t.Errorf("the table was read %d times", f.ended.Load())
+			}
+			f.ended.Store(0)
+			if one(t, db, "SELECT count(*) FROM t"); f.ended.Load() != 1 {
+				t.Errorf("after %s: the table was read %d times", sql, f.ended.Load())
+			}
+		})
 	}
 	// What is the same in every scan narrows the snapshot; when it changes after
 	// all another is taken.
@@ -530,10 +548,12 @@ func TestSnapshotsAndCollations(t *testing.T) {
 	db := open(t, fixtures())
 	db.SnapshotSoon()
 	for collation, want := range map[string]string{"BINARY": `"84"`, "NOCASE": `"168"`, "RTRIM": `"126"`} {
-		sql := "SELECT count(*) FROM (SELECT column1 AS x FROM (VALUES ('LISTEN'), ('listen'), ('Listen'), ('LISTEN '), ('LISTEN'))) a CROSS JOIN tcp_sockets t ON t.state = a.x COLLATE " + collation
-		if got := one(t, db, sql); got[0] != want {
-			t.Errorf("%s: got %s, want %s", collation, got[0], want)
-		}
+		t.Run(collation, func(t *testing.T) {
+			sql := "SELECT count(*) FROM (SELECT column1 AS x FROM (VALUES ('LISTEN'), ('listen'), ('Listen'), ('LISTEN '), ('LISTEN'))) a CROSS JOIN tcp_sockets t ON t.state = a.x COLLATE " + collation
+			if got := one(t, db, sql); got[0] != want {
+				t.Errorf("got %s, want %s", got[0], want)
+			}
+		})
 	}
 }
 
@@ -545,12 +565,14 @@ func TestCancellation(t *testing.T) {
 		"SELECT max(n) FROM t WHERE s = 'nothing'",
 		"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c",
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		_, err := run(ctx, db, sql)
-		cancel()
-		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%s: got %v", sql, err)
-		}
+		t.Run(sql, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			_, err := run(ctx, db, sql)
+			cancel()
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 	if got := one(t, db, "SELECT 1"); got[0] != `"1"` {
 		t.Errorf("afterwards: %v", got)
@@ -622,40 +644,42 @@ func TestScope(t *testing.T) {
 	}
 	all, numberList := "(VALUES ("+strings.Join(texts, "),(")+"))", strings.Join(numbers, ", ")
 	for _, soon := range []bool{false, true} {
-		db := open(t, tables.All(host.New(host.Options{Proc: proc})))
-		if soon {
-			db.SnapshotSoon()
-		}
-		for sql, want := range map[string]int{
-			"SELECT * FROM tcp_sockets":                                                                        2,
-			"SELECT *, net_namespace FROM tcp_sockets":                                                         2 * n,
-			"SELECT net_namespace, count(*) FROM tcp_sockets GROUP BY 1":                                       n,
-			"SELECT * FROM tcp_sockets ORDER BY net_namespace":                                                 2 * n,
-			"SELECT * FROM tcp_sockets WHERE net_namespace LIKE '4026%'":                                       2 * n,
-			"SELECT * FROM tcp_sockets WHERE net_namespace = '4026531842' OR local_port = 1003":                3,
-			"SELECT * FROM tcp_sockets WHERE net_namespace + 1 = 4026531843":                                   2,
-			"SELECT * FROM tcp_sockets WHERE net_namespace NOT IN ('4026531842')":                              2*n - 2,
-			"SELECT * FROM tcp_sockets WHERE net_namespace IS '4026531842'":                                    2,
-			"SELECT * FROM tcp_sockets WHERE net_namespace IS NOT NULL":                                        2 * n,
-			"SELECT * FROM tcp_sockets t RIGHT JOIN " + all + " ON t.net_namespace = column1":                  2 * n,
-			"SELECT * FROM tcp_sockets WHERE net_namespace = '4026531842'":                                     2,
-			"SELECT * FROM tcp_sockets WHERE net_namespace = 4026531842":                                       2,
-			"SELECT * FROM tcp_sockets WHERE net_namespace IN (" + numberList + ", NULL, x'00', 1.5, 'x')":     2 * n,
-			"SELECT * FROM tcp_sockets WHERE net_namespace IN " + all:                                          2 * n,
-			"SELECT * FROM tcp_sockets WHERE net_namespace IN " + all + " AND local_port = 22":                 n,
-			"SELECT * FROM " + all + " JOIN tcp_sockets t ON t.net_namespace = column1":                        2 * n,
-			"SELECT * FROM tcp_sockets t JOIN " + all + " ON t.net_namespace = column1":                        2 * n,
-			"SELECT * FROM tcp_sockets t, " + all + " WHERE t.net_namespace = column1 AND t.local_port = 22":   n,
-			"SELECT * FROM tcp_sockets t, " + all + " WHERE t.net_namespace = column1 AND t.local_port = 1003": 1,
-			"SELECT * FROM tcp_sockets t, " + all + " WHERE t.net_namespace = column1 + 0":                     2 * n,
-			"SELECT * FROM " + all + " LEFT JOIN tcp_sockets t ON t.net_namespace = column1":                   2 * n,
-			// Each namespace is scanned again and again.
-			"SELECT * FROM " + all + " n JOIN (SELECT 22 AS p UNION ALL SELECT port FROM well_known_services WHERE port < 0 UNION ALL SELECT 1001) JOIN tcp_sockets t ON t.net_namespace = n.column1 AND t.local_port = p": n + 1,
-			"SELECT * FROM " + all + " n JOIN tcp_sockets a ON a.net_namespace = n.column1 JOIN tcp_sockets b ON b.net_namespace = a.net_namespace AND b.local_port = a.local_port":                                        2 * n,
-		} {
-			if got := one(t, db, sql); len(got) != want {
-				t.Errorf("soon %v: %s: %d rows, want %d", soon, sql, len(got), want)
+		t.Run(fmt.Sprint(soon), func(t *testing.T) {
+			db := open(t, tables.All(host.New(host.Options{Proc: proc})))
+			if soon {
+				db.SnapshotSoon()
 			}
-		}
+			for sql, want := range map[string]int{
+				"SELECT * FROM tcp_sockets":                                                                        2,
+				"SELECT *, net_namespace FROM tcp_sockets":                                                         2 * n,
+				"SELECT net_namespace, count(*) FROM tcp_sockets GROUP BY 1":                                       n,
+				"SELECT * FROM tcp_sockets ORDER BY net_namespace":                                                 2 * n,
+				"SELECT * FROM tcp_sockets WHERE net_namespace LIKE '4026%'":                                       2 * n,
+				"SELECT * FROM tcp_sockets WHERE net_namespace = '4026531842' OR local_port = 1003":                3,
+				"SELECT * FROM tcp_sockets WHERE net_namespace + 1 = 4026531843":                                   2,
+				"SELECT * FROM tcp_sockets WHERE net_namespace NOT IN ('4026531842')":                              2*n - 2,
+				"SELECT * FROM tcp_sockets WHERE net_namespace IS '4026531842'":                                    2,
+				"SELECT * FROM tcp_sockets WHERE net_namespace IS NOT NULL":                                        2 * n,
+				"SELECT * FROM tcp_sockets t RIGHT JOIN " + all + " ON t.net_namespace = column1":                  2 * n,
+				"SELECT * FROM tcp_sockets WHERE net_namespace = '4026531842'":                                     2,
+				"SELECT * FROM tcp_sockets WHERE net_namespace = 4026531842":                                       2,
+				"SELECT * FROM tcp_sockets WHERE net_namespace IN (" + numberList + ", NULL, x'00', 1.5, 'x')":     2 * n,
+				"SELECT * FROM tcp_sockets WHERE net_namespace IN " + all:                                          2 * n,
+				"SELECT * FROM tcp_sockets WHERE net_namespace IN " + all + " AND local_port = 22":                 n,
+				"SELECT * FROM " + all + " JOIN tcp_sockets t ON t.net_namespace = column1":                        2 * n,
+				"SELECT * FROM tcp_sockets t JOIN " + all + " ON t.net_namespace = column1":                        2 * n,
+				"SELECT * FROM tcp_sockets t, " + all + " WHERE t.net_namespace = column1 AND t.local_port = 22":   n,
+				"SELECT * FROM tcp_sockets t, " + all + " WHERE t.net_namespace = column1 AND t.local_port = 1003": 1,
+				"SELECT * FROM tcp_sockets t, " + all + " WHERE t.net_namespace = column1 + 0":                     2 * n,
+				"SELECT * FROM " + all + " LEFT JOIN tcp_sockets t ON t.net_namespace = column1":                   2 * n,
+				// Each namespace is scanned again and again.
+				"SELECT * FROM " + all + " n JOIN (SELECT 22 AS p UNION ALL SELECT port FROM well_known_services WHERE port < 0 UNION ALL SELECT 1001) JOIN tcp_sockets t ON t.net_namespace = n.column1 AND t.local_port = p": n + 1,
+				"SELECT * FROM " + all + " n JOIN tcp_sockets a ON a.net_namespace = n.column1 JOIN tcp_sockets b ON b.net_namespace = a.net_namespace AND b.local_port = a.local_port":                                        2 * n,
+			} {
+				if got := one(t, db, sql); len(got) != want {
+					t.Errorf("soon %v: %s: %d rows, want %d", soon, sql, len(got), want)
+				}
+			}
+		})
 	}
 }
