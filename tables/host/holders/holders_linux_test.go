@@ -434,10 +434,12 @@ func TestHoldersOfSome(t *testing.T) {
 		t.Fatalf("%v, %v", ours, err)
 	}
 	for _, lowest := range []bool{false, true} {
-		one, err := finder.Find(t.Context(), Filter{Inodes: []uint64{ours[0].Inode, 1 << 40}, Lowest: lowest})
-		if err != nil || !slices.Contains(one, ours[0]) || lowest && len(one) != 1 {
-			t.Errorf("lowest %v: %v, %v; want %v", lowest, one, err, ours[0])
-		}
+		t.Run(fmt.Sprint("lowest ", lowest), func(t *testing.T) {
+			one, err := finder.Find(t.Context(), Filter{Inodes: []uint64{ours[0].Inode, 1 << 40}, Lowest: lowest})
+			if err != nil || !slices.Contains(one, ours[0]) || lowest && len(one) != 1 {
+				t.Errorf("lowest %v: %v, %v; want %v", lowest, one, err, ours[0])
+			}
+		})
 	}
 	// A thread is no process, although it has a directory.
 	threads, err := os.ReadDir("/proc/self/task")
