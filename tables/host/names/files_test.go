@@ -64,23 +64,27 @@ func TestServicesFile(t *testing.T) {
 		"empty":     "",
 	})
 	for name, want := range map[string]int{"malformed": 2, "long": 3, "million": 1_000_000, "empty": 0} {
-		files := newFiles(names.Options{Services: filepath.Join(dir, name)})
-		if n, err := count(files.Services(t.Context())); n != want || err != nil {
-			t.Errorf("%s: %d entries, %v; want %d", name, n, err, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			files := newFiles(names.Options{Services: filepath.Join(dir, name)})
+			if n, err := count(files.Services(t.Context())); n != want || err != nil {
+				t.Errorf("%d entries, %v; want %d", n, err, want)
+			}
+		})
 	}
 	if _, err := count(newFiles(names.Options{Services: write1(t, "\x7fELF\n\x01\x02\n")}).Services(t.Context())); err == nil || !strings.Contains(err.Error(), "none of its 2 lines") {
 		t.Errorf("a file that is no list of services gave %v", err)
 	}
 	for _, name := range []string{filepath.Join(dir, "missing"), dir} {
-		files := newFiles(names.Options{Services: name})
-		if _, err := count(files.Services(t.Context())); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s: got %v", name, err)
-		}
-		// Names of ports were asked for by name of the file: no silence.
-		if _, err := files.ServiceNames(t.Context()); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s: names: got %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			files := newFiles(names.Options{Services: name})
+			if _, err := count(files.Services(t.Context())); err == nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("got %v", err)
+			}
+			// Names of ports were asked for by name of the file: no silence.
+			if _, err := files.ServiceNames(t.Context()); err == nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("names: got %v", err)
+			}
+		})
 	}
 }
 
@@ -130,14 +134,16 @@ func TestProtocolNames(t *testing.T) {
 		t.Errorf("after a change got %v, %v", known, err)
 	}
 	for text, want := range map[string]string{"missing": "no such file", "none": "is no list of protocols"} {
-		path := filepath.Join(t.TempDir(), "protocols")
-		if text != "missing" {
-			path = write1(t, text)
-		}
-		files := newFiles(names.Options{Protocols: path})
-		if _, err := files.ProtocolNames(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v", text, err)
-		}
+		t.Run(text, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "protocols")
+			if text != "missing" {
+				path = write1(t, text)
+			}
+			files := newFiles(names.Options{Protocols: path})
+			if _, err := files.ProtocolNames(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 
