@@ -6,14 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/procnet"
@@ -108,16 +109,16 @@ func TestOneWalkForAllNamespaces(t *testing.T) {
 		want[uint16(1000+i)] = inode
 	}
 	set, walks := newSet(proc)
-	if got := portsOf(t, set, all...); !reflect.DeepEqual(got, want) || *walks != 1 {
+	if got := portsOf(t, set, all...); !maps.Equal(got, want) || *walks != 1 {
 		t.Errorf("IN: %d walks, got %v", *walks, got)
 	}
 
 	set, walks = newSet(proc)
-	if got := portsIn(t, set, Selection{All: true}); !reflect.DeepEqual(got, want) || *walks != 1 {
+	if got := portsIn(t, set, Selection{All: true}); !maps.Equal(got, want) || *walks != 1 {
 		t.Errorf("the whole host: %d walks, got %v", *walks, got)
 	}
 	set.All = true
-	if got := portsIn(t, set, Selection{}); !reflect.DeepEqual(got, want) {
+	if got := portsIn(t, set, Selection{}); !maps.Equal(got, want) {
 		t.Errorf("All: got %v", got)
 	}
 	if got := portsIn(t, set, Selection{In: all[3:5]}); len(got) != 2 {
@@ -136,7 +137,7 @@ func TestOneWalkForAllNamespaces(t *testing.T) {
 			joined[port] = in
 		}
 	}
-	if !reflect.DeepEqual(joined, want) || *walks != 1 {
+	if !maps.Equal(joined, want) || *walks != 1 {
 		t.Errorf("join: %d walks, got %v", *walks, joined)
 	}
 
@@ -233,8 +234,8 @@ func TestProcessesEndWhileTheHostIsRead(t *testing.T) {
 		}
 		got[s.Local.Port()] = s.Namespace
 	}
-	if want := map[uint16]uint32{1000: 4026532000, 1001: 4026532001, 1003: 4026532003}; !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+	if diff := cmp.Diff(map[uint16]uint32{1000: 4026532000, 1001: 4026532001, 1003: 4026532003}, got); diff != "" {
+		t.Errorf("want (-), got (+):\n%s", diff)
 	}
 	if len(set.refused) != 0 {
 		t.Errorf("refused are %v", set.refused)
@@ -344,8 +345,9 @@ func TestNamespaceMounts(t *testing.T) {
 		{Inode: 4026532000, Own: true, PID: 1, Processes: 1, Files: []string{"/run/netns/host"}},
 		{Inode: 4026532177, Files: []string{"/run/netns/blue", "/run/netns/a b\\c\r\u3000d"}},
 	}
-	if all, err := set.List(t.Context()); err != nil || !reflect.DeepEqual(all, want) {
-		t.Errorf("got %+v, %v", all, err)
+	all, err := set.List(t.Context())
+	if diff := cmp.Diff(want, all, cmp.AllowUnexported(Namespace{})); diff != "" || err != nil {
+		t.Errorf("%v, want (-), got (+):\n%s", err, diff)
 	}
 	// Of another host's namespace without a process there is nothing to read.
 	if got := portsOf(t, set, "4026532177"); len(got) != 0 {
