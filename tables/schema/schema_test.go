@@ -152,17 +152,19 @@ func TestConstraints(t *testing.T) {
 		{"port", 65, []string{"1"}, all}, // LIKE
 		{"port", 0, []string{"1"}, all},
 	} {
-		r := Request{All: true}
-		for _, v := range c.values {
-			r.Constraints = append(r.Constraints, Constraint{c.column, c.op, v})
-		}
-		got := scanIDs(t, table, r)
-		if c.column == "addr" { // the row without one has the invalid address
-			got = slices.Compact(slices.Sorted(slices.Values(append(got, 4))))
-		}
-		if !slices.Equal(got, c.want) {
-			t.Errorf("%s %d %q gives rows %v, want %v", c.column, c.op, c.values, got, c.want)
-		}
+		t.Run(c.column, func(t *testing.T) {
+			r := Request{All: true}
+			for _, v := range c.values {
+				r.Constraints = append(r.Constraints, Constraint{c.column, c.op, v})
+			}
+			got := scanIDs(t, table, r)
+			if c.column == "addr" { // the row without one has the invalid address
+				got = slices.Compact(slices.Sorted(slices.Values(append(got, 4))))
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("%s %d %q gives rows %v, want %v", c.column, c.op, c.values, got, c.want)
+			}
+		})
 	}
 }
 
@@ -201,10 +203,12 @@ func TestNeeds(t *testing.T) {
 		{Request{Constraints: []Constraint{{"secret", 65, "s"}}}, "false false"},
 		{Request{All: true}, "true true"},
 	} {
-		q := table.Query(c.r)
-		if got := fmt.Sprint(q.Needs(1), " ", q.Needs(2)); got != c.want {
-			t.Errorf("%+v needs %s, want %s", c.r, got, c.want)
-		}
+		t.Run(fmt.Sprintf("%+v", c.r), func(t *testing.T) {
+			q := table.Query(c.r)
+			if got := fmt.Sprint(q.Needs(1), " ", q.Needs(2)); got != c.want {
+				t.Errorf("%+v needs %s, want %s", c.r, got, c.want)
+			}
+		})
 	}
 }
 
@@ -224,17 +228,19 @@ func TestFailingTables(t *testing.T) {
 			return func(yield func(row, error) bool) { yield(row{}, nil); panic("oh") }
 		}, "table t: panic: oh"},
 	} {
-		table := table(c.rows)
-		s := table.Scan(t.Context(), table.Query(Request{}))
-		for s.Next() {
-		}
-		if s.Err() == nil || s.Err().Error() != c.want {
-			t.Errorf("%s: got %v, want %s", name, s.Err(), c.want)
-		}
-		s.Close()
-		if err := table.Each(t.Context(), table.Query(Request{}), func(Row) bool { return true }); err == nil || err.Error() != c.want {
-			t.Errorf("%s: Each: got %v, want %s", name, err, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			table := table(c.rows)
+			s := table.Scan(t.Context(), table.Query(Request{}))
+			for s.Next() {
+			}
+			if s.Err() == nil || s.Err().Error() != c.want {
+				t.Errorf("got %v, want %s", s.Err(), c.want)
+			}
+			s.Close()
+			if err := table.Each(t.Context(), table.Query(Request{}), func(Row) bool { return true }); err == nil || err.Error() != c.want {
+				t.Errorf("Each: got %v, want %s", err, c.want)
+			}
+		})
 	}
 }
 
@@ -251,18 +257,20 @@ func TestPanicInAccessor(t *testing.T) {
 		"read":     {All: true},
 		"compared": {Constraints: []Constraint{{Column: "c", Op: EQ, Value: "x"}}},
 	} {
-		s := table.Scan(t.Context(), table.Query(r))
-		for s.Next() {
-		}
-		if s.Err() == nil || s.Err().Error() != "table t: panic: oh" {
-			t.Errorf("%s: got %v", name, s.Err())
-		}
-		s.Close()
-		var cell Cell
-		err := table.Each(t.Context(), table.Query(r), func(row Row) bool { row.Cell(0, &cell); return true })
-		if err == nil || err.Error() != "table t: panic: oh" {
-			t.Errorf("%s: Each: got %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			s := table.Scan(t.Context(), table.Query(r))
+			for s.Next() {
+			}
+			if s.Err() == nil || s.Err().Error() != "table t: panic: oh" {
+				t.Errorf("got %v", s.Err())
+			}
+			s.Close()
+			var cell Cell
+			err := table.Each(t.Context(), table.Query(r), func(row Row) bool { row.Cell(0, &cell); return true })
+			if err == nil || err.Error() != "table t: panic: oh" {
+				t.Errorf("Each: got %v", err)
+			}
+		})
 	}
 }
 
@@ -415,14 +423,18 @@ func TestBindRefuses(t *testing.T) {
 
 func TestParseNumberAgreesWithFloats(t *testing.T) {
 	for text, want := range map[string]float64{"1": 1, "-1": -1, "+1": 1, "1e3": 1000, "1E3": 1000, "1.5": 1.5, "1e-1": 0.1, "\t1\n": 1} {
-		if f, _, ok := parseNumber(text); !ok || f != want {
-			t.Errorf("%q is %v, %v", text, f, ok)
-		}
+		t.Run(text, func(t *testing.T) {
+			if f, _, ok := parseNumber(text); !ok || f != want {
+				t.Errorf("%q is %v, %v", text, f, ok)
+			}
+		})
 	}
 	for _, text := range []string{"", " ", "+", "-", ".", "1.", ".5", "e1", "1e", "1e1.5", "1 2", "0x1", "inf", "nan", "1_0", "1e999", "--1", "1-1", "\u00a01"} {
-		if f, whole, ok := parseNumber(text); ok {
-			t.Errorf("%q is taken for %v, %v", text, f, whole)
-		}
+		t.Run(text, func(t *testing.T) {
+			if f, whole, ok := parseNumber(text); ok {
+				t.Errorf("%q is taken for %v, %v", text, f, whole)
+			}
+		})
 	}
 }
 
