@@ -59,10 +59,12 @@ func TestNATConnections(t *testing.T) {
 		{"a damaged one", answer{[][]byte{short}, nil}, 0, "ctnetlink of conntrack: a connection"},
 		{"a failing receive", answer{nil, syscall.ENOBUFS}, 0, "ctnetlink of conntrack: no buffer"},
 	} {
-		n, use, err := translated(t, c.answer)
-		if n != c.n || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) || use.Source != usage.CTNetlink {
-			t.Errorf("%s: %d connections, %v, %+v", c.name, n, err, use)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			n, use, err := translated(t, c.answer)
+			if n != c.n || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) || use.Source != usage.CTNetlink {
+				t.Errorf("%d connections, %v, %+v", n, err, use)
+			}
+		})
 	}
 }
 

@@ -118,15 +118,17 @@ func TestSockDiag(t *testing.T) {
 // Where netlink is refused /proc has the sockets, and the reason is told.
 func TestFallBack(t *testing.T) {
 	for _, errno := range []syscall.Errno{syscall.EPERM, syscall.ENOENT, syscall.EPROTONOSUPPORT, syscall.EAFNOSUPPORT, syscall.ENOSYS, syscall.EINVAL} {
-		for name, a := range map[string]answer{
-			"by a system call": {nil, os.NewSyscallError("socket", errno)},
-			"by the kernel":    {[][]byte{nlconntest.End(errno)}, nil},
-		} {
-			_, _, use, err := read(t, InetFilter{}, a)
-			if err != nil || use.Source != usage.ProcFS || !strings.Contains(use.Reason, errno.Error()) || !strings.Contains(use.Reason, "refused") {
-				t.Errorf("%v %s: %+v, %v", errno, name, use, err)
+		t.Run(fmt.Sprint(errno), func(t *testing.T) {
+			for name, a := range map[string]answer{
+				"by a system call": {nil, os.NewSyscallError("socket", errno)},
+				"by the kernel":    {[][]byte{nlconntest.End(errno)}, nil},
+			} {
+				_, _, use, err := read(t, InetFilter{}, a)
+				if err != nil || use.Source != usage.ProcFS || !strings.Contains(use.Reason, errno.Error()) || !strings.Contains(use.Reason, "refused") {
+					t.Errorf("%v %s: %+v, %v", errno, name, use, err)
+				}
 			}
-		}
+		})
 	}
 	h := New(Options{})
 	h.askBy(neverAsked)
@@ -223,26 +225,28 @@ func TestVsock(t *testing.T) {
 		{"cut off", answer{[][]byte{b[:60]}, nil}, 1, "too short"},
 		{"another family", answer{[][]byte{sockets(t)[0]}, nil}, 0, "address family 2"},
 	} {
-		h := New(Options{})
-		var requests [][]byte
-		h.askBy(kernel(&requests, c.answer))
-		h.wouldLoad = func(string) bool { return false }
-		n, failure := 0, ""
-		for s, err := range h.Vsock(t.Context(), VsockFilter{States: 1 << sock.Listen}) {
-			if err != nil {
-				failure = err.Error()
-				break
+		t.Run(c.name, func(t *testing.T) {
+			h := New(Options{})
+			var requests [][]byte
+			h.askBy(kernel(&requests, c.answer))
+			h.wouldLoad = func(string) bool { return false }
+			n, failure := 0, ""
+			for s, err := range h.Vsock(t.Context(), VsockFilter{States: 1 << sock.Listen}) {
+				if err != nil {
+					failure = err.Error()
+					break
+				}
+				if n++; s.Namespace == 0 || s.Namespace != h.netns.Own().Inode {
+					t.Errorf("%+v", s)
+				}
 			}
-			if n++; s.Namespace == 0 || s.Namespace != h.netns.Own().Inode {
-				t.Errorf("%s: %+v", c.name, s)
+			if n != c.n || (failure == "") != (c.fails == "") || !strings.Contains(failure, c.fails) {
+				t.Errorf("%d sockets, %q", n, failure)
 			}
-		}
-		if n != c.n || (failure == "") != (c.fails == "") || !strings.Contains(failure, c.fails) {
-			t.Errorf("%s: %d sockets, %q", c.name, n, failure)
-		}
-		if states := binary.NativeEndian.Uint32(requests[0][headerSize+4:]); states != 1<<sock.Listen {
-			t.Errorf("%s: asked for the states %b", c.name, states)
-		}
+			if states := binary.NativeEndian.Uint32(requests[0][headerSize+4:]); states != 1<<sock.Listen {
+				t.Errorf("asked for the states %b", states)
+			}
+		})
 	}
 }
 

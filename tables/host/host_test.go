@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"iter"
 	"os"
@@ -65,10 +66,12 @@ func TestProcRoots(t *testing.T) {
 		{"empty", map[string]string{"net/tcp": ""}, 0, "net/tcp: line 1"},
 		{"damaged", map[string]string{"net/tcp": header + "garbage\n"}, 0, "net/tcp: line 2"},
 	} {
-		n, err := drain(host.New(host.Options{Proc: write(t, c.files)}).TCP(t.Context(), host.InetFilter{}))
-		if n != c.n || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %d sockets, %v; want %d and %q", c.name, n, err, c.n, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			n, err := drain(host.New(host.Options{Proc: write(t, c.files)}).TCP(t.Context(), host.InetFilter{}))
+			if n != c.n || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%d sockets, %v; want %d and %q", n, err, c.n, c.want)
+			}
+		})
 	}
 	_, err := drain(host.New(host.Options{Proc: "/nonexistent"}).UDP(t.Context(), host.InetFilter{}))
 	if err == nil || !strings.Contains(err.Error(), "/nonexistent is no proc filesystem") {
@@ -96,13 +99,16 @@ func TestOnlyRegularFiles(t *testing.T) {
 		}
 	}
 	h := host.New(host.Options{Proc: dir, Services: filepath.Join(dir, "services")})
-	_, err1 := drain(h.TCP(t.Context(), host.InetFilter{}))
-	_, err2 := drain(h.Services(t.Context()))
-	_, err3 := h.ServiceNames(t.Context())
-	for _, err := range []error{err1, err2, err3} {
-		if err == nil || !strings.Contains(err.Error(), "not a regular file") {
-			t.Errorf("got %v", err)
-		}
+	for name, read := range map[string]func() error{
+		"a list":         func() error { _, err := drain(h.TCP(t.Context(), host.InetFilter{})); return err },
+		"services":       func() error { _, err := drain(h.Services(t.Context())); return err },
+		"names of ports": func() error { _, err := h.ServiceNames(t.Context()); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := read(); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 
@@ -122,10 +128,12 @@ func TestProcWithoutProcess1(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, proc := range []string{"", "/proc", "/proc/", "//proc", "/proc/.", link} {
-		sources, err := host.New(host.Options{Proc: proc}).Sources(t.Context())
-		if err != nil || strings.Contains(sources[0].Now.Reason, "in place of") {
-			t.Errorf("%q: %+v, %v", proc, sources, err)
-		}
+		t.Run(proc, func(t *testing.T) {
+			sources, err := host.New(host.Options{Proc: proc}).Sources(t.Context())
+			if err != nil || strings.Contains(sources[0].Now.Reason, "in place of") {
+				t.Errorf("%+v, %v", sources, err)
+			}
+		})
 	}
 }
 
@@ -144,9 +152,11 @@ func TestFilter(t *testing.T) {
 		{host.InetFilter{Families: []sock.Family{}}, 0},
 		{host.InetFilter{Families: []sock.Family{sock.INET, sock.INET6}, States: 1 << sock.Listen}, 2},
 	} {
-		if n, err := drain(h.TCP(t.Context(), c.f)); n != c.n || err != nil {
-			t.Errorf("%+v: %d sockets, %v; want %d", c.f, n, err, c.n)
-		}
+		t.Run(fmt.Sprintf("%+v", c.f), func(t *testing.T) {
+			if n, err := drain(h.TCP(t.Context(), c.f)); n != c.n || err != nil {
+				t.Errorf("%+v: %d sockets, %v; want %d", c.f, n, err, c.n)
+			}
+		})
 	}
 }
 

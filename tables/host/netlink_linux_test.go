@@ -46,21 +46,23 @@ func TestNetlinkDetails(t *testing.T) {
 		{"cut off", answers{{[][]byte{mine[:40]}, nil}}, 1, "", "too short"},
 		{"silence", answers{{nil, os.ErrDeadlineExceeded}}, 1, "", "timeout"},
 	} {
-		var requests [][]byte
-		h := New(Options{})
-		h.askBy(kernel(&requests, c.answers...))
-		h.wouldLoad = func(string) bool { return false }
-		var all netlinkSockets
-		all.add(sock.Netlink{Common: sock.Common{Inode: 7}, Groups: sock.NetlinkGroups{2}})
-		all.add(sock.Netlink{Common: sock.Common{Inode: 7}}) // /proc may repeat it
-		err := h.netlinkDetails(t.Context(), h.netns.Own(), &all)
-		var got []string
-		for _, s := range all.list {
-			got = append(got, fmt.Sprintf("%d/%d/%v", s.Inode, s.Cookie, s.Groups))
-		}
-		if (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) || len(requests) != c.requests || err == nil && strings.Join(got, " ") != c.want {
-			t.Errorf("%s: %v after %d requests, %v; want %s after %d, %q", c.name, got, len(requests), err, c.want, c.requests, c.fails)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			var requests [][]byte
+			h := New(Options{})
+			h.askBy(kernel(&requests, c.answers...))
+			h.wouldLoad = func(string) bool { return false }
+			var all netlinkSockets
+			all.add(sock.Netlink{Common: sock.Common{Inode: 7}, Groups: sock.NetlinkGroups{2}})
+			all.add(sock.Netlink{Common: sock.Common{Inode: 7}}) // /proc may repeat it
+			err := h.netlinkDetails(t.Context(), h.netns.Own(), &all)
+			var got []string
+			for _, s := range all.list {
+				got = append(got, fmt.Sprintf("%d/%d/%v", s.Inode, s.Cookie, s.Groups))
+			}
+			if (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) || len(requests) != c.requests || err == nil && strings.Join(got, " ") != c.want {
+				t.Errorf("%v after %d requests, %v; want %s after %d, %q", got, len(requests), err, c.want, c.requests, c.fails)
+			}
+		})
 	}
 	h := New(Options{})
 	h.wouldLoad = func(module string) bool { return module == "netlink_diag" }

@@ -30,23 +30,25 @@ func TestUnlisted(t *testing.T) {
 		"short line":       {protocols + "MPTCP 1936\n", "line 2: sockets: expected a decimal number"},
 		"no such file (-)": {"-", "only sock_diag lists mptcp sockets"},
 	} {
-		files := map[string]string{"net/tcp": header, "net/protocols": c.protocols}
-		if c.protocols == "-" {
-			delete(files, "net/protocols")
-		}
-		h := host.New(host.Options{Proc: write(t, files)})
-		n, err := drain(h.MPTCP(t.Context(), host.InetFilter{}))
-		if n != 0 || (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) {
-			t.Errorf("%s: %d sockets, %v; want %q", name, n, err, c.fails)
-		}
-		sources, err := h.Sources(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range sources {
-			if strings.HasPrefix(s.Proto, "mptcp") && (s.Now.Source != "" || s.Now.Reason == "") {
-				t.Errorf("%s: %+v", name, s)
+		t.Run(name, func(t *testing.T) {
+			files := map[string]string{"net/tcp": header, "net/protocols": c.protocols}
+			if c.protocols == "-" {
+				delete(files, "net/protocols")
 			}
-		}
+			h := host.New(host.Options{Proc: write(t, files)})
+			n, err := drain(h.MPTCP(t.Context(), host.InetFilter{}))
+			if n != 0 || (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) {
+				t.Errorf("%d sockets, %v; want %q", n, err, c.fails)
+			}
+			sources, err := h.Sources(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range sources {
+				if strings.HasPrefix(s.Proto, "mptcp") && (s.Now.Source != "" || s.Now.Reason == "") {
+					t.Errorf("%+v", s)
+				}
+			}
+		})
 	}
 }

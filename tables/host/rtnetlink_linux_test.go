@@ -55,65 +55,69 @@ func TestLists(t *testing.T) {
 		{"lost messages", []answer{{all, syscall.ENOBUFS}}, 0, 1, "no buffer space"},
 		{"half an interface", []answer{{[][]byte{all[0][:40], done}, nil}}, 0, 1, "too short"},
 	} {
-		var requests [][]byte
-		h := New(Options{})
-		h.askBy(kernel(&requests, c.answers...))
-		var err error
-		listed := make(map[string]bool)
-		got, fromProc := 0, 0
-		for l, e := range h.Links(t.Context(), LinkFilter{}) {
-			switch err = e; {
-			case e != nil:
-			case l.FromProc:
-				fromProc++
-			default:
-				listed[l.Name] = true
-				got++
+		t.Run(c.name, func(t *testing.T) {
+			var requests [][]byte
+			h := New(Options{})
+			h.askBy(kernel(&requests, c.answers...))
+			var err error
+			listed := make(map[string]bool)
+			got, fromProc := 0, 0
+			for l, e := range h.Links(t.Context(), LinkFilter{}) {
+				switch err = e; {
+				case e != nil:
+				case l.FromProc:
+					fromProc++
+				default:
+					listed[l.Name] = true
+					got++
+				}
 			}
-		}
-		// What /proc has besides is shown, after one more look whether it is new.
-		beside := 0
-		for _, name := range devices(t) {
-			if c.want == "" && !listed[name] {
-				beside++
+			// What /proc has besides is shown, after one more look whether it is new.
+			beside := 0
+			for _, name := range devices(t) {
+				if c.want == "" && !listed[name] {
+					beside++
+				}
 			}
-		}
-		if fromProc != beside {
-			t.Errorf("%s: %d interfaces as /proc has them, want %d", c.name, fromProc, beside)
-		}
-		if beside > 0 {
-			c.requests++
-		}
-		if got != c.n || len(requests) != c.requests || (err == nil) != (c.want == "") || err != nil && !(strings.Contains(err.Error(), c.want) && strings.Contains(err.Error(), "rtnetlink of dev")) {
-			t.Errorf("%s: %d interfaces after %d requests, %v; want %d after %d, %q", c.name, got, len(requests), err, c.n, c.requests, c.want)
-		}
+			if fromProc != beside {
+				t.Errorf("%d interfaces as /proc has them, want %d", fromProc, beside)
+			}
+			if beside > 0 {
+				c.requests++
+			}
+			if got != c.n || len(requests) != c.requests || (err == nil) != (c.want == "") || err != nil && !(strings.Contains(err.Error(), c.want) && strings.Contains(err.Error(), "rtnetlink of dev")) {
+				t.Errorf("%d interfaces after %d requests, %v; want %d after %d, %q", got, len(requests), err, c.n, c.requests, c.want)
+			}
+		})
 	}
 }
 
 // Where rtnetlink is refused /proc tells what it can.
 func TestRTNetlinkRefused(t *testing.T) {
 	for _, errno := range []syscall.Errno{syscall.EPERM, syscall.EACCES, syscall.EPROTONOSUPPORT, syscall.EAFNOSUPPORT, syscall.ENOSYS} {
-		var requests [][]byte
-		h := New(Options{})
-		h.askBy(kernel(&requests, answer{nil, os.NewSyscallError("socket", errno)}))
-		n := 0
-		for l, err := range h.Links(t.Context(), LinkFilter{}) {
-			if err != nil || !l.FromProc || l.Name == "" {
-				t.Fatalf("%v: %+v, %v", errno, l, err)
+		t.Run(fmt.Sprint(errno), func(t *testing.T) {
+			var requests [][]byte
+			h := New(Options{})
+			h.askBy(kernel(&requests, answer{nil, os.NewSyscallError("socket", errno)}))
+			n := 0
+			for l, err := range h.Links(t.Context(), LinkFilter{}) {
+				if err != nil || !l.FromProc || l.Name == "" {
+					t.Fatalf("%+v, %v", l, err)
+				}
+				n++
 			}
-			n++
-		}
-		for r, err := range h.Routes(t.Context(), RouteFilter{Kernel: true}) {
-			if err != nil || !r.FromProc {
-				t.Fatalf("%v: %+v, %v", errno, r, err)
+			for r, err := range h.Routes(t.Context(), RouteFilter{Kernel: true}) {
+				if err != nil || !r.FromProc {
+					t.Fatalf("%+v, %v", r, err)
+				}
 			}
-		}
-		if n == 0 || len(requests) != 3 || !strings.Contains(lastUse(h, "dev").Reason, errno.Error()) {
-			t.Errorf("%v: %d interfaces after %d requests, %+v", errno, n, len(requests), lastUse(h, "dev"))
-		}
-		if got := h.SourcesInUse(); got != "dev=procfs ipv6_route=procfs route=procfs" {
-			t.Errorf("%v: %s", errno, got)
-		}
+			if n == 0 || len(requests) != 3 || !strings.Contains(lastUse(h, "dev").Reason, errno.Error()) {
+				t.Errorf("%d interfaces after %d requests, %+v", n, len(requests), lastUse(h, "dev"))
+			}
+			if got := h.SourcesInUse(); got != "dev=procfs ipv6_route=procfs route=procfs" {
+				t.Errorf("%s", got)
+			}
+		})
 	}
 }
 

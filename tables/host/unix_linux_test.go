@@ -2,6 +2,7 @@ package host
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"strings"
 	"syscall"
@@ -57,17 +58,19 @@ func TestUnixNotInProc(t *testing.T) {
 		{UnixFilter{States: 1 << sock.UnixListening}, "STREAM LISTENING"},
 		{UnixFilter{States: 1<<sock.UnixUnconnected | 1<<sock.UnixConnected, RefCount: true}, "STREAM CONNECTED, DGRAM "},
 	} {
-		got, use, err := unixOf(t, c.filter, answer{messages, nil})
-		var words []string
-		for _, s := range got {
-			words = append(words, s.Type.String()+" "+s.State.String())
-			if s.KnownUnix&sock.KnowsRefCount != 0 || s.Namespace == 0 {
-				t.Errorf("%+v: %+v", c.filter, s)
+		t.Run(fmt.Sprintf("%+v", c.filter), func(t *testing.T) {
+			got, use, err := unixOf(t, c.filter, answer{messages, nil})
+			var words []string
+			for _, s := range got {
+				words = append(words, s.Type.String()+" "+s.State.String())
+				if s.KnownUnix&sock.KnowsRefCount != 0 || s.Namespace == 0 {
+					t.Errorf("%+v: %+v", c.filter, s)
+				}
 			}
-		}
-		if text := strings.Join(words, ", "); err != nil || text != c.want || use.Source != usage.SockDiag || use.Sockets != 3 {
-			t.Errorf("%+v: got %q, %+v, %v; want %q", c.filter, text, use, err, c.want)
-		}
+			if text := strings.Join(words, ", "); err != nil || text != c.want || use.Source != usage.SockDiag || use.Sockets != 3 {
+				t.Errorf("%+v: got %q, %+v, %v; want %q", c.filter, text, use, err, c.want)
+			}
+		})
 	}
 }
 
@@ -86,11 +89,13 @@ func TestUnixFallBack(t *testing.T) {
 		"no end":        {one},
 		"a refusal":     {one, nlconntest.End(syscall.EPERM)},
 	} {
-		for _, f := range []UnixFilter{{}, listening} {
-			got, use, err := unixOf(t, f, answer{messages, nil})
-			if err == nil || !strings.Contains(err.Error(), "sock_diag of unix: ") || use.Source != usage.SockDiag {
-				t.Errorf("%s: %v, %+v, %v", name, got, use, err)
+		t.Run(name, func(t *testing.T) {
+			for _, f := range []UnixFilter{{}, listening} {
+				got, use, err := unixOf(t, f, answer{messages, nil})
+				if err == nil || !strings.Contains(err.Error(), "sock_diag of unix: ") || use.Source != usage.SockDiag {
+					t.Errorf("%v, %+v, %v", got, use, err)
+				}
 			}
-		}
+		})
 	}
 }
