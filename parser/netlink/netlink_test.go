@@ -2,6 +2,7 @@ package netlink
 
 import (
 	"encoding/binary"
+	"fmt"
 	"syscall"
 	"testing"
 )
@@ -27,16 +28,18 @@ func TestEnds(t *testing.T) {
 		{end(typeError, 0, 0, 0, 0), 0, false},
 		{end(typeError, 0xff), 0, true},
 	} {
-		n := 0
-		for m, err := range Messages(c.b, order) {
-			n++
-			if (err != nil) != c.bad || !m.Done || m.Errno != c.errno {
-				t.Errorf("%x: %+v, %v", c.b, m, err)
+		t.Run(fmt.Sprintf("%x", c.b), func(t *testing.T) {
+			n := 0
+			for m, err := range Messages(c.b, order) {
+				n++
+				if (err != nil) != c.bad || !m.Done || m.Errno != c.errno {
+					t.Errorf("%+v, %v", m, err)
+				}
 			}
-		}
-		if n != 1 {
-			t.Errorf("%x: %d messages", c.b, n)
-		}
+			if n != 1 {
+				t.Errorf("%d messages", n)
+			}
+		})
 	}
 	// Types that are not known pass by.
 	for m, err := range Messages(end(1), order) {
