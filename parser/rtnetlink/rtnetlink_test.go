@@ -424,15 +424,18 @@ func orderOf(big bool) binary.ByteOrder {
 // The requests are those that ip sends, but for its filters.
 func TestRequests(t *testing.T) {
 	for _, c := range []struct {
+		name string
 		got  []byte
 		want []byte
 	}{
-		{(&RouteRequest{sock.INET6}).Append(nil, binary.LittleEndian, 9), append([]byte{28, 0, 0, 0, 26, 0, 1, 3, 9, 0, 0, 0, 0, 0, 0, 0, 10}, make([]byte, 11)...)},
-		{LinkRequest{}.Append(nil, binary.BigEndian, 9), append(append([]byte{0, 0, 0, 40, 0, 18, 3, 1, 0, 0, 0, 9, 0, 0, 0, 0}, make([]byte, 16)...), 0, 8, 0, 29, 0, 0, 0, 4)},
-		{AddressRequest{}.Append(nil, binary.LittleEndian, 9), append([]byte{24, 0, 0, 0, 22, 0, 1, 3, 9, 0, 0, 0, 0, 0, 0, 0}, make([]byte, 8)...)},
+		{"routes", (&RouteRequest{sock.INET6}).Append(nil, binary.LittleEndian, 9), append([]byte{28, 0, 0, 0, 26, 0, 1, 3, 9, 0, 0, 0, 0, 0, 0, 0, 10}, make([]byte, 11)...)},
+		{"links", LinkRequest{}.Append(nil, binary.BigEndian, 9), append(append([]byte{0, 0, 0, 40, 0, 18, 3, 1, 0, 0, 0, 9, 0, 0, 0, 0}, make([]byte, 16)...), 0, 8, 0, 29, 0, 0, 0, 4)},
+		{"addresses", AddressRequest{}.Append(nil, binary.LittleEndian, 9), append([]byte{24, 0, 0, 0, 22, 0, 1, 3, 9, 0, 0, 0, 0, 0, 0, 0}, make([]byte, 8)...)},
 	} {
-		if !bytes.Equal(c.got, c.want) {
-			t.Errorf("got  %x\nwant %x", c.got, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if !bytes.Equal(c.got, c.want) {
+				t.Errorf("got  %x\nwant %x", c.got, c.want)
+			}
+		})
 	}
 }
