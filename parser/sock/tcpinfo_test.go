@@ -71,25 +71,27 @@ func TestTCPInfoBits(t *testing.T) {
 		{binary.LittleEndian, 0xa7, 0b101},
 		{binary.BigEndian, 0x7a, 0b110_00000},
 	} {
-		b := make([]byte, 8)
-		b[infoOptions], b[infoWscale], b[infoFlags] = optionWscale|1, c.scale, c.flag
-		var i TCPInfo
-		i.Set(b, c.order)
-		send, ok1 := i.SendScale()
-		receive, ok2 := i.ReceiveScale()
-		limited, ok3 := i.AppLimited()
-		fail, ok4 := i.FastOpenFail()
-		if send != 7 || receive != 10 || !limited || fail != 2 || !ok1 || !ok2 || !ok3 || !ok4 || i.Options() != "ts wscale" {
-			t.Errorf("%v: scales %d and %d, limited %v, fast open %d, options %q", c.order, send, receive, limited, fail, i.Options())
-		}
-		b[infoOptions] = 0
-		i.Set(b, c.order)
-		if _, ok := i.SendScale(); ok {
-			t.Error("a scale without the option")
-		}
-		i.Set(b[:7], c.order)
-		if _, ok := i.AppLimited(); ok {
-			t.Error("a flag beyond the end")
-		}
+		t.Run(c.order.String(), func(t *testing.T) {
+			b := make([]byte, 8)
+			b[infoOptions], b[infoWscale], b[infoFlags] = optionWscale|1, c.scale, c.flag
+			var i TCPInfo
+			i.Set(b, c.order)
+			send, ok1 := i.SendScale()
+			receive, ok2 := i.ReceiveScale()
+			limited, ok3 := i.AppLimited()
+			fail, ok4 := i.FastOpenFail()
+			if send != 7 || receive != 10 || !limited || fail != 2 || !ok1 || !ok2 || !ok3 || !ok4 || i.Options() != "ts wscale" {
+				t.Errorf("scales %d and %d, limited %v, fast open %d, options %q", send, receive, limited, fail, i.Options())
+			}
+			b[infoOptions] = 0
+			i.Set(b, c.order)
+			if _, ok := i.SendScale(); ok {
+				t.Error("a scale without the option")
+			}
+			i.Set(b[:7], c.order)
+			if _, ok := i.AppLimited(); ok {
+				t.Error("a flag beyond the end")
+			}
+		})
 	}
 }
