@@ -1,6 +1,7 @@
 package tables_test
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -162,28 +163,40 @@ func TestForeignKernel(t *testing.T) {
 	}
 }
 
-// copied copies the fixtures' /proc.
-func copied(t *testing.T) (proc string) {
+// copied is a host whose /proc is a copy of the fixtures'.
+func copied(t *testing.T) (proc string, h func() *host.Host) {
 	t.Helper()
 	proc = filepath.Join(t.TempDir(), "proc")
 	if err := os.CopyFS(proc, os.DirFS(fixtures.Proc)); err != nil {
 		t.Fatal(err)
 	}
-	return proc
+	return proc, func() *host.Host {
+		return host.New(host.Options{Proc: proc, Services: fixtures.Services, Protocols: fixtures.Protocols})
+	}
 }
 
-// eachFile calls f for each regular file of a copy of the fixtures' /proc.
-func eachFile(t *testing.T, f func(t *testing.T, proc, path string)) {
+// withEach calls f for each of the wanted files of the fixtures' /proc, which is
+// moved aside in their copy meanwhile.
+func withEach(t *testing.T, proc string, want func(fs.FileMode) bool, f func(t *testing.T, path, aside string)) {
 	t.Helper()
 	err := filepath.WalkDir(fixtures.Proc, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.Type().IsRegular() {
-			name, _ := strings.CutPrefix(path, fixtures.Proc+"/")
-			t.Run(name, func(t *testing.T) {
-				proc := copied(t)
-				f(t, proc, filepath.Join(proc, name))
-			})
+		name, _ := strings.CutPrefix(path, fixtures.Proc)
+		if err != nil || !want(entry.Type()) || name == "" {
+			return err
 		}
-		return err
+		t.Run(name, func(t *testing.T) {
+			path, aside := filepath.Join(proc, name), proc+".aside"
+			if err := os.Rename(path, aside); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := errors.Join(os.RemoveAll(path), os.Rename(aside, path)); err != nil {
+					t.Fatal(err)
+				}
+			}()
+			f(t, path, aside)
+		})
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -193,16 +206,17 @@ func eachFile(t *testing.T, f func(t *testing.T, proc, path string)) {
 // A copy may have lost the newline at the end of a file: every row is there, and
 // that it may be cut off is told. Files of a process are not lists.
 func TestLostNewlines(t *testing.T) {
-	whole, errs := rowsOf(t, host.New(host.Options{Proc: copied(t), Services: fixtures.Services, Protocols: fixtures.Protocols}))
-	eachFile(t, func(t *testing.T, proc, path string) {
-		text, err := os.ReadFile(path)
+	proc, newHost := copied(t)
+	whole, errs := rowsOf(t, newHost())
+	withEach(t, proc, fs.FileMode.IsRegular, func(t *testing.T, path, aside string) {
+		text, err := os.ReadFile(aside)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(path, []byte(strings.TrimSuffix(string(text), "\n")), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		h := host.New(host.Options{Proc: proc, Services: fixtures.Services, Protocols: fixtures.Protocols})
+		h := newHost()
 		rows, failed := rowsOf(t, h)
 		if diff := cmp.Diff(whole, rows); diff != "" {
 			t.Errorf("with the newline (-), without (+):\n%s", diff)
@@ -210,24 +224,23 @@ func TestLostNewlines(t *testing.T) {
 		if len(failed) != len(errs) {
 			t.Errorf("errors: %v", failed)
 		}
-		if list := strings.Contains(path, "/1/net/") || strings.Contains(path, "/90000/net/"); list && len(text) > 0 != (len(h.Lacks()) > 0) && !strings.HasSuffix(path, "/protocols") {
+		list := strings.HasPrefix(path, proc+"/1/net/") && !strings.HasSuffix(path, "/protocols") || strings.HasPrefix(path, proc+"/90000/net/")
+		if list && len(text) > 0 != (len(h.Lacks()) > 0) {
 			t.Errorf("lacks: %q", h.Lacks())
 		}
 	})
 }
 
-// A pipe in the place of a file is an error, or told, at once: nothing waits until
-// somebody writes to it.
+// A pipe in the place of a file, a directory or a link is an error, or told, at once:
+// nothing waits until somebody writes to it.
 func TestPipes(t *testing.T) {
-	whole, errs := rowsOf(t, host.New(host.Options{Proc: copied(t), Services: fixtures.Services, Protocols: fixtures.Protocols}))
-	eachFile(t, func(t *testing.T, proc, path string) {
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
+	proc, newHost := copied(t)
+	whole, errs := rowsOf(t, newHost())
+	withEach(t, proc, func(fs.FileMode) bool { return true }, func(t *testing.T, path, _ string) {
 		if err := syscall.Mkfifo(path, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		h := host.New(host.Options{Proc: proc, Services: fixtures.Services, Protocols: fixtures.Protocols})
+		h := newHost()
 		rows, failed := rowsOf(t, h)
 		if diff := cmp.Diff(whole, rows); diff != "" && len(failed) == len(errs) && len(h.Lacks()) == 0 {
 			t.Errorf("nothing is said of what differs, want (-), got (+):\n%s", diff)
