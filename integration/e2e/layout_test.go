@@ -27,7 +27,7 @@ func TestImportDirections(t *testing.T) {
 		"tables/host/netns":             {"parser/proc", "parser/text", "tables/host/process", "tables/host/regular", "tables/host/usage"},
 		"tables/host/nlconn":            {"parser/netlink", "tables/host/usage"},
 		"tables/host/nlconn/nlconntest": {"parser/netlink", "tables/host/nlconn"},
-		"tables/host/process":           {"parser/proc", "tables/host/regular", "tables/host/usage"},
+		"tables/host/process":           {"parser/cgroup", "parser/proc", "tables/host/regular", "tables/host/usage"},
 		"tables/host/regular":           {},
 		"tables/host/routing":           {"parser/", "tables/host/names", "tables/host/netns", "tables/host/nlconn", "tables/host/source", "tables/host/usage"},
 		"tables/host/source":            {"tables/host/netns", "tables/host/nlconn", "tables/host/usage"},
