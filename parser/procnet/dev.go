@@ -33,7 +33,8 @@ func Links(r io.Reader) iter.Seq2[network.Link, error] {
 		Header: parser.Words("Inter-| Receive | Transmit"),
 		Line: func(line parser.Line) (l network.Link, ok bool, err error) {
 			if !columns {
-				if columns = bytes.Contains(line.Text, []byte("|")); !columns {
+				// Each namespace has an interface.
+				if columns = bytes.Contains(line.Text, []byte("|")) && !line.Cut; !columns {
 					err = line.Error("expected the second header of /proc/net/dev")
 				}
 				return l, false, err

@@ -143,7 +143,7 @@ func FuzzSCTP(f *testing.F) {
 		f.Add(string(b))
 	}
 	f.Fuzz(func(t *testing.T, file string) {
-		lines := strings.Count(file, "\n")
+		lines := lineCount(file)
 		for _, read := range []func() ([]sock.SCTP, error){
 			func() ([]sock.SCTP, error) { return collect(SCTPEndpoints(strings.NewReader(file))) },
 			func() ([]sock.SCTP, error) { return collect(SCTPAssociations(strings.NewReader(file))) },
