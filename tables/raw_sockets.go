@@ -14,7 +14,7 @@ type rawRow = row[sock.RawIP]
 
 // RawSockets is the table raw_sockets.
 func RawSockets(h *host.Host) schema.Table {
-	inet := newInetColumns[sock.RawIP](unpushed, "")
+	inet := newInetColumns[sock.RawIP](unpushed, datagramQueues, "")
 	return inet.bind(h, schema.TableDef[rawRow]{
 		Name: "raw_sockets",
 		Doc:  "Raw sockets of this network namespace, which get a copy of each packet of an IP protocol and send what they like: what netstat -aw shows; and ping sockets, which netstat does not show. Both come from /proc.",
@@ -25,10 +25,7 @@ func RawSockets(h *host.Host) schema.Table {
 		Columns: append([]schema.AnyColumn[rawRow]{
 			schema.NotNull("proto", "The kernel's list of such sockets: raw, raw6, which are netstat's words; icmp, icmp6 for ping sockets.",
 				func(r *rawRow) string { return r.Socket.Proto() }),
-			schema.NotNull("recv_q", "Kernel memory of the packets received and not yet read by the program, in bytes and with its overhead.",
-				func(r *rawRow) uint32 { return r.Socket.RecvQueue }),
-			schema.NotNull("send_q", "Kernel memory of the packets sent and still on their way out of this host, in bytes and with its overhead.",
-				func(r *rawRow) uint32 { return r.Socket.SendQueue }),
+			inet.recvQ, inet.sendQ,
 			inet.localAddress, inet.remoteAddress,
 			schema.NotNull("ip_protocol", "IP protocol of the packets as a number, such as 1 for ICMP, 58 for ICMPv6; netstat shows it in place of a port. A raw socket with 255 sends any and gets none.",
 				func(r *rawRow) uint16 { return r.Socket.IPProtocol }, schema.Synonym("protocol")),

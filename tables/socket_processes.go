@@ -48,7 +48,7 @@ func SocketProcesses(h *host.Host) schema.Table {
 				func(r *holderRow) string { return info(r).Exe }),
 			schema.NotNull("cmdline", "Its command line, the arguments separated by blanks. Empty if unknown.",
 				func(r *holderRow) string { return strings.Join(info(r).Args, " ") }),
-			schema.Nullable("family", "Address family of the socket as a number: 1 for unix, 2 for IPv4, 10 for IPv6. NULL if it is no unix, TCP or UDP socket of this network namespace.",
+			schema.Nullable("family", "Address family of the socket as a number: 1 for unix, 2 for IPv4, 10 for IPv6, 16 for netlink, 17 for packet sockets. NULL for a socket of another kind, such as SCTP and vsock, or of another network namespace.",
 				func(r *holderRow) (uint8, bool) { k, ok := r.kinds[r.Inode]; return uint8(k.family), ok }, schema.Needs(needKinds)),
 			schema.Nullable("protocol", "IP protocol of the socket as a number: 6 for TCP, 17 for UDP, 136 for UDP-Lite. NULL for unix sockets, and as for family.",
 				func(r *holderRow) (uint16, bool) {

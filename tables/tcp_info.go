@@ -20,7 +20,7 @@ type connectionColumns struct {
 
 func newConnectionColumns() connectionColumns {
 	return connectionColumns{
-		inetColumns: newInetColumns[sock.Connection](schema.Pushed, ""),
+		inetColumns: newInetColumns[sock.Connection](schema.Pushed, tcpQueues, ""),
 		state: schema.NotNull("state", "State of the connection: ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING.",
 			func(r *connectionRow) string { return r.Socket.State.String() }, schema.Pushed, schema.Shared),
 		congestion: schema.NotNull("congestion_algorithm", "Congestion control algorithm, such as cubic.",
