@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/netnstest"
 )
@@ -44,6 +47,30 @@ func TestNetstatOfHostileInterfaces(t *testing.T) {
 				}
 				return all
 			})
+		})
+	}
+}
+
+// SCTP is printed as netstat prints it, which reads the same files in the place of
+// the kernel's.
+func TestNetstatSCTP(t *testing.T) {
+	ns := netnstest.New(t)
+	const proc = "../../tables/testdata/proc"
+	files, err := filepath.Abs(proc + "/1/net/sctp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const script = `mount -t tmpfs tmpfs /proc && mkdir -p /proc/net/sctp && cp "$0"/* /proc/net/sctp && exec netstat "$@"`
+	for _, args := range [][]string{{"-San"}, {"-Sln"}, {"-Sn"}, {"-Sane"}, {"-San4"}, {"-San6"}, {"-Sano"}, {"-Salne"}} {
+		t.Run(args[0], func(t *testing.T) {
+			theirs := output(t, ns, "unshare", append([]string{"--mount", "sh", "-c", script, files}, args...)...)
+			ours := output(t, ns, program, append([]string{"netstat", "--strict", "--proc", proc}, args...)...)
+			if diff := cmp.Diff(theirs, ours); diff != "" {
+				t.Errorf("netstat (-), got (+):\n%s", diff)
+			}
+			if args[0] != "-San6" && !strings.Contains(theirs, "sctp") {
+				t.Errorf("netstat prints %q", theirs)
+			}
 		})
 	}
 }

@@ -198,9 +198,15 @@ func (o *Options) inetSQL(all bool) string {
 	for _, ipv6 := range []bool{false, true} {
 		add(o.TCP, ipv6, "tcp_sockets WHERE proto = '"+proto("tcp", ipv6)+"'", tcp, o.inetColumns(true))
 	}
-	for _, ipv6 := range []bool{false, true} {
-		add(o.SCTP, ipv6, "sctp_sockets WHERE local_address "+map[bool]string{false: "NOT LIKE '%:%'", true: "LIKE '%:%'"}[ipv6], sctp, columns)
+	// Here the families are in one list, with the endpoints first.
+	// netstat takes all of them for IPv4's.
+	either := ""
+	if o.IPv4 != o.IPv6 && !o.Strict {
+		either = " AND local_address " + map[bool]string{true: "NOT LIKE '%:%'", false: "LIKE '%:%'"}[o.IPv4]
 	}
+	several := columns
+	several[cellLocalAddress], several[cellRemoteAddress] = "local_addresses", "remote_addresses"
+	add(o.SCTP, o.IPv6 && !o.IPv4 && !o.Strict, "sctp_sockets WHERE proto = 'sctp'"+either, sctp, several)
 	for _, ipv6 := range []bool{false, true} {
 		add(o.UDP, ipv6, "udp_sockets WHERE proto = '"+proto("udp", ipv6)+"'", other, columns)
 	}
@@ -241,6 +247,9 @@ const addressWidth = 22
 
 func (o *Options) inetRow(b []byte, c *[inetCells][]byte) []byte {
 	proto := c[cellProto]
+	if string(proto) == "sctp" {
+		return o.owner(o.sctpRow(b, c), c, false)
+	}
 	if o.Strict && bytes.HasPrefix(proto, []byte("udplite")) {
 		proto = append([]byte("udpl"), proto[len("udplite"):]...)
 	}
@@ -253,6 +262,68 @@ func (o *Options) inetRow(b []byte, c *[inetCells][]byte) []byte {
 	b = pad(b, 23, func(b []byte) []byte { return o.end(b, c[cellRemoteAddress], c[cellRemotePort], c[cellRemoteService]) })
 	b = append(b, ' ')
 	b = left(b, 11, c[cellState])
+	return o.owner(b, c, true)
+}
+
+// sctpRow appends what precedes the owner: a line for each address of an endpoint,
+// which has no queues and no peer, or for each pair of addresses of an association.
+func (o *Options) sctpRow(b []byte, c *[inetCells][]byte) []byte {
+	endpoint := len(c[cellRemoteAddress]) == 0
+	if endpoint && len(c[cellLocalAddress]) == 0 && o.Strict {
+		return b
+	}
+	local, remote := bytes.Split(c[cellLocalAddress], []byte{','}), bytes.Split(c[cellRemoteAddress], []byte{','})
+	for i := range max(len(local), len(remote)) {
+		switch {
+		case i > 0:
+			b = append(b, "\n                    "...)
+		case endpoint:
+			b = append(b, "sctp                "...)
+		default:
+			b = right(append(b, "sctp  "...), 6, number(c[cellRecvQ]))
+			b = append(right(append(b, ' '), 6, number(c[cellSendQ])), ' ')
+		}
+		// Behind the first address of an association there is no port.
+		at := func(all [][]byte, port []byte) func([]byte) []byte {
+			return func(b []byte) []byte {
+				if i >= len(all) {
+					return b
+				}
+				b = append(b, o.address(string(all[i]))...)
+				if i > 0 && !endpoint {
+					return b
+				}
+				return append(append(b, ':'), port...)
+			}
+		}
+		named := func(port, service []byte) []byte {
+			switch {
+			case len(service) > 0:
+				return service
+			case string(port) == "0":
+				return []byte{'*'}
+			}
+			return port
+		}
+		localEnd := at(local, named(c[cellLocalPort], c[cellLocalService]))
+		if endpoint {
+			b = pad(b, 47, localEnd)
+		} else {
+			b = append(pad(b, 23, localEnd), ' ')
+			b = pad(b, 23, at(remote, named(c[cellRemotePort], c[cellRemoteService])))
+		}
+		state := c[cellState]
+		if i > 0 {
+			state = nil
+		}
+		b = left(append(b, ' '), 11, state)
+	}
+	return b
+}
+
+// owner appends the user, the inode, the processes and, of what has them, the
+// timers.
+func (o *Options) owner(b []byte, c *[inetCells][]byte, timers bool) []byte {
 	if o.Extend > 0 {
 		user := c[cellUsername]
 		switch {
@@ -270,7 +341,10 @@ func (o *Options) inetRow(b []byte, c *[inetCells][]byte) []byte {
 		b = left(append(b, ' '), 10, number(c[cellInode]))
 	}
 	b = o.program(b, c[cellHolders])
-	if o.Timers {
+	switch {
+	case o.Timers && !timers:
+		b = append(b, ' ')
+	case o.Timers:
 		seconds := 0.
 		if ms, err := strconv.ParseFloat(string(c[cellExpires]), 64); err == nil {
 			seconds = ms / 1000
