@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,21 +105,27 @@ func Print(ctx context.Context, db *sqlite.DB, w io.Writer, o Options) error {
 	if first {
 		fmt.Fprintln(out, "nothing listens")
 	}
-	for _, reason := range incomplete(rows) {
-		fmt.Fprintf(out, "\nnot complete: %s\n", reason)
+	if reasons := incomplete(rows); len(reasons) > 0 {
+		fmt.Fprintf(out, "\nnot complete:\n  %s\n", strings.Join(reasons, "\n  "))
 	}
 	return out.Flush()
 }
 
-// incomplete returns why rows lack something, each reason once.
+// incomplete returns why rows lack something, each reason once with the number of
+// rows.
 func incomplete(rows []record) (reasons []string) {
+	count := make(map[string]int)
 	for _, r := range rows {
-		if reason := r["incomplete_reason"]; reason != "" {
-			reasons = append(reasons, reason)
+		for reason := range strings.SplitSeq(r["incomplete_reason"], "; ") {
+			if reason != "" {
+				count[reason]++
+			}
 		}
 	}
-	slices.Sort(reasons)
-	return slices.Compact(reasons)
+	for _, reason := range slices.Sorted(maps.Keys(count)) {
+		reasons = append(reasons, fmt.Sprintf("%s (%d)", reason, count[reason]))
+	}
+	return reasons
 }
 
 // columns is the number of columns of a line: protocol, address, service, owner,
