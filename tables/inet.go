@@ -60,15 +60,11 @@ func newInetColumns[S any, P inetSocket[S]](pushed schema.Option, queues queueDo
 		details: append([]schema.AnyColumn[row[S]]{
 			schema.Nullable("user", "Name in this machine's /etc/passwd of the user that the process pid runs as, its effective one; username is the socket's owner. Empty if there is no such process or no name.",
 				func(r *row[S]) (string, bool) {
-					h, ok := r.lookups.holder(inet(r).Inode)
-					if !ok {
+					status := r.lookups.process(inet(r).Inode).Status()
+					if !status.HasUsers {
 						return "", false
 					}
-					number, ok := r.lookups.processes.User(h.PID)
-					if !ok {
-						return "", false
-					}
-					return r.lookups.users.Name(number), true
+					return r.lookups.users.Name(status.EUID), true
 				}, schema.Hidden, schema.Needs(needHolders|needUsers), schema.Shared),
 			schema.Nullable("interface", "Network interface that the socket is bound to; its number if its name is unknown. Empty if it is bound to none, and from /proc.",
 				func(r *row[S]) (string, bool) {

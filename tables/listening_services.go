@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/osquery-sockets/osquery-sockets/parser/cgroup"
 	"github.com/osquery-sockets/osquery-sockets/parser/services"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
@@ -127,13 +126,8 @@ func ListeningServices(h *host.Host) schema.Table {
 		return f
 	}
 	owned := schema.Needs(needHolders | needAllHolders)
-	ofOwner := func(get func(process.Info) string) func(*serviceRow) string {
-		return func(r *serviceRow) string {
-			if r.owner.PID == 0 {
-				return ""
-			}
-			return get(r.lookups.processes.Get(r.owner.PID))
-		}
+	ofOwner := func(get func(*process.Process) string) func(*serviceRow) string {
+		return func(r *serviceRow) string { return get(r.lookups.processes.Get(r.owner.PID)) }
 	}
 	return schema.Bind(schema.TableDef[serviceRow]{
 		Name: "listening_services",
@@ -170,9 +164,9 @@ func ListeningServices(h *host.Host) schema.Table {
 			schema.NotNull("owner", "What has the sockets: process; systemd, which waits to start the process; kernel, such as for VXLAN and NFS; not_permitted if this program may not see some process; unknown if none of these is certain.",
 				func(r *serviceRow) string { return r.owner.kind }, owned),
 			schema.NotNull("program", "Name of the owner as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name. Of several processes it is the one with the lowest number that is not systemd. Empty if there is none.",
-				ofOwner(func(p process.Info) string { return p.Program }), owned),
+				ofOwner((*process.Process).Program), owned),
 			schema.NotNull("exe", "Path of the owner's executable file. Empty if unknown.",
-				ofOwner(func(p process.Info) string { return p.Exe }), owned),
+				ofOwner((*process.Process).Exe), owned),
 			schema.Nullable("uid", "User who owns the socket; of several sockets the first that has one. NULL if there is none.",
 				(*serviceRow).user),
 			schema.Nullable("username", "Name in this machine's /etc/passwd of that user. Empty if there is no user or no name.",
@@ -184,9 +178,9 @@ func ListeningServices(h *host.Host) schema.Table {
 					return r.lookups.users.Name(uid), true
 				}, schema.Needs(needUsers)),
 			schema.NotNull("systemd_unit", "Unit of the system's systemd that the owner belongs to, such as ssh.service. Empty if there is none.",
-				ofOwner(func(p process.Info) string { return cgroup.Unit(p.Groups.Unit) }), owned),
+				ofOwner((*process.Process).Unit), owned),
 			schema.NotNull("container_id", "Container that the owner's control group belongs to: the identity that Docker, containerd, CRI-O and Podman give it, or the name that LXC and systemd-nspawn give it. Empty if there is none.",
-				ofOwner(func(p process.Info) string { return cgroup.ContainerID(p.Groups.Container) }), owned),
+				ofOwner((*process.Process).ContainerID), owned),
 			schema.NotNull("insecure", "1 if the registered service of that port and protocol sends secrets in clear text or trusts any client, as in well_known_services; else 0.",
 				func(r *serviceRow) bool { return r.whyInsecure() != "" }),
 			schema.NotNull("insecure_reason", "Why it is insecure. Empty if it is not.",
@@ -202,9 +196,9 @@ func ListeningServices(h *host.Host) schema.Table {
 			schema.Nullable("pid", "Process that owns the sockets: see program. NULL if there is none.",
 				func(r *serviceRow) (int32, bool) { return r.owner.PID, r.owner.PID != 0 }, schema.Hidden, owned),
 			schema.NotNull("cmdline", "The owner's command line, its arguments separated by blanks. Empty if unknown.",
-				ofOwner(func(p process.Info) string { return strings.Join(p.Args, " ") }), schema.Hidden, owned),
+				ofOwner(func(p *process.Process) string { return strings.Join(p.Args(), " ") }), schema.Hidden, owned),
 			schema.NotNull("cgroup", "Path of the owner's control group. Empty if unknown.",
-				ofOwner(func(p process.Info) string { return p.Groups.Path }), schema.Hidden, owned),
+				ofOwner(func(p *process.Process) string { return p.Groups().Path }), schema.Hidden, owned),
 			schema.NotNull("sockets", "Number of the endpoint's sockets.",
 				func(r *serviceRow) int32 { return int32(r.sockets()) }, schema.Hidden),
 			schema.NotNull("processes", "Number of processes that have one of them open, of those that this program sees.",

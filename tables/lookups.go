@@ -46,12 +46,10 @@ func (l *lookups) holder(inode uint64) (h holders.Holder, ok bool) {
 	return l.holders[i], true
 }
 
-// process returns what is known of the socket's holder.
-func (l *lookups) process(inode uint64) process.Info {
-	if h, ok := l.holder(inode); ok {
-		return l.processes.Get(h.PID)
-	}
-	return process.Info{}
+// process returns the socket's holder.
+func (l *lookups) process(inode uint64) *process.Process {
+	h, _ := l.holder(inode)
+	return l.processes.Get(h.PID)
 }
 
 // all returns the processes that have a socket open, as PID/program.
@@ -71,7 +69,7 @@ func (l *lookups) all(inode uint64) string {
 			b.WriteByte(',')
 		}
 		last = pid
-		b.WriteString(strconv.Itoa(int(pid)) + "/" + l.processes.Get(pid).Program)
+		b.WriteString(strconv.Itoa(int(pid)) + "/" + l.processes.Get(pid).Program())
 	}
 	return b.String()
 }

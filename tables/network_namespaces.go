@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/osquery-sockets/osquery-sockets/parser/cgroup"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
@@ -20,13 +19,8 @@ type namespaceRow struct {
 	processes *process.Cache
 }
 
-// process returns what is known of the process that stands for the namespace.
-func (r *namespaceRow) process() process.Info {
-	if r.PID == 0 {
-		return process.Info{}
-	}
-	return r.processes.Get(r.PID)
-}
+// process returns the process that stands for the namespace.
+func (r *namespaceRow) process() *process.Process { return r.processes.Get(r.PID) }
 
 // named are the directories where ip-netns(8) mounts namespaces.
 var named = []string{"/run/netns", "/var/run/netns"}
@@ -61,13 +55,13 @@ func NetworkNamespaces(h *host.Host) schema.Table {
 			schema.NotNull("processes", "Number of processes in the namespace that this program sees. A process counts where its first thread is; a namespace that has only other threads counts their processes.",
 				func(r *namespaceRow) int32 { return r.Processes }),
 			schema.NotNull("program", "Name of that process as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name. Empty if there is no such process.",
-				func(r *namespaceRow) string { return r.process().Program }),
+				func(r *namespaceRow) string { return r.process().Program() }),
 			schema.NotNull("container_id", "Container that the control group of that process belongs to, in a Kubernetes pod often its sandbox: the identity that Docker, containerd, CRI-O and Podman give it, or the name that LXC and systemd-nspawn give it. Empty if there is none; a container that uses the host's network has no namespace of its own.",
-				func(r *namespaceRow) string { return cgroup.ContainerID(r.process().Groups.Container) }),
+				func(r *namespaceRow) string { return r.process().ContainerID() }),
 			schema.NotNull("container_runtime", "Runtime of that container, by the control group: docker, containerd, cri-o, podman, lxc, systemd-nspawn. Empty if there is no container or the group does not name its runtime.",
-				func(r *namespaceRow) string { return cgroup.Runtime(r.process().Groups.Container) }),
+				func(r *namespaceRow) string { return r.process().Runtime() }),
 			schema.NotNull("pod_uid", "Identity of the Kubernetes pod that the control group of that process belongs to. Empty if there is none.",
-				func(r *namespaceRow) string { return cgroup.PodUID(r.process().Groups.Container) }),
+				func(r *namespaceRow) string { return r.process().PodUID() }),
 			schema.NotNull("own", "1 for the program's own namespace, or with --proc that of process 1: the other tables show it to a statement that does not use net_namespace. Else 0.",
 				func(r *namespaceRow) bool { return r.Own }),
 			schema.NotNull("enterable", "1 if this program may enter the namespace, which a thread tries: every list then comes from the fastest source. Else 0, such as with --proc and without CAP_SYS_ADMIN: only the lists in /proc of a visible process are read.",

@@ -4,8 +4,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/osquery-sockets/osquery-sockets/parser/cgroup"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
@@ -63,12 +63,12 @@ func newOwnerColumns[S any, P socket[S]](noUID string) ownerColumns[S, P] {
 		pid: schema.Nullable("pid", "Process that has the socket open, of several the one with the lowest number; socket_processes lists all. NULL if there is none, such as for a connection that waits to be accepted, or if this program may not see it: without root it sees only this user's processes.",
 			func(r *row[S]) (int32, bool) { h, ok := r.lookups.holder(inode(r)); return h.PID, ok }, schema.Needs(needHolders), schema.Shared),
 		program: schema.NotNull("program", "Name of that process as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name. Empty if there is no such process.",
-			func(r *row[S]) string { return r.lookups.process(inode(r)).Program }, schema.Needs(needHolders), schema.Shared),
+			func(r *row[S]) string { return r.lookups.process(inode(r)).Program() }, schema.Needs(needHolders), schema.Shared),
 		netNamespace: netNamespaceColumn(func(r *row[S]) uint32 { return common[S, P](r).Namespace }),
 		containerID: schema.NotNull("container_id", "Container that the control group belongs to: the identity that Docker, containerd, CRI-O and Podman give it, or the name that LXC and systemd-nspawn give it. Empty if there is none.",
-			func(r *row[S]) string { return cgroup.ContainerID(r.lookups.process(inode(r)).Groups.Container) }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
+			func(r *row[S]) string { return r.lookups.process(inode(r)).ContainerID() }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
 		systemdUnit: schema.NotNull("systemd_unit", "Unit of the system's systemd that the control group belongs to, such as ssh.service. Empty if there is none.",
-			func(r *row[S]) string { return cgroup.Unit(r.lookups.process(inode(r)).Groups.Unit) }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
+			func(r *row[S]) string { return r.lookups.process(inode(r)).Unit() }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
 	}
 	c.hidden = []schema.AnyColumn[row[S]]{
 		schema.Nullable("fd", "Lowest file descriptor by which that process has the socket open. NULL as for pid.",
@@ -76,14 +76,15 @@ func newOwnerColumns[S any, P socket[S]](noUID string) ownerColumns[S, P] {
 		schema.NotNull("holders", "All processes that have the socket open, as PID/program with commas between. Empty if this program sees none.",
 			func(r *row[S]) string { return r.lookups.all(inode(r)) }, schema.Hidden, schema.Needs(needHolders|needAllHolders), schema.Shared),
 		schema.NotNull("exe", "Path of that process's executable file. Empty if unknown.",
-			func(r *row[S]) string { return r.lookups.process(inode(r)).Exe }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
+			func(r *row[S]) string { return r.lookups.process(inode(r)).Exe() }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
 		schema.NotNull("cmdline", "That process's command line, its arguments separated by blanks. Empty if unknown.",
-			func(r *row[S]) string { return strings.Join(r.lookups.process(inode(r)).Args, " ") }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
+			func(r *row[S]) string { return strings.Join(r.lookups.process(inode(r)).Args(), " ") }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
 		schema.NotNull("cgroup", "Path of that process's control group: of several hierarchies the one that names a container or a unit, else systemd's, else that of version 2. Empty if unknown.",
-			func(r *row[S]) string { return r.lookups.process(inode(r)).Groups.Path }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
+			func(r *row[S]) string { return r.lookups.process(inode(r)).Groups().Path }, schema.Hidden, schema.Needs(needHolders), schema.Shared),
 		c.containerID, c.systemdUnit,
 		c.netNamespace,
 	}
+	c.hidden = append(c.hidden, processColumns(func(r *row[S]) *process.Process { return r.lookups.process(inode(r)) }, "process_uid", schema.Needs(needHolders), schema.Shared)...)
 	return c
 }
 

@@ -39,7 +39,7 @@ func (o *serviceOwner) names(processes *process.Cache) string {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		b.WriteString(strconv.Itoa(int(pid)) + "/" + processes.Get(pid).Program)
+		b.WriteString(strconv.Itoa(int(pid)) + "/" + processes.Get(pid).Program())
 	}
 	return b.String()
 }
@@ -143,7 +143,7 @@ func (r *serviceRow) findOwner() bool {
 	r.owner.pids = slices.Compact(r.owner.pids)
 	r.owner.kind, r.owner.PID = ownerSystemd, r.owner.pids[0]
 	for _, pid := range r.owner.pids {
-		if filepath.Base(r.lookups.processes.Get(pid).Exe) != "systemd" {
+		if filepath.Base(r.lookups.processes.Get(pid).Exe()) != "systemd" {
 			r.owner.kind, r.owner.PID = ownerProcess, pid
 			break
 		}

@@ -30,7 +30,7 @@ func SocketProcesses(h *host.Host) schema.Table {
 		func(r *holderRow) (int64, bool) { return int64(r.Inode), r.Inode <= math.MaxInt64 }, schema.Synonym("socket"), schema.Pushed)
 	pid := schema.NotNull("pid", "Process that has the socket open.",
 		func(r *holderRow) int32 { return r.PID }, schema.Pushed)
-	info := func(r *holderRow) process.Info { return r.processes.Get(r.PID) }
+	of := func(r *holderRow) *process.Process { return r.processes.Get(r.PID) }
 	return schema.Bind(schema.TableDef[holderRow]{
 		Name: "socket_processes",
 		Doc:  "Processes that have sockets of any kind open: one row for each file descriptor. Without root the table has only this user's processes.",
@@ -38,16 +38,16 @@ func SocketProcesses(h *host.Host) schema.Table {
 			"SELECT pid, program, count(*) AS sockets FROM socket_processes GROUP BY pid ORDER BY sockets DESC LIMIT 10",
 			"SELECT p.pid, p.program, t.local_port FROM tcp_sockets t JOIN socket_processes p ON p.inode = t.inode WHERE t.state = 'LISTEN'",
 		},
-		Columns: []schema.AnyColumn[holderRow]{
+		Columns: append([]schema.AnyColumn[holderRow]{
 			inode, pid,
 			schema.NotNull("fd", "File descriptor by which the process has the socket open.",
 				func(r *holderRow) int32 { return r.FD }),
 			schema.NotNull("program", "Its name as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name.",
-				func(r *holderRow) string { return info(r).Program }),
+				func(r *holderRow) string { return of(r).Program() }),
 			schema.NotNull("exe", "Path of its executable file. Empty if unknown.",
-				func(r *holderRow) string { return info(r).Exe }),
+				func(r *holderRow) string { return of(r).Exe() }),
 			schema.NotNull("cmdline", "Its command line, the arguments separated by blanks. Empty if unknown.",
-				func(r *holderRow) string { return strings.Join(info(r).Args, " ") }),
+				func(r *holderRow) string { return strings.Join(of(r).Args(), " ") }),
 			schema.Nullable("family", "Address family of the socket as a number: 1 for unix, 2 for IPv4, 10 for IPv6, 16 for netlink, 17 for packet sockets. NULL for a socket of another kind, such as SCTP and vsock, or of another network namespace.",
 				func(r *holderRow) (uint8, bool) { k, ok := r.kinds[r.Inode]; return uint8(k.family), ok }, schema.Needs(needKinds)),
 			schema.Nullable("protocol", "IP protocol of the socket as a number: 6 for TCP, 17 for UDP, 136 for UDP-Lite. NULL for unix sockets, and as for family.",
@@ -55,7 +55,7 @@ func SocketProcesses(h *host.Host) schema.Table {
 					k := r.kinds[r.Inode]
 					return uint16(k.protocol), k.protocol != 0
 				}, schema.Needs(needKinds)),
-		},
+		}, processColumns(of, "uid")...),
 		RowID: func(r *holderRow) int64 { return int64(r.PID)<<32 | int64(r.FD) },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[holderRow, error] {
 			return func(yield func(holderRow, error) bool) {

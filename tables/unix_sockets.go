@@ -54,7 +54,7 @@ func UnixSockets(h *host.Host) schema.Table {
 			schema.Nullable("peer_pid", "Process that has that socket open, of several the one with the lowest number. NULL if there is none, or if this program may not see it: without root it sees only this user's processes.",
 				func(r *unixRow) (int32, bool) { h, ok := r.lookups.holder(r.Socket.Peer); return h.PID, ok }, needPeerProcess),
 			schema.NotNull("peer_program", "Name of that process, as in program. Empty if there is no such process.",
-				func(r *unixRow) string { return r.lookups.process(r.Socket.Peer).Program }, needPeerProcess),
+				func(r *unixRow) string { return r.lookups.process(r.Socket.Peer).Program() }, needPeerProcess),
 			owner.uid, owner.username,
 			schema.NotNull("family", "Address family as a number: 1.",
 				func(*unixRow) uint8 { return uint8(sock.UNIX) }, schema.Hidden),

@@ -121,6 +121,8 @@ func TestNamespaceOfOneThread(t *testing.T) {
 const (
 	holdsOnly      = "holds"
 	holdsInThreads = "threads"
+	// chroots has its working directory as its root.
+	chroots = "chroots"
 	// firstThreadEnds goes on with other threads, as after pthread_exit of main.
 	firstThreadEnds = "first thread ends"
 	// holdsApart has no files in its first thread, and the sockets in another.
@@ -145,6 +147,10 @@ func beHolder(role string) error {
 	}
 	switch role {
 	case holdsOnly:
+	case chroots:
+		if err := unix.Chroot("."); err != nil {
+			return err
+		}
 	case holdsInThreads:
 		for range 8 {
 			go thread()

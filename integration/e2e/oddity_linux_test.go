@@ -133,6 +133,9 @@ func savedProc(t *testing.T) string {
 		write(pid+"/exe", "-> /bin/program"+pid)
 		write(pid+"/cmdline", "program"+pid+"\x00")
 		write(pid+"/comm", "comm"+pid+"\n")
+		write(pid+"/cwd", "-> /home/"+pid)
+		write(pid+"/root", "-> /srv/none"+pid)
+		write(pid+"/status", "Uid:\t1\t2\t3\t4\nCapEff:\t0\n")
 		write(pid+"/cgroup", "0::/unit"+pid+"\n")
 		write(pid+"/ns/net", "-> net:[402653180"+pid+"]")
 		state, thread := "S", pid
@@ -156,16 +159,24 @@ func TestFaultsOfNeighbours(t *testing.T) {
 		netnstest.SkipOrFail(t, "strace is not installed")
 	}
 	proc := savedProc(t)
-	const holders = "SELECT pid, inode, exe, program, cmdline FROM socket_processes"
-	const namespaces = "SELECT pid, inode FROM network_namespaces"
+	const holders = "SELECT pid, inode, exe, program, cmdline, comm, cwd, root, euid, parent FROM socket_processes"
+	const namespaces = "SELECT pid, inode, container_id FROM network_namespaces"
 	for _, c := range []struct {
 		call, file, sql string
 	}{
 		{"readlinkat", "7/exe", holders},
 		{"openat", "7/cmdline", holders},
 		{"read", "7/cmdline", holders},
-		{"openat", "7/cgroup", holders},
-		{"read", "7/cgroup", holders},
+		{"openat", "7/comm", holders},
+		{"read", "7/comm", holders},
+		{"readlinkat", "7/cwd", holders},
+		{"readlinkat", "7/root", holders},
+		{"openat", "7/status", holders},
+		{"read", "7/status", holders},
+		{"openat", "7/stat", holders},
+		{"read", "7/stat", holders},
+		{"openat", "7/cgroup", namespaces},
+		{"read", "7/cgroup", namespaces},
 		{"openat", "7/fd", holders},
 		{"getdents64", "7/fd", holders},
 		{"readlinkat", "7/fd", holders},

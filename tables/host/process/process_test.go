@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/cgroup"
+	"github.com/osquery-sockets/osquery-sockets/parser/proc"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
@@ -25,10 +26,10 @@ const saved = "../../testdata/proc"
 
 func Example() {
 	cache := process.NewCache(saved, usage.NewLog(hclog.NewNullLogger()))
-	fmt.Println(cache.Get(100).Program, cache.Get(100).Groups.Unit)
+	fmt.Println(cache.Get(100).Program(), cache.Get(100).Unit())
 	fmt.Println(cache.Err())
 	// Output:
-	// sshd /system.slice/ssh.service
+	// sshd ssh.service
 	// <nil>
 }
 
@@ -62,30 +63,54 @@ func TestCheckLocal(t *testing.T) {
 	}
 }
 
+// described is what the copy tells of a process.
+type described struct {
+	Program, Comm, Exe, CWD, Root string
+	Args                          []string
+	Groups                        cgroup.Groups
+	Status                        proc.Status
+	Stat                          proc.Stat
+	HasStat                       bool
+	Started                       int64
+	Parents                       []int32
+}
+
+func describe(p *process.Process) (d described) {
+	d = described{Program: p.Program(), Comm: p.Comm(), Exe: p.Exe(), CWD: p.CWD(), Root: p.Root(), Args: p.Args(), Groups: p.Groups(), Status: p.Status()}
+	d.Stat, d.HasStat = p.Stat()
+	d.Started, _ = p.Started()
+	for _, parent := range p.Parents() {
+		d.Parents = append(d.Parents, parent.PID())
+	}
+	return d
+}
+
 func TestGet(t *testing.T) {
 	cache := process.NewCache(saved, usage.NewLog(hclog.NewNullLogger()))
 	const docker = "/system.slice/docker-4b1f0c0deaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.scope"
 	for _, c := range []struct {
 		name string
 		pid  int32
-		want process.Info
-		uid  uint32
-		ok   bool
+		want described
 	}{
-		{"systemd's hierarchy among others", 100, process.Info{Program: "sshd", Exe: "/usr/sbin/sshd", Args: []string{"/usr/sbin/sshd", "-D"}, Groups: cgroup.Groups{Path: "/system.slice/ssh.service", Unit: "/system.slice/ssh.service"}}, 1, true},
-		{"no arguments and no status", 250, process.Info{Program: "kworker", Groups: cgroup.Groups{Path: "/"}}, 0, false},
-		{"argv[0] is no path", 90000, process.Info{Program: "nginx: worker process", Exe: "/usr/sbin/nginx (deleted)", Args: []string{"nginx: worker process"},
-			Groups: cgroup.Groups{Path: docker, Container: docker, Unit: docker}}, 0, true},
-		{"ended", 77, process.Info{}, 0, false},
+		{"systemd's hierarchy among others", 100, described{Program: "sshd", Comm: "sshd", Exe: "/usr/sbin/sshd", CWD: "/", Root: "/", Args: []string{"/usr/sbin/sshd", "-D"},
+			Groups: cgroup.Groups{Path: "/system.slice/ssh.service", Unit: "/system.slice/ssh.service"}, Status: proc.Status{UID: 1000, EUID: 1, GID: 1000, EGID: 1, HasUsers: true, HasGroups: true, HasEffective: true},
+			Stat: proc.Stat{Parent: 1, Threads: 1, Started: 78123}, HasStat: true, Started: 1700000781, Parents: []int32{1}}},
+		{"no arguments and no status", 250, described{Program: "kworker", Comm: "kworker", Groups: cgroup.Groups{Path: "/"}}},
+		{"argv[0] is no path", 90000, described{Program: "nginx: worker process", Comm: "nginx", Exe: "/usr/sbin/nginx (deleted)", CWD: "/srv/www (deleted)", Root: "/srv", Args: []string{"nginx: worker process"},
+			Groups: cgroup.Groups{Path: docker, Container: docker, Unit: docker}, Status: proc.Status{UID: 1000, GID: 1000, HasUsers: true, HasGroups: true, Effective: 0x3000, HasEffective: true},
+			Stat: proc.Stat{Parent: 100, Threads: 3, Started: 178199}, HasStat: true, Started: 1700001781, Parents: []int32{100, 1}}},
+		{"ended", 77, described{}},
+		{"none", 0, described{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for range 2 {
-				if diff := cmp.Diff(c.want, cache.Get(c.pid)); diff != "" {
+				if diff := cmp.Diff(c.want, describe(cache.Get(c.pid))); diff != "" {
 					t.Errorf("want (-), got (+):\n%s", diff)
 				}
-				if uid, ok := cache.User(c.pid); uid != c.uid || ok != c.ok {
-					t.Errorf("the user is %d, %v; want %d, %v", uid, ok, c.uid, c.ok)
-				}
+			}
+			if deleted, ok := cache.Get(c.pid).ExeDeleted(); deleted || ok {
+				t.Errorf("the file of a copy's link is looked at: %v, %v", deleted, ok)
 			}
 		})
 	}
@@ -111,9 +136,9 @@ func TestOnce(t *testing.T) {
 	for _, name := range []string{" before ", "after"} {
 		write("comm", name+"\n")
 		write("status", "Uid:\t0\t"+fmt.Sprint(len(name))+"\t0\t0\n")
-		uid, ok := cache.User(7)
-		if got := cache.Get(7).Program; got != " before " || uid != 8 || !ok {
-			t.Errorf("got %q of the user %d", got, uid)
+		status := cache.Get(7).Status()
+		if got := cache.Get(7).Program(); got != " before " || status.EUID != 8 {
+			t.Errorf("got %q of the user %d", got, status.EUID)
 		}
 	}
 }
@@ -135,7 +160,7 @@ func TestHierarchies(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(process.Dir(proc, 7), "cgroup"), []byte(groups), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			got := process.NewCache(proc, usage.NewLog(hclog.NewNullLogger())).Get(7).Groups
+			got := process.NewCache(proc, usage.NewLog(hclog.NewNullLogger())).Get(7).Groups()
 			if diff := cmp.Diff(cgroup.Groups{Path: container, Container: container}, got); diff != "" {
 				t.Errorf("want (-), got (+):\n%s", diff)
 			}
@@ -151,11 +176,14 @@ func TestUnreadable(t *testing.T) {
 		file string
 		read func(*process.Cache)
 	}{
-		{"cmdline", func(c *process.Cache) { c.Get(7) }},
-		{"comm", func(c *process.Cache) { c.Get(7) }},
-		{"cgroup", func(c *process.Cache) { c.Get(7) }},
-		{"exe", func(c *process.Cache) { c.Get(7) }},
-		{"status", func(c *process.Cache) { c.User(7) }},
+		{"cmdline", func(c *process.Cache) { c.Get(7).Program() }},
+		{"comm", func(c *process.Cache) { c.Get(7).Program() }},
+		{"cgroup", func(c *process.Cache) { c.Get(7).Unit() }},
+		{"exe", func(c *process.Cache) { c.Get(7).Exe() }},
+		{"cwd", func(c *process.Cache) { c.Get(7).CWD() }},
+		{"root", func(c *process.Cache) { c.Get(7).Root() }},
+		{"status", func(c *process.Cache) { c.Get(7).Status() }},
+		{"stat", func(c *process.Cache) { c.Get(7).Parents() }},
 	} {
 		test := func(t *testing.T, put func(path string) error) {
 			proc := t.TempDir()
@@ -278,8 +306,8 @@ func TestHidden(t *testing.T) {
 func TestErr(t *testing.T) {
 	t.Run("no proc filesystem", func(t *testing.T) {
 		cache := process.NewCache("/nonexistent", usage.NewLog(hclog.NewNullLogger()))
-		if got := cache.Get(7); got.Program != "" || cache.Err() == nil {
-			t.Errorf("got %+v, %v", got, cache.Err())
+		if got := cache.Get(7).Program(); got != "" || cache.Err() == nil {
+			t.Errorf("got %q, %v", got, cache.Err())
 		}
 	})
 }

@@ -1,0 +1,44 @@
+package tables
+
+import (
+	"github.com/osquery-sockets/osquery-sockets/parser/proc"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
+	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// processColumns are hidden columns that tell what a process is, in tables whose
+// rows name one. realUser is the name of the column of its user: uid, unless that is
+// the socket's. Each reads one file of the process when it is used.
+func processColumns[R any](of func(*R) *process.Process, realUser string, options ...schema.Option) []schema.AnyColumn[R] {
+	options = append([]schema.Option{schema.Hidden}, options...)
+	id := func(get func(proc.Status) (uint32, bool)) func(*R) (uint32, bool) {
+		return func(r *R) (uint32, bool) { return get(of(r).Status()) }
+	}
+	return []schema.AnyColumn[R]{
+		schema.NotNull("comm", "Kernel's name of the process, which osquery's table processes and ps call name and comm: 15 bytes of its executable's name, unless it has chosen another. Empty if there is no such process.",
+			func(r *R) string { return of(r).Comm() }, options...),
+		schema.Nullable("parent", "Parent of the process. NULL if it has none that /proc shows, as process 1, or if that is unknown.",
+			func(r *R) (int32, bool) { s, ok := of(r).Stat(); return s.Parent, ok && s.Parent != 0 }, options...),
+		schema.Nullable(realUser, "Real user of the process. NULL if unknown.",
+			id(func(s proc.Status) (uint32, bool) { return s.UID, s.HasUsers }), options...),
+		schema.Nullable("euid", "Effective user of the process, by which the kernel judges what it may do. NULL if unknown.",
+			id(func(s proc.Status) (uint32, bool) { return s.EUID, s.HasUsers }), options...),
+		schema.Nullable("gid", "Real group of the process. NULL if unknown.",
+			id(func(s proc.Status) (uint32, bool) { return s.GID, s.HasGroups }), options...),
+		schema.NotNull("cwd", "Working directory of the process, with (deleted) behind that of one that was removed. Empty if unknown, as without root for the processes of other users.",
+			func(r *R) string { return of(r).CWD() }, options...),
+		schema.NotNull("root", "Root directory of the process: / unless chroot(2) has changed it; in a container mostly / too, as that has a mount namespace of its own. Empty as for cwd.",
+			func(r *R) string { return of(r).Root() }, options...),
+		schema.Nullable("started", "When the process began, seconds since 1970. NULL if unknown.",
+			func(r *R) (int64, bool) { return of(r).Started() }, options...),
+		schema.Nullable("exe_deleted", "1 if the process's executable file is in no directory any more, by the number of its links: it was removed, replaced, or never had a name, as one of memfd_create(2). Else 0, whatever the file is called. NULL if unknown, as for a thread of the kernel and with --proc of a copy.",
+			func(r *R) (bool, bool) { return of(r).ExeDeleted() }, options...),
+		schema.Nullable("threads", "Number of the process's threads. NULL if unknown.",
+			func(r *R) (int32, bool) { s, ok := of(r).Stat(); return s.Threads, ok }, options...),
+		schema.Nullable("cap_effective", "Effective capabilities of the process, such as CAP_NET_ADMIN,CAP_NET_RAW: those that capsh --decode prints. One that this program does not know is its number. Empty if the process has none, or if they are unknown.",
+			func(r *R) (string, bool) {
+				s := of(r).Status()
+				return proc.Capabilities(s.Effective), s.HasEffective
+			}, options...),
+	}
+}
