@@ -22,8 +22,8 @@ help: ## list the targets
 build: ## build bin/sockets.ext
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/sockets.ext ./extension
 
-run: build ## print this host's listening TCP sockets with their services
-	bin/sockets.ext query "SELECT proto, local_address, local_port, local_service, pid, program FROM tcp_sockets WHERE state = 'LISTEN' ORDER BY local_port, proto"
+run: build ## print what listens on this host, the most exposed first
+	bin/sockets.ext listening
 
 test: ## run every test that this machine can run
 	$(GO) test -timeout 10m -count=1 ./...

@@ -168,7 +168,7 @@ or the one that ` + flagsVariable + ` names: one flag a line.`,
 	every.Var(checked{&o.protocols, notEmpty}, "protocols", "file of protocol names (default "+host.DefaultProtocols+")")
 	every.BoolVar(&o.allNamespaces, "all-namespaces", false, "show the network namespaces of the whole host in every table")
 	every.Var(memory{&o.memory}, "memory-limit", "memory above which a query fails, such as 256MiB; 0 is no limit (default 80 % of the control group's limit, and 256MiB at most for osquery)")
-	root.AddCommand(newQuery(&o), newListening(&o), newNetstat(&o), newSchema(&o))
+	root.AddCommand(newQuery(&o), newListening(&o), newNetstat(&o), newSchema(&o), newWhy(&o))
 	return root
 }
 

@@ -137,10 +137,10 @@ func ListeningServices(h *host.Host) schema.Table {
 			"SELECT protocol, address, port, program, container_id FROM listening_services WHERE exposure NOT IN ('host_only', 'link') AND role <> 'client'",
 			"SELECT path, program FROM listening_services WHERE protocol = 'unix'",
 		},
-		Columns: []schema.AnyColumn[serviceRow]{
+		Columns: append([]schema.AnyColumn[serviceRow]{
 			protocol,
 			schema.Nullable("address", "IP address: 0.0.0.0 or :: for any. An IPv4-mapped one is spelled as IPv4. Empty for vsock and unix.",
-				func(r *serviceRow) (netip.Addr, bool) { return r.Address, r.isIP() }),
+				func(r *serviceRow) (netip.Addr, bool) { return r.Address, r.isIP() }, schema.Pushed),
 			port,
 			schema.NotNull("service", "Name of the port in the services file, for this protocol; of a raw or icmp socket the name of its IP protocol. Empty if it has none.",
 				(*serviceRow).service, schema.Needs(needServices|needProtocols)),
@@ -220,7 +220,7 @@ func ListeningServices(h *host.Host) schema.Table {
 			schema.Nullable("cid", "Context identifier of a vsock endpoint, 4294967295 for any. NULL for others.",
 				func(r *serviceRow) (uint32, bool) { return r.CID, r.Protocol == endpoint.Vsock }, schema.Hidden),
 			path,
-		},
+		}, processColumns(func(r *serviceRow) *process.Process { return r.lookups.processes.Get(r.owner.PID) }, "process_uid", owned)...),
 		RowID: func(r *serviceRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[serviceRow, error] {
 			return func(yield func(serviceRow, error) bool) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -324,5 +325,84 @@ func TestListeningOwners(t *testing.T) {
 	wantKernel := []tableRow{{"port": "4789", "role": "server", "pid": "", "program": "", "none": "1", "said": "1"}}
 	if diff := cmp.Diff(wantKernel, kernel); diff != "" {
 		t.Errorf("vxlan: want (-), got (+):\n%s", diff)
+	}
+}
+
+// The commands for people show the same: listening a line for each endpoint, why
+// what is behind one.
+func TestListeningCommands(t *testing.T) {
+	s := seed(t)
+	fd := s.socket(unix.SOCK_STREAM, 0, "127.0.0.1:1001")
+	s.socket(unix.SOCK_DGRAM, 0, "10.7.0.1:53")
+	if err := connected("10.7.0.2:53")(s.socket(unix.SOCK_DGRAM, 0, "10.7.0.1:45001")); err != nil {
+		t.Fatal(err)
+	}
+	pid := holdSockets(t, s.ns, fd)
+	unix.Close(fd)
+	s.socket(unix.SOCK_STREAM, 0, "127.0.0.1:1002")
+	if err := s.ns.Do(func() error {
+		c, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() { unix.Close(c) })
+		return unix.Connect(c, &unix.SockaddrInet4{Port: 1002, Addr: [4]byte{127, 0, 0, 1}})
+	}); err != nil {
+		t.Fatal(err)
+	}
+
+	fields := func(out string) (lines []string) {
+		for line := range strings.Lines(out) {
+			lines = append(lines, strings.Join(strings.Fields(line), " "))
+		}
+		return lines
+	}
+	has := func(lines []string, prefix string) bool {
+		return slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, prefix) })
+	}
+	out := output(t, s.ns, program, "listening")
+	all := output(t, s.ns, program, "listening", "--all")
+	for _, line := range []string{fmt.Sprintf("tcp 127.0.0.1:1001 sleep[%d]", pid), fmt.Sprintf("udp 10.7.0.1:53 domain e2e.test[%d]", os.Getpid())} {
+		if !has(fields(out), line) {
+			t.Errorf("listening has no line %q:\n%s", line, out)
+		}
+	}
+	if strings.Contains(out, ":45001") || !strings.Contains(all, "10.7.0.1:45001") {
+		t.Error("clients are not shown to those who ask for all alone")
+	}
+	if rows := decode(t, []byte(output(t, s.ns, program, "listening", "--json")))[0]; len(rows) < 3 || rows[0]["exposure"] == "" {
+		t.Errorf("--json: %v", rows)
+	}
+
+	why := fields(output(t, s.ns, program, "why", "127.0.0.1:1001"))
+	for _, line := range []string{"tcp 127.0.0.1:1001", "exposure host_only: a loopback address", fmt.Sprintf("process sleep[%d], since 20", pid), "command sleep 60",
+		fmt.Sprintf("parents e2e.test[%d] < ", os.Getpid()), "user root", "queue 0 of 5 wait to be accepted", "connections none"} {
+		if !has(why, line) {
+			t.Errorf("why has no line %q:\n%s", line, strings.Join(why, "\n"))
+		}
+	}
+	if lines := fields(output(t, s.ns, program, "why", "1002")); !has(lines, "connections 1, from 127.0.0.1 (1)") {
+		t.Errorf("why 1002: %q", lines)
+	}
+	if lines := fields(output(t, s.ns, program, "why", strconv.Itoa(pid))); !has(lines, "tcp 127.0.0.1:1001") {
+		t.Errorf("why PID: %q", lines)
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"why", "10.7.0.1:99"}, 1, "nothing listens at 10.7.0.1:99"},
+		{[]string{"why"}, 2, "give one port, ADDRESS:PORT, process or name"},
+		{[]string{"listening", "x"}, 2, "unknown command"},
+		{[]string{"listening", "--json", "--sql"}, 2, "none of the others can be"},
+	} {
+		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
+			_, err := s.ns.Command(t.Context(), program, c.args...)
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.ExitCode() != c.code || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }
