@@ -40,5 +40,11 @@ func processColumns[R any](of func(*R) *process.Process, realUser string, option
 				s := of(r).Status()
 				return proc.Capabilities(s.Effective), s.HasEffective
 			}, options...),
+		schema.NotNull("container_name", "Name of the process's container, in Kubernetes that in its pod, from the files of Docker, of containerd's CRI plugin, and of root's Podman and CRI-O in their default directories, which root can read. Empty if there is none, and with --proc.",
+			func(r *R) string { return of(r).Container().Name }, options...),
+		schema.NotNull("image", "Image of that container, such as docker.io/library/nginx:1.27. Empty as for container_name.",
+			func(r *R) string { return of(r).Container().Image }, options...),
+		schema.NotNull("pod_uid", "Identity of the Kubernetes pod that the process's control group belongs to. Empty if there is none.",
+			func(r *R) string { return of(r).PodUID() }, options...),
 	}
 }

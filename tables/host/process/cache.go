@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/cgroup"
+	"github.com/osquery-sockets/osquery-sockets/parser/container"
 	"github.com/osquery-sockets/osquery-sockets/parser/proc"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/containers"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
@@ -24,6 +26,8 @@ type Cache struct {
 	err   error
 	known map[int32]*Process
 
+	containers *containers.Names // nil if proc is not this host's
+
 	asked    bool  // whether the following two are known
 	live     bool  // proc is a proc filesystem, and no copy of one
 	bootTime int64 // seconds since 1970, 0 if it is not known
@@ -35,6 +39,9 @@ func NewCache(proc string, uses *usage.Log) *Cache {
 	c := &Cache{proc: proc, uses: uses, known: make(map[int32]*Process)}
 	c.use.Source = usage.ProcFS
 	_, c.err = os.Stat(proc)
+	if CheckLocal(proc) == nil {
+		c.containers = containers.New("/")
+	}
 	return c
 }
 
@@ -80,6 +87,7 @@ const (
 	partGroups
 	partStatus
 	partStat
+	partContainer
 
 	allParts part = 1<<16 - 1
 )
@@ -99,6 +107,7 @@ type Process struct {
 	status         proc.Status
 	stat           proc.Stat
 	hasStat        bool
+	container      container.Container
 }
 
 // once reads a part of the process from its file of that name, the first time. It
@@ -219,6 +228,20 @@ func (p *Process) Groups() cgroup.Groups {
 
 // ContainerID returns the container that the process is in: see [cgroup.ContainerID].
 func (p *Process) ContainerID() string { return cgroup.ContainerID(p.Groups().Container) }
+
+// Container returns what its runtime calls that container: see
+// [containers.Names.Of]. It is empty where proc is not this host's.
+func (p *Process) Container() container.Container {
+	if p.cache.containers == nil {
+		return container.Container{}
+	}
+	id := p.ContainerID()
+	p.once(partContainer, "", func(string) (err error) {
+		p.container, err = p.cache.containers.Of(id)
+		return err
+	})
+	return p.container
+}
 
 // Runtime returns what runs that container: see [cgroup.Runtime].
 func (p *Process) Runtime() string { return cgroup.Runtime(p.Groups().Container) }
