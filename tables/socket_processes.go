@@ -56,7 +56,9 @@ func SocketProcesses(h *host.Host) schema.Table {
 					return uint16(k.protocol), k.protocol != 0
 				}, schema.Needs(needKinds)),
 		}, processColumns(of, "uid")...),
-		RowID: func(r *holderRow) int64 { return int64(r.PID)<<32 | int64(r.FD) },
+		RowID: func(r *holderRow) int64 {
+			return sock.Hash(0).Add(r.Inode).Add(uint64(r.PID)).Add(uint64(r.FD)).ID() // threads may have two files of a number
+		},
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[holderRow, error] {
 			return func(yield func(holderRow, error) bool) {
 				f := holders.Filter{PIDs: pid.Values(q)}

@@ -120,12 +120,18 @@ func number(name []byte) (n uint64, ok bool) {
 	return 0, false
 }
 
-// sameFiles reports whether two threads share their files (KCMP_FILES of kcmp(2)).
-// It is false where the kernel does not say.
-func sameFiles(a, b string) bool {
-	const kcmpFiles = 2
+// orderOfFiles compares the files of two threads by kcmp(2), whose order has no
+// meaning: 0 says that they share them. Where the kernel does not say they differ.
+func orderOfFiles(a, b string) int {
+	const kcmpFiles = 2 // KCMP_FILES
 	first, err1 := strconv.Atoi(a)
 	second, err2 := strconv.Atoi(b)
 	order, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(first), uintptr(second), kcmpFiles, 0, 0, 0)
-	return err1 == nil && err2 == nil && errno == 0 && order == 0
+	switch {
+	case err1 != nil, err2 != nil, errno != 0, order == 1:
+		return -1
+	case order == 0:
+		return 0
+	}
+	return 1
 }

@@ -11,4 +11,4 @@ func (*fdReader) sockets(string, func(inode uint64, fd int32)) (files int, unrea
 	return 0, nil, errors.ErrUnsupported
 }
 
-func sameFiles(string, string) bool { return false }
+func orderOfFiles(string, string) int { return -1 }

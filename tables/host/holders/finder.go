@@ -70,9 +70,8 @@ func New(proc string, uses *usage.Log) *Finder {
 // the files of all processes with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH or with
 // CAP_BPF and CAP_PERFMON, as root has them, else those of this user. It leaves
 // out files that it may not see, and notes how many. A process that ends meanwhile
-// holds nothing. The files of a process are those of its first thread: what another
-// thread keeps apart (CLONE_FILES of unshare(2)) is not seen, unless the first one
-// has ended.
+// holds nothing. The files of a process are those of all its threads: one may keep
+// its own apart (CLONE_FILES of unshare(2)), so that two of a number differ.
 func (f *Finder) Find(ctx context.Context, filter Filter) ([]Holder, error) {
 	found, err := f.Search(ctx, filter)
 	return found.Holders, err

@@ -132,8 +132,7 @@ func TestHoldersOfThreads(t *testing.T) {
 	}
 }
 
-// Whose files a process holds is decided by its first thread; if that has ended the
-// others hold them, in the order of their numbers.
+// A process holds the files of all its threads, also if the first one has ended.
 func TestFilesOfThreads(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -144,9 +143,9 @@ func TestFilesOfThreads(t *testing.T) {
 	}{
 		{"pthread_exit of main", "999", map[string]string{"task/1203/fd/4": "socket:[5]"}, "Z", []Holder{{5, 999, 4}}},
 		{"of several threads all", "99", map[string]string{"task/100/fd/4": "socket:[5]", "task/1000/fd/3": "socket:[5]"}, "Z", []Holder{{5, 99, 3}, {5, 99, 4}}},
-		{"the first thread has no files", "99", map[string]string{"task/100/fd/4": "socket:[5]"}, "S", []Holder{}},
-		{"the first thread has others", "99", map[string]string{"fd/1": "socket:[6]", "task/100/fd/4": "socket:[5]"}, "S", []Holder{{6, 99, 1}}},
-		{"the first thread has no sockets", "99", map[string]string{"fd/1": "pipe:[6]", "task/100/fd/4": "socket:[5]"}, "S", []Holder{}},
+		{"the first thread has no files", "99", map[string]string{"task/100/fd/4": "socket:[5]"}, "S", []Holder{{5, 99, 4}}},
+		{"the first thread has others", "99", map[string]string{"fd/1": "socket:[6]", "task/100/fd/4": "socket:[5]"}, "S", []Holder{{5, 99, 4}, {6, 99, 1}}},
+		{"the first thread has no sockets", "99", map[string]string{"fd/1": "pipe:[6]", "task/100/fd/4": "socket:[5]"}, "S", []Holder{{5, 99, 4}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			proc := t.TempDir()

@@ -146,9 +146,9 @@ func (w *walk) note(pid int32, unread, err error) {
 }
 
 // visit reads the files of one process, into found as far as that has room, and
-// returns it. The files of a process are those of its first thread or, if that has
-// ended, those of each other thread: the iterator's program decides the same.
-// Unread is the error of the first file that had to be passed over.
+// returns it. The files of a process are those of all its threads, which mostly share
+// them: the iterator lists the same. Unread is the error of the first file that had
+// to be passed over.
 func (w *walk) visit(reader *fdReader, pid int32, found []Holder) (all []Holder, unread, err error) {
 	keep := func(inode uint64, fd int32) {
 		if len(found) == cap(found) {
@@ -160,24 +160,31 @@ func (w *walk) visit(reader *fdReader, pid int32, found []Holder) (all []Holder,
 		found = append(found, Holder{inode, pid, fd})
 	}
 	reader.ended = w.ctx.Done()
-	files, unread, err := reader.sockets(filepath.Join(process.Dir(w.proc, pid), "fd"), keep)
-	if files > 0 || process.BlameFor(err) == process.Ours {
+	_, unread, err = reader.sockets(filepath.Join(process.Dir(w.proc, pid), "fd"), keep)
+	if process.BlameFor(err) == process.Ours {
 		return found, unread, err
 	}
-	// The files of a first thread that has ended are none, or denied to its user.
 	threads, failed := process.OtherThreads(w.proc, pid)
 	if len(threads) == 0 || failed != nil {
 		return found, unread, cmp.Or(err, failed)
 	}
-	ended, failed := process.FirstThreadEnded(w.proc, pid)
-	if !ended {
-		return found, unread, cmp.Or(failed, err)
+	read := []string{filepath.Base(process.Dir(w.proc, pid))} // threads whose files are, as orderOfFiles sorts them
+	if process.BlameFor(err) == process.Theirs {
+		// The files of a first thread that has ended are none, or denied to its user.
+		ended, failed := process.FirstThreadEnded(w.proc, pid)
+		if !ended {
+			return found, unread, cmp.Or(failed, err)
+		}
+		err = nil
 	}
-	err = nil
-	var first string // whose files are read
 	for _, thread := range threads {
-		if first != "" && w.local && sameFiles(filepath.Base(first), filepath.Base(thread)) {
-			continue
+		tid := filepath.Base(thread)
+		if w.local {
+			at, same := slices.BinarySearchFunc(read, tid, orderOfFiles)
+			if same {
+				continue
+			}
+			read = slices.Insert(read, at, tid)
 		}
 		_, passed, denied := reader.sockets(filepath.Join(thread, "fd"), keep)
 		unread = cmp.Or(unread, passed)
@@ -186,8 +193,6 @@ func (w *walk) visit(reader *fdReader, pid int32, found []Holder) (all []Holder,
 			return found, unread, denied
 		case process.Theirs:
 			err = cmp.Or(err, denied)
-		case process.Nobody:
-			first = cmp.Or(first, thread)
 		}
 	}
 	return found, unread, err

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: (MIT OR GPL-2.0)
 // Lists who has sockets open: a record of socket inode, process and file
 // descriptor for each file that is a socket. An iterator over the files of all
-// tasks (Linux 5.8), in which the kernel shows the files that threads share
-// once. It only reads.
+// tasks (Linux 5.8), in which the kernel shows the files that a thread shares with
+// the first one of its process once. Others, which a thread keeps apart
+// (unshare(CLONE_FILES)), are its process's too. It only reads.
 
 typedef unsigned short u16;
 typedef unsigned int u32;
@@ -21,13 +22,8 @@ struct file {
 	struct inode *f_inode;
 } CORE;
 
-struct files_struct;
-
 struct task_struct {
-	int pid;
 	int tgid;
-	struct files_struct *files;
-	struct task_struct *group_leader;
 } CORE;
 
 struct seq_file;
@@ -62,10 +58,6 @@ int holders(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 
 	if (!task || !file)
-		return 0;
-	// A thread may keep files apart from its process, unshare(CLONE_FILES). Like
-	// /proc/PID/fd leave them out, unless the first thread has ended.
-	if (task->pid != task->tgid && task->group_leader->files)
 		return 0;
 	struct inode *inode = file->f_inode;
 	if ((inode->i_mode & TYPE) != SOCKET)
