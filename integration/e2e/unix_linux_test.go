@@ -14,6 +14,7 @@ import (
 	"testing"
 	"unsafe"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/netnstest"
@@ -450,7 +451,7 @@ func TestUnixPeerElsewhere(t *testing.T) {
 }
 
 // A path that imitates a line of /proc/net/unix deceives netstat, but not us
-// where there is netlink; what of it can be noticed in /proc alone is an error.
+// where there is netlink; in /proc alone the imitation is uncertain.
 func TestUnixImitation(t *testing.T) {
 	u := &unixSockets{t: t, ns: netnstest.New(t)}
 	victim := u.make(unix.SOCK_STREAM)
@@ -468,7 +469,62 @@ func TestUnixImitation(t *testing.T) {
 	if got := lines(query(t, u.ns, "SELECT * FROM unix_sockets"), []string{"ref_count", "state", "inode", "path"}); !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if _, err := u.ns.Command(t.Context(), program, "query", "--proc", onlyProc, "SELECT 1 FROM unix_sockets"); err == nil || !strings.Contains(err.Error(), "net/unix: line ") {
-		t.Errorf("from /proc: %v", err)
+	// The list has one line more than there are sockets.
+	rows := query(t, u.ns, "SELECT count(*) AS n FROM unix_sockets")
+	proc := queries(t, u.ns, onlyProc, "SELECT path, inode, uncertain FROM unix_sockets")[0]
+	if n := strconv.Itoa(len(proc) - 2); len(rows) != 1 || rows[0]["n"] != n { // listener and connection have it each
+		t.Errorf("%v sockets, in /proc %v", rows, proc)
+	}
+	for _, r := range proc {
+		if r["path"] == "/run/x" && r["uncertain"] != "1" {
+			t.Errorf("the imitation is certain: %v", r)
+		}
+	}
+}
+
+// What names do to the list of /proc fails no table: neither a name that ends in
+// half a line, nor one that imitates a socket without an inode, nor one in another
+// namespace, whose connections that wait have it here.
+func TestUnixForgery(t *testing.T) {
+	whole := func(fill string) string { return "a\n0000000012345678: 00000009 00000000 " + fill }
+	for name, path := range map[string]string{
+		"half a line":            whole("000"),
+		"a line":                 whole("00010000 0001 01 4711 forged"),
+		"a line without inode":   whole("00000000 0001 02 0 forged"),
+		"a line with a protocol": "a\n0000000012345678: 00000009 00000006 00010000 0001 01 4711 forged",
+		"lines of nothing":       "a\n\n\nb",
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := &unixSockets{t: t, ns: netnstest.New(t), dir: t.TempDir()}
+			client := &unixSockets{t: t, ns: netnstest.New(t)}
+			// A short directory leaves room in the name.
+			t.Chdir(server.dir)
+			listener := server.listen(server.bound(unix.SOCK_STREAM, path, path), 5)
+			known := client.make(unix.SOCK_DGRAM)
+			client.dial(unix.SOCK_STREAM, path) // waits in the client's namespace
+			for u, inode := range map[*unixSockets]string{server: listener.inode, client: known.inode} {
+				for _, proc := range []string{"/proc", onlyProc} {
+					rows := queries(t, u.ns, proc, "SELECT inode, path, state, uncertain FROM unix_sockets")[0]
+					is := func(r tableRow) bool { return r["inode"] == inode }
+					if !slices.ContainsFunc(rows, is) {
+						t.Errorf("--proc %s lacks the inode %s: %v", proc, inode, rows)
+					}
+					for _, r := range rows {
+						if (r["path"] == "forged" || r["inode"] == "4711") && r["uncertain"] != "1" {
+							t.Errorf("--proc %s: the imitation is certain: %v", proc, r)
+						}
+						if is(r) && r["uncertain"] != "0" && proc == "/proc" {
+							t.Errorf("what netlink lists is uncertain: %v", r)
+						}
+					}
+				}
+			}
+			// Without an imitation everything is certain again.
+			unix.Close(listener.fd)
+			rows := queries(t, server.ns, onlyProc, "SELECT count(*) AS n FROM unix_sockets WHERE uncertain = 1")[0]
+			if diff := gocmp.Diff([]tableRow{{"n": "0"}}, rows); diff != "" {
+				t.Errorf("want (-), got (+):\n%s", diff)
+			}
+		})
 	}
 }

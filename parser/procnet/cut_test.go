@@ -58,7 +58,7 @@ func TestCut(t *testing.T) {
 		"tcp6":        decoded(func(r io.Reader) iter.Seq2[sock.TCP, error] { return TCP(r, sock.INET6, little) }),
 		"udp":         decoded(func(r io.Reader) iter.Seq2[sock.UDP, error] { return UDP(r, sock.INET, sock.ProtoUDP, little) }),
 		"raw":         decoded(func(r io.Reader) iter.Seq2[sock.RawIP, error] { return Raw(r, sock.INET, false, little) }),
-		"unix":        decoded(func(r io.Reader) iter.Seq2[sock.Unix, error] { return Unix(r, nil) }),
+		"unix":        decoded(func(r io.Reader) iter.Seq2[sock.Unix, error] { return Unix(r, nil, never(t)) }),
 		"netlink":     decoded(Netlink),
 		"packet":      decoded(Packet),
 		"dev":         decoded(Links),

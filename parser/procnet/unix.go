@@ -22,10 +22,10 @@ const maxUnixPath = 108
 //
 // The path is the rest of the line, and of the next ones where it has newlines:
 // the kernel writes them as they are. So a line that has not the form of the first
-// continues the path of the one before, within the length that a path can have;
-// one that cannot is an error. A path that imitates a whole line is taken for a
-// socket: nothing in the file tells them apart. What can be told is an error, a
-// second socket of an inode that is another.
+// continues the path of the one before, within the length that a path can have. One
+// that cannot is passed to strange, as no socket. A path that imitates a whole line
+// is taken for a socket that is Uncertain, as is any other socket whose line may be a
+// part of the path before: nothing in the file tells them apart.
 //
 // Netlink tells them apart: known are the paths with newlines that it told of, by
 // inode, whose lines are then taken for what they are. A socket without an inode has
@@ -35,8 +35,8 @@ const maxUnixPath = 108
 // others came meanwhile; it is handed over once.
 //
 // Errors are of type [*parser.LineError], or the reader's own.
-func Unix(r io.Reader, known map[uint64]string) iter.Seq2[sock.Unix, error] {
-	d := unixDecoder{known: known, listeners: make(map[string][]string), seen: make(map[unixKey]unixIdentity)}
+func Unix(r io.Reader, known map[uint64]string, strange func(*parser.LineError)) iter.Seq2[sock.Unix, error] {
+	d := unixDecoder{known: known, strange: strange, listeners: make(map[string][]string), seen: make(map[unixKey]unixIdentity)}
 	for _, path := range known {
 		first, _, _ := strings.Cut(path, "\n")
 		d.listeners[first] = append(d.listeners[first], path)
@@ -45,23 +45,26 @@ func Unix(r io.Reader, known map[uint64]string) iter.Seq2[sock.Unix, error] {
 		Header: parser.Words("Num RefCount Protocol Flags Type St Inode Path"),
 		Line: func(line parser.Line) (s sock.Unix, ok bool, err error) {
 			if d.goesOn(line.Text) {
-				if err = d.more(line); err == nil && line.Cut {
-					err = line.Error("expected a whole socket") // it may be the beginning of one
+				if line.Cut {
+					return s, false, line.Error("expected a whole socket") // it may be the beginning of one
 				}
-				return s, false, err
+				d.more(line)
+				return s, false, nil
 			}
-			if s, ok, err = d.last(); err != nil {
-				return s, false, err
-			}
+			s, ok = d.last()
 			return s, ok, d.begin(line)
 		},
-		End: d.last,
+		End: func() (sock.Unix, bool, error) {
+			s, ok := d.last()
+			return s, ok, nil
+		},
 	}.Decode(r)
 }
 
 // unixDecoder has the socket whose path may go on in the next line.
 type unixDecoder struct {
 	known     map[uint64]string
+	strange   func(*parser.LineError)
 	listeners map[string][]string // the same paths by their first lines
 	seen      map[unixKey]unixIdentity
 	hidden    uint64 // sockets without an inode, and with an address that is hidden
@@ -110,48 +113,55 @@ func (d *unixDecoder) goesOn(line []byte) bool {
 }
 
 // more takes a line of the last socket's path.
-func (d *unixDecoder) more(line parser.Line) error {
-	if !d.named || len(d.path)+1+len(line.Text) > maxUnixPath {
-		return line.Error("expected a socket, or more of a path with a newline")
+func (d *unixDecoder) more(line parser.Line) {
+	if !d.fits(line.Text) {
+		d.strange(line.Error("expected a socket, or more of a path with a newline").(*parser.LineError))
+		return
 	}
 	d.path = append(append(d.path, '\n'), line.Text...)
 	d.imitated = d.imitated || isUnixLine(line.Text)
-	return nil
+}
+
+// fits reports whether a line may be more of the last socket's path.
+func (d *unixDecoder) fits(line []byte) bool {
+	return d.named && len(d.path)+1+len(line) <= maxUnixPath
 }
 
 // last returns the last socket. It is not ok if there is none, or if that was
 // returned before.
-func (d *unixDecoder) last() (s sock.Unix, ok bool, err error) {
+func (d *unixDecoder) last() (s sock.Unix, ok bool) {
 	if !d.ok {
-		return s, false, nil
+		return s, false
 	}
+	d.ok = false
 	s = d.Unix
 	s.Path = string(d.path)
-	fail := func(reason string) (sock.Unix, bool, error) {
-		return s, false, parser.NewLineError(d.number, d.path, reason)
-	}
-	if path, ok := d.known[s.Inode]; ok && path != s.Path || d.imitated && !slices.Contains(d.paths(), s.Path) {
-		return fail("the socket has another path than netlink told")
-	}
 	key := unixKey{inode: s.Inode}
 	if s.Inode == 0 {
 		key.address = s.Key
 	}
 	is := unixIdentity{s.Key, s.Type, s.State, s.Path}
-	if before, twice := d.seen[key]; twice && before == is {
-		return s, false, nil
-	} else if twice {
-		return fail("another socket has the same inode: a path may imitate a line, or the socket changed meanwhile")
+	before, twice := d.seen[key]
+	if twice && before == is {
+		return s, false
+	}
+	if path, ok := d.known[s.Inode]; twice || ok && path != s.Path {
+		s.Uncertain = true // or it has changed meanwhile
+	}
+	if d.imitated && !slices.Contains(d.paths(), s.Path) {
+		s.Uncertain = true
+		d.strange(parser.NewLineError(d.number, d.path, "the socket has another path than netlink told, in which sockets may be"))
 	}
 	d.seen[key] = is
-	return s, true, nil
+	return s, true
 }
 
 // begin takes the line of a socket.
 func (d *unixDecoder) begin(line parser.Line) error {
+	uncertain := d.fits(line.Text)
 	f := fields{rest: line.Text}
 	d.decode(&f)
-	d.ok, d.number = true, line.Number
+	d.ok, d.number, d.Uncertain = true, line.Number, uncertain
 	if d.Inode == 0 && d.Key == 0 {
 		// There is only its place.
 		d.hidden++
@@ -160,10 +170,30 @@ func (d *unixDecoder) begin(line parser.Line) error {
 	if len(d.path) > maxUnixPath {
 		f.fail("the path is too long")
 	}
-	if f.reason != "" {
-		return line.Error(f.reason)
+	if f.reason == "" {
+		return nil
 	}
+	err := line.Error(f.reason)
+	if !uncertain {
+		return err
+	}
+	d.ok, d.named = false, false
+	d.strange(err.(*parser.LineError)) // no socket of the kernel is like that
 	return nil
+}
+
+// CountUnix counts the lines of /proc/net/unix that have the form of a socket's,
+// including those that are a part of a name.
+func CountUnix(r io.Reader) (n int, err error) {
+	for line, err := range parser.Lines(r, parser.MaxLine) {
+		if err != nil {
+			return 0, err
+		}
+		if isUnixLine(line.Text) {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // isUnixLine reports whether a line begins as that of a socket does: the address

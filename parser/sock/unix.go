@@ -26,6 +26,9 @@ type Unix struct {
 	Common
 	// Key tells sockets without inode and cookie apart.
 	Key uint64
+	// Uncertain says that the line of /proc which is the socket may be a part of
+	// another socket's name.
+	Uncertain bool
 	// Known names those of the fields below that have a value.
 	KnownUnix KnownUnix
 	RefCount  uint32 // references to the kernel's structure
@@ -127,7 +130,11 @@ func (s *Unix) ID() int64 {
 	if s.Cookie != 0 {
 		return h.ID()
 	}
-	return h.Add(s.Key).ID()
+	h = h.Add(s.Key)
+	if s.Uncertain { // it may imitate another
+		h = h.Add(uint64(s.Type)).Add(uint64(s.State)).Text(s.Path)
+	}
+	return h.ID()
 }
 
 // AppendInodes appends the inodes of both ends: a row names the processes of the

@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"io"
 	"iter"
 	"strings"
@@ -54,8 +53,10 @@ func (h *Host) Unix(ctx context.Context, f UnixFilter) iter.Seq2[sock.Unix, erro
 	r := unixReader{filter: f}
 	r.reader = reader[sock.Unix]{
 		host: h, uses: h.uses.Query(), diag: r.ask,
-		decode: func(file io.Reader, _ *list) iter.Seq2[sock.Unix, error] { return procnet.Unix(file, nil) },
-		keep:   r.keep,
+		decode: func(file io.Reader, l *list) iter.Seq2[sock.Unix, error] {
+			return procnet.Unix(file, nil, func(line *parser.LineError) { r.strange(r.uses.Of(l.name), line) })
+		},
+		keep: r.keep,
 	}
 	return r.each(ctx, f.Namespaces, unixLists)
 }
@@ -64,13 +65,58 @@ func (h *Host) Unix(ctx context.Context, f UnixFilter) iter.Seq2[sock.Unix, erro
 type unixReader struct {
 	reader[sock.Unix]
 	filter UnixFilter
+	// certain remembers of namespaces whether all lines of their list are sockets.
+	certain map[uint32]bool
+}
+
+// strange notes a line that is no socket.
+func (r *unixReader) strange(use *usage.Usage, line *parser.LineError) {
+	use.Lack.Add("names of unix sockets have newlines and imitate lines of /proc/net/unix, so that sockets may be missing", line.Error())
+}
+
+// tries is how often sockets are counted that come and go.
+const tries = 5
+
+// isCertain reports whether a namespace has as many unix sockets as its list has
+// lines in their form, so that none of those is a part of a name. The kernel counts
+// those of SOCK_STREAM apart since Linux 5.15.
+func (r *unixReader) isCertain(in *netns.Handle) bool {
+	certain, ok := r.certain[in.Inode]
+	for try := 0; !ok && try < tries; try++ {
+		lines, err1 := countUnix(in)
+		stream, _, err2 := registered(in, "UNIX-STREAM")
+		others, known, err3 := registered(in, "UNIX")
+		if err1 != nil || err2 != nil || err3 != nil || !known {
+			break
+		}
+		certain = int64(lines) == stream+others
+		ok = certain
+	}
+	if r.certain == nil {
+		r.certain = make(map[uint32]bool)
+	}
+	r.certain[in.Inode] = certain
+	return certain
+}
+
+func countUnix(in *netns.Handle) (int, error) {
+	file, err := in.Open("unix")
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	return procnet.CountUnix(file)
 }
 
 // keep notes in which namespace a socket is, and reports whether the query may
 // want it.
 func (r *unixReader) keep(s *sock.Unix, in *netns.Handle) bool {
 	s.Namespace = in.Inode
-	return r.filter.wants(s)
+	if !r.filter.wants(s) {
+		return false
+	}
+	s.Uncertain = s.Uncertain && !r.isCertain(in)
+	return true
 }
 
 // request translates the filter for sock_diag.
@@ -159,19 +205,15 @@ func (r *unixReader) procOnly(ctx context.Context, in *netns.Handle, l *list, us
 	if r.filter.RefCount {
 		counts = make(map[uint64]uint32)
 	}
-	file := source.File[sock.Unix]{Name: l.name, Missing: l.missing, Decode: func(file io.Reader) iter.Seq2[sock.Unix, error] { return procnet.Unix(file, paths) }}
+	file := source.File[sock.Unix]{Name: l.name, Missing: l.missing, Decode: func(file io.Reader) iter.Seq2[sock.Unix, error] {
+		return procnet.Unix(file, paths, func(line *parser.LineError) { r.strange(use, line) })
+	}}
 	for s, err := range source.Read(ctx, in, file, &apart) {
-		var bad *parser.LineError
 		switch {
-		case errors.As(err, &bad) && !r.filter.wantsOwnerless():
-			// No row is at stake.
-			r.host.log.Warn("the reference counts of unix sockets are not known", "error", err)
-			return nil, nil, nil
 		case err != nil:
 			return nil, nil, err
 		case s.Inode == 0:
-			if r.filter.wants(&s) {
-				s.Namespace = in.Inode
+			if r.keep(&s, in) {
 				ownerless = append(ownerless, s)
 			}
 		case counts != nil:
