@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/procfs"
+
 	"github.com/osquery-sockets/osquery-sockets/parser/cgroup"
 	"github.com/osquery-sockets/osquery-sockets/parser/container"
 	"github.com/osquery-sockets/osquery-sockets/parser/proc"
@@ -21,6 +23,7 @@ const Descriptions = "processes"
 // Cache reads each file of a process once. It is for one query in one goroutine.
 type Cache struct {
 	proc  string
+	fs    procfs.FS
 	uses  *usage.Log
 	use   usage.Usage
 	err   error
@@ -38,7 +41,7 @@ type Cache struct {
 func NewCache(proc string, uses *usage.Log) *Cache {
 	c := &Cache{proc: proc, uses: uses, known: make(map[int32]*Process)}
 	c.use.Source = usage.ProcFS
-	_, c.err = os.Stat(proc)
+	c.fs, c.err = procfs.NewFS(proc)
 	if CheckLocal(proc) == nil {
 		c.containers = containers.New("/")
 	}
@@ -72,6 +75,19 @@ func (c *Cache) ask() {
 			c.bootTime, _ = proc.BootTime([]byte(text))
 		}
 	}
+}
+
+// ends fails unless a file of a process can be read to its end: a copy of a proc
+// filesystem may have a pipe in its place.
+func (c *Cache) ends(path string) error {
+	if c.ask(); c.live {
+		return nil
+	}
+	file, err := regular.Open(path)
+	if err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 // part is a part of a process that is read at once.
@@ -152,9 +168,12 @@ func (p *Process) Comm() string {
 // Args returns the command line, /proc/PID/cmdline.
 func (p *Process) Args() []string {
 	p.once(partCommand, "cmdline", func(path string) error {
-		text, err := readFile(path)
-		if text != "" {
-			p.args = strings.Split(strings.TrimRight(text, "\x00"), "\x00")
+		if err := p.cache.ends(path); err != nil {
+			return err
+		}
+		process, err := p.cache.fs.Proc(int(p.pid))
+		if err == nil {
+			p.args, err = process.CmdLine()
 		}
 		return err
 	})

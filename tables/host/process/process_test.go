@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/cgroup"
@@ -105,7 +106,7 @@ func TestGet(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for range 2 {
-				if diff := cmp.Diff(c.want, describe(cache.Get(c.pid))); diff != "" {
+				if diff := cmp.Diff(c.want, describe(cache.Get(c.pid)), cmpopts.EquateEmpty()); diff != "" {
 					t.Errorf("want (-), got (+):\n%s", diff)
 				}
 			}
