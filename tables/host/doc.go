@@ -22,9 +22,11 @@
 //	nlconn     the conversation with netlink
 //	netns      network namespaces, and what is done in them
 //	source     a list from the best of its sources
-//	routing    routes and network interfaces
+//	routing    routes, network interfaces, their addresses and neighbours
+//	endpoint   what sockets take from outside their processes
 //	holders    which processes have which sockets open
 //	process    what a process is
+//	containers names of containers, from the files of their runtimes
 //	names      names of ports, protocols, users and interfaces
 //	usage      where each list came from
 //	regular    files that end
