@@ -36,6 +36,7 @@ func All(h *host.Host) []schema.Table {
 		lazy("tcp_info", TCPInfo),
 		lazy("tcp_sockets", TCPSockets),
 		lazy("tcp_ulp", TCPULP),
+		lazy("tracked_connections", TrackedConnections),
 		lazy("udp_sockets", UDPSockets),
 		lazy("unix_sockets", UnixSockets),
 		lazy("vsock_sockets", VsockSockets),

@@ -25,7 +25,7 @@ func measured(t *testing.T, args ...string) (code int, stderr string, peak int64
 	if err := c.Run(); err != nil && !errors.As(err, new(*exec.ExitError)) {
 		t.Fatal(err)
 	}
-	return c.ProcessState.ExitCode(), errs.String(), c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss >> 10
+	return c.ProcessState.ExitCode(), errs.String(), int64(c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) >> 10 // of 32 bits on some
 }
 
 // A value of 100 MB, which SQLite holds, is printed without a copy of it, in every

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/netnstest"
@@ -125,9 +126,9 @@ func ping(address string) error {
 	return unix.Sendto(fd, echo, 0, &unix.SockaddrInet4{Addr: [4]byte(net.ParseIP(address).To4())})
 }
 
-// tracked are the connections that conntrack shows whose answers are not simply
-// the other way round, as lines of words, with their timeouts.
-func tracked(t *testing.T, ns *netnstest.NS) map[string]int {
+// tracked are the connections that conntrack shows, all or those whose answers are
+// not simply the other way round, as lines of words, with their timeouts.
+func tracked(t *testing.T, ns *netnstest.NS, every bool) map[string]int {
 	t.Helper()
 	out, err := ns.Command(t.Context(), "conntrack", "-L", "-o", "extended")
 	if err != nil {
@@ -159,7 +160,7 @@ func tracked(t *testing.T, ns *netnstest.NS) map[string]int {
 		o, r := ends[0], ends[1]
 		source := o["src"] != r["dst"] || o["sport"] != r["dport"] || o["id"] != r["id"]
 		destination := o["dst"] != r["src"] || o["dport"] != r["sport"]
-		if !source && !destination {
+		if !source && !destination && !every {
 			continue
 		}
 		state := ""
@@ -209,10 +210,10 @@ func TestNAT(t *testing.T) {
 	var netlink, proc [][]tableRow
 	var from []tableRow
 	for range maxAttempts { // an acknowledgement may still come
-		before = tracked(t, ns)
+		before = tracked(t, ns, false)
 		netlink, proc = queries(t, ns, "/proc", statement, source), queries(t, ns, onlyProc, statement, source)
 		from = outside(t, statement+" WHERE net_namespace = '"+inodeOf(t, ns)+"'")
-		if after = tracked(t, ns); slices.Equal(slices.Sorted(maps.Keys(before)), slices.Sorted(maps.Keys(after))) {
+		if after = tracked(t, ns, false); slices.Equal(slices.Sorted(maps.Keys(before)), slices.Sorted(maps.Keys(after))) {
 			break
 		}
 	}
@@ -255,5 +256,29 @@ func TestNoNAT(t *testing.T) {
 	translate(t, other)
 	if rows := query(t, ns, "SELECT * FROM masqueraded_connections"); len(rows) != 0 {
 		t.Errorf("got %v", rows)
+	}
+}
+
+// All connections are those that conntrack shows, translated or not.
+func TestTrackedConnections(t *testing.T) {
+	ns := netnstest.New(t)
+	translate(t, ns)
+	const all = "SELECT *, assured, timeout_s, original_icmp_id, reply_icmp_id, family, protocol, nat FROM tracked_connections"
+	lines := func(of map[string]int) (lines []string) {
+		for line := range of {
+			lines = append(lines, line)
+		}
+		slices.Sort(lines)
+		return lines
+	}
+	agree(t, "conntrack -L", func() []string { return lines(tracked(t, ns, true)) }, func() []string {
+		return slices.Sorted(maps.Keys(natLines(query(t, ns, all))))
+	})
+	nat := slices.Sorted(maps.Keys(natLines(query(t, ns, all+" WHERE nat = 1"))))
+	if diff := cmp.Diff(lines(tracked(t, ns, false)), nat); diff != "" {
+		t.Errorf("translated: want (-), got (+):\n%s", diff)
+	}
+	if every := tracked(t, ns, true); len(every) <= len(nat) {
+		t.Errorf("%d connections, of which %d are translated", len(every), len(nat))
 	}
 }

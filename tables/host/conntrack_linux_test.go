@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,10 +13,25 @@ import (
 	"testing"
 
 	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn/nlconntest"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/tracking"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
 // tracked returns the messages of a capture of ctnetlink, without its end.
+// natConnections streams the connections that NAT translates.
+func natConnections(t testing.TB, h *Host) iter.Seq2[Connection, error] {
+	return func(yield func(Connection, error) bool) {
+		for c, err := range h.TrackedConnections(t.Context(), Namespaces{}) {
+			if err == nil && !c.SourceNAT() && !c.DestinationNAT() {
+				continue
+			}
+			if !yield(c, err) {
+				return
+			}
+		}
+	}
+}
+
 func tracked(t testing.TB) [][]byte { return captured(t, "conntrack/testdata/conntrack.netlink") }
 
 // translated returns what a host with that kernel tells of translated
@@ -26,14 +42,14 @@ func translated(t *testing.T, answers ...answer) (n int, use usage.Usage, err er
 	h := New(Options{})
 	h.askBy(kernel(&requests, answers...))
 	h.wouldLoad = func(string) bool { return false }
-	for _, e := range h.NATConnections(t.Context(), Namespaces{}) {
+	for _, e := range natConnections(t, h) {
 		if e != nil {
 			err = e
 			break
 		}
 		n++
 	}
-	return n, lastUse(h, conntrackList), err
+	return n, lastUse(h, tracking.List), err
 }
 
 func TestNATConnections(t *testing.T) {
@@ -78,7 +94,7 @@ func TestRecent(t *testing.T) {
 	}
 	writeList(t, h, text.String())
 	n := 0
-	for c, err := range h.NATConnections(t.Context(), Namespaces{}) {
+	for c, err := range natConnections(t, h) {
 		if err != nil || int(c.Original.SourcePort) != n {
 			t.Fatal(c, err)
 		}
@@ -87,19 +103,8 @@ func TestRecent(t *testing.T) {
 	if n != 3000 {
 		t.Errorf("%d connections", n)
 	}
-	if use := lastUse(h, conntrackList); use.Source != usage.ProcFS || use.Sockets != 3000 {
+	if use := lastUse(h, tracking.List); use.Source != usage.ProcFS || use.Sockets != 3000 {
 		t.Errorf("%+v", use)
-	}
-	var r recent
-	c := Connection{}
-	for i := range 1000 {
-		c.Original.SourcePort = uint16(i)
-		if r.again(&c.Connection) || !r.again(&c.Connection) {
-			t.Fatal(i)
-		}
-	}
-	if len(r.seen) > len(r.ring) {
-		t.Errorf("%d are remembered", len(r.seen))
 	}
 }
 
@@ -124,7 +129,7 @@ func TestNoConntrack(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, s := range sources {
-			if s.Proto == conntrackList {
+			if s.Proto == tracking.List {
 				return s.Now
 			}
 		}
@@ -132,7 +137,7 @@ func TestNoConntrack(t *testing.T) {
 		return usage.Usage{}
 	}
 	count := func(h *Host) (n int, err error) {
-		for _, err = range h.NATConnections(t.Context(), Namespaces{}) {
+		for _, err = range natConnections(t, h) {
 			n++
 		}
 		return n, err
@@ -173,8 +178,8 @@ func TestNoConntrack(t *testing.T) {
 		h := New(Options{})
 		h.askBy(neverAsked)
 		h.wouldLoad = func(m string) bool { return m == module }
-		if err := h.ctnetlinkAvailable(); err == nil || !strings.Contains(err.Error(), "load the module "+module) {
-			t.Errorf("got %v", err)
+		if now, _ := h.tracking().Probe(t.Context(), h.netns.Own()); !strings.Contains(now.Reason, "load the module "+module) && now.Source != "" {
+			t.Errorf("got %+v", now)
 		}
 		count(h) // reads /proc, or finds none
 	}

@@ -23,6 +23,7 @@
 //	netns      network namespaces, and what is done in them
 //	source     a list from the best of its sources
 //	routing    routes, network interfaces, their addresses and neighbours
+//	tracking   connections that netfilter keeps track of
 //	endpoint   what sockets take from outside their processes
 //	holders    which processes have which sockets open
 //	process    what a process is

@@ -14,6 +14,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/routing"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/tracking"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -121,6 +122,19 @@ func (h *Host) Rules(ctx context.Context, namespaces Namespaces) iter.Seq2[netwo
 // NextHops streams nexthop objects: see [routing.Lists.NextHops].
 func (h *Host) NextHops(ctx context.Context, namespaces Namespaces) iter.Seq2[network.NextHopObject, error] {
 	return h.routing().NextHops(ctx, namespaces)
+}
+
+// Connection is a connection that netfilter keeps track of.
+type Connection = tracking.Connection
+
+// TrackedConnections streams what netfilter keeps track of: see
+// [tracking.Lists.Connections].
+func (h *Host) TrackedConnections(ctx context.Context, namespaces Namespaces) iter.Seq2[Connection, error] {
+	return h.tracking().Connections(ctx, namespaces)
+}
+
+func (h *Host) tracking() *tracking.Lists {
+	return &tracking.Lists{Proc: h.proc, Namespaces: h.netns, Netlink: h.netfilter, Uses: h.uses, Usable: h.local, WouldLoad: h.wouldLoad}
 }
 
 func (h *Host) routing() *routing.Lists {

@@ -15,6 +15,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/tracking"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -50,11 +51,11 @@ func (h *Host) Sources(ctx context.Context) ([]ListSource, error) {
 		}
 		all = append(all, ListSource{Proto: l.name, Namespace: own.Inode, Now: now})
 	}
-	now, err := source.Probe(ctx, own, conntrackList, h.ctnetlinkWay(), h.conntrackFileWay())
+	now, err := h.tracking().Probe(ctx, own)
 	if err != nil {
 		return nil, err
 	}
-	all = append(all, ListSource{Proto: conntrackList, Namespace: own.Inode, Now: now},
+	all = append(all, ListSource{Proto: tracking.List, Namespace: own.Inode, Now: now},
 		ListSource{Proto: holders.List, Namespace: own.Inode, Now: h.holders.Source()},
 		ListSource{Proto: process.Descriptions, Namespace: own.Inode, Now: usage.Usage{Source: usage.ProcFS}},
 		ListSource{Proto: netns.Namespaces, Namespace: own.Inode, Now: usage.Usage{Source: usage.ProcFS}})

@@ -1,4 +1,11 @@
-package host
+// Package tracking lists the connections that netfilter keeps track of: from
+// ctnetlink, or from /proc/net/nf_conntrack where that is refused.
+//
+//	lists := &tracking.Lists{Proc: "/proc", Namespaces: set, Netlink: netfilter, Uses: uses, Usable: local, WouldLoad: nlconn.WouldLoad}
+//	for c, err := range lists.Connections(ctx, netns.Selection{}) {
+//		…
+//	}
+package tracking
 
 import (
 	"context"
@@ -14,6 +21,8 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/conntrack"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
@@ -25,25 +34,38 @@ type Connection struct {
 	Namespace uint32 // inode number; 0 if it is not known
 }
 
-// conntrackList is the name of the list of those connections.
-const conntrackList = "conntrack"
+// List is the name of the list of those connections in a [usage.Log].
+const List = "conntrack"
 
-// NATConnections streams the connections of network namespaces whose source or
-// destination is translated. It needs CAP_NET_ADMIN, or root where they come from
-// /proc. Where the kernel does not keep track of connections there are none.
-func (h *Host) NATConnections(ctx context.Context, namespaces Namespaces) iter.Seq2[Connection, error] {
-	uses := h.uses.Query()
-	return netns.Each(ctx, h.netns, namespaces, func(in *netns.Handle) iter.Seq2[Connection, error] {
+// Lists reads the lists of one machine. Its methods may be called at the same
+// time.
+type Lists struct {
+	Proc       string // the proc filesystem, or a copy of one
+	Namespaces *netns.Set
+	Netlink    *nlconn.Conn // of NETLINK_NETFILTER
+	Uses       *usage.Log
+	// Usable returns why netlink must not be asked, nil if it may be.
+	Usable func() error
+	// WouldLoad reports whether the kernel would load a module for an answer.
+	WouldLoad func(module string) bool
+}
+
+// Connections streams the tracked connections of network namespaces. It needs
+// CAP_NET_ADMIN, or root where they come from /proc. Where the kernel does not keep
+// track of connections there are none.
+func (l *Lists) Connections(ctx context.Context, namespaces netns.Selection) iter.Seq2[Connection, error] {
+	uses := l.Uses.Query()
+	return netns.Each(ctx, l.Namespaces, namespaces, func(in *netns.Handle) iter.Seq2[Connection, error] {
 		return func(yield func(Connection, error) bool) {
 			var seen recent
-			for c, err := range source.WithFallback(uses, conntrackList,
-				source.By(h.ctnetlinkWay(), func(use *usage.Usage) iter.Seq2[conntrack.Connection, error] {
-					return h.ctnetlink(ctx, in, use)
+			for c, err := range source.WithFallback(uses, List,
+				source.By(l.ctnetlinkWay(), func(use *usage.Usage) iter.Seq2[conntrack.Connection, error] {
+					return l.ctnetlink(ctx, in, use)
 				}),
-				source.By(h.conntrackFileWay(), func(use *usage.Usage) iter.Seq2[conntrack.Connection, error] {
-					return h.conntrackFile(ctx, in, use)
+				source.By(l.fileWay(), func(use *usage.Usage) iter.Seq2[conntrack.Connection, error] {
+					return l.file(ctx, in, use)
 				})) {
-				if err == nil && (!c.SourceNAT() && !c.DestinationNAT() || seen.again(&c)) {
+				if err == nil && seen.again(&c) {
 					continue
 				}
 				if !yield(Connection{c, in.Inode}, err) {
@@ -54,21 +76,26 @@ func (h *Host) NATConnections(ctx context.Context, namespaces Namespaces) iter.S
 	})
 }
 
+// Probe reports where the list would come from if it was read now.
+func (l *Lists) Probe(ctx context.Context, in *netns.Handle) (usage.Usage, error) {
+	return source.Probe(ctx, in, List, l.ctnetlinkWay(), l.fileWay())
+}
+
 // ctnetlinkWay is ctnetlink as the source of the list. It is asked for the
 // connections of no family to see whether it answers.
-func (h *Host) ctnetlinkWay() source.Way {
-	return source.Way{Source: usage.CTNetlink, Usable: h.ctnetlinkAvailable, Probe: func(ctx context.Context, in *netns.Handle, _ *usage.Usage) (err error) {
-		for _, err = range h.netfilter.Dump(ctx, in, &conntrack.Request{Family: conntrack.NoFamily}, &usage.Usage{}) {
+func (l *Lists) ctnetlinkWay() source.Way {
+	return source.Way{Source: usage.CTNetlink, Usable: l.ctnetlinkAvailable, Probe: func(ctx context.Context, in *netns.Handle, _ *usage.Usage) (err error) {
+		for _, err = range l.Netlink.Dump(ctx, in, &conntrack.Request{Family: conntrack.NoFamily}, &usage.Usage{}) {
 		}
 		return err
 	}}
 }
 
 // ctnetlink streams all connections of a namespace from ctnetlink.
-func (h *Host) ctnetlink(ctx context.Context, in *netns.Handle, use *usage.Usage) iter.Seq2[conntrack.Connection, error] {
+func (l *Lists) ctnetlink(ctx context.Context, in *netns.Handle, use *usage.Usage) iter.Seq2[conntrack.Connection, error] {
 	decode := func(b []byte, c *conntrack.Connection) error { return conntrack.Decode(b, binary.NativeEndian, c) }
 	return func(yield func(conntrack.Connection, error) bool) {
-		for c, err := range source.Decoded(h.netfilter.Dump(ctx, in, &conntrack.Request{}, use), decode) {
+		for c, err := range source.Decoded(l.Netlink.Dump(ctx, in, &conntrack.Request{}, use), decode) {
 			if err != nil {
 				yield(conntrack.Connection{}, err)
 				return
@@ -80,19 +107,19 @@ func (h *Host) ctnetlink(ctx context.Context, in *netns.Handle, use *usage.Usage
 	}
 }
 
-// conntrackFileWay is /proc/net/nf_conntrack as the source of the list. Who may
+// fileWay is /proc/net/nf_conntrack as the source of the list. Who may
 // not read it still learns that it is there.
-func (h *Host) conntrackFileWay() source.Way {
+func (l *Lists) fileWay() source.Way {
 	return source.Way{Source: usage.ProcFS, Usable: source.Always, Probe: func(_ context.Context, in *netns.Handle, now *usage.Usage) error {
-		if err := in.Check("nf_conntrack"); err != nil && !h.tracksConnections() {
-			now.Source, now.Reason = "", h.whyNoConntrack()
+		if err := in.Check("nf_conntrack"); err != nil && !l.tracks() {
+			now.Source, now.Reason = "", l.whyNone()
 		}
 		return nil
 	}}
 }
 
-// conntrackFile streams all connections of a namespace from its file.
-func (h *Host) conntrackFile(ctx context.Context, in *netns.Handle, use *usage.Usage) iter.Seq2[conntrack.Connection, error] {
+// file streams all connections of a namespace from its file.
+func (l *Lists) file(ctx context.Context, in *netns.Handle, use *usage.Usage) iter.Seq2[conntrack.Connection, error] {
 	return func(yield func(conntrack.Connection, error) bool) {
 		refused := use.Reason
 		opened := false
@@ -104,10 +131,10 @@ func (h *Host) conntrackFile(ctx context.Context, in *netns.Handle, use *usage.U
 			case opened || err == nil:
 			case !errors.Is(err, fs.ErrNotExist):
 				err = fmt.Errorf("%s; %w", refused, err)
-			case h.tracksConnections():
+			case l.tracks():
 				err = fmt.Errorf("the kernel keeps track of connections, and tells neither by netlink (%s) nor by /proc/net/nf_conntrack", refused)
 			default:
-				use.Source, use.Reason = "", h.whyNoConntrack()
+				use.Source, use.Reason = "", l.whyNone()
 				return
 			}
 			if !yield(c, err) {
@@ -152,29 +179,29 @@ func (r *recent) again(c *conntrack.Connection) bool {
 }
 
 // ctnetlinkAvailable returns why ctnetlink must not be asked; nil if it may be.
-func (h *Host) ctnetlinkAvailable() error {
-	if err := h.local(); err != nil {
+func (l *Lists) ctnetlinkAvailable() error {
+	if err := l.Usable(); err != nil {
 		return err
 	}
 	for _, module := range []string{"nfnetlink", "nf_conntrack_netlink"} {
-		if h.wouldLoad(module) {
+		if l.WouldLoad(module) {
 			return fmt.Errorf("the kernel would load the module %[1]s: modprobe %[1]s makes this faster", module)
 		}
 	}
 	return nil
 }
 
-// tracksConnections reports whether there is a table of connections: its sysctls
+// tracks reports whether there is a table of connections: its sysctls
 // are there in every network namespace.
-func (h *Host) tracksConnections() bool {
-	_, err := os.Stat(filepath.Join(h.proc, "sys", "net", "netfilter", "nf_conntrack_count"))
+func (l *Lists) tracks() bool {
+	_, err := os.Stat(filepath.Join(l.Proc, "sys", "net", "netfilter", "nf_conntrack_count"))
 	return err == nil
 }
 
-// whyNoConntrack returns why there is no list.
-func (h *Host) whyNoConntrack() string {
-	if h.proc != DefaultProc {
-		return h.proc + " has no list nf_conntrack"
+// whyNone returns why there is no list.
+func (l *Lists) whyNone() string {
+	if l.Proc != process.DefaultProc {
+		return l.Proc + " has no list nf_conntrack"
 	}
 	return "the kernel keeps track of no connections: nf_conntrack is not loaded or not built in"
 }
