@@ -3,6 +3,7 @@ package tables
 import (
 	"context"
 	"iter"
+	"strconv"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/network"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
@@ -30,6 +31,7 @@ func InterfaceStatistics(h *host.Host) schema.Table {
 		Examples: []string{
 			"SELECT interface, rx_packets, tx_packets FROM interface_statistics WHERE flags LIKE '%RU'",
 			"SELECT interface, rx_errors, rx_dropped, rx_missed_errors, tx_errors, tx_dropped FROM interface_statistics WHERE rx_errors + rx_dropped + rx_missed_errors + tx_errors + tx_dropped > 0",
+			"SELECT l.interface, l.net_namespace, p.interface AS other_end, l.link_namespace FROM interface_statistics l JOIN interface_statistics p ON p.net_namespace = l.link_namespace AND p.interface_index = l.link_index",
 		},
 		Columns: []schema.AnyColumn[network.Link]{
 			schema.NotNull("interface", "Name of the interface.",
@@ -80,6 +82,18 @@ func InterfaceStatistics(h *host.Host) schema.Table {
 				func(l *network.Link) string { return l.Kind }, schema.Hidden),
 			schema.NotNull("master", "Interface that this one is part of, such as its bridge. Empty if there is none, and"+notFromProc,
 				func(l *network.Link) string { return l.MasterName }, schema.Hidden),
+			schema.NotNull("alias", "Text that the administrator gave the interface, ip link set alias. Empty if there is none, and"+notFromProc,
+				func(l *network.Link) string { return l.Alias }, schema.Hidden),
+			schema.NotNull("altnames", "Its other names, with commas between; a comma in one is \\x2c. Empty if there are none, and"+notFromProc,
+				func(l *network.Link) string { return l.OtherNames() }, schema.Hidden),
+			schema.Nullable("link_index", "Number of the interface at the other end, as of a veth, or beneath, as of a vlan, in link_namespace. NULL if there is none, and"+notFromProc,
+				func(l *network.Link) (uint32, bool) { return l.Lower, l.Lower != 0 }, schema.Hidden),
+			schema.Nullable("link_namespace", "Inode number of the network namespace in which that interface is, as in network_namespaces. Empty if there is none, if no process that may be looked at is there and no file keeps it, and"+notFromProc,
+				func(l *network.Link) (string, bool) {
+					return strconv.FormatUint(uint64(l.LowerNamespace), 10), l.LowerNamespace != 0
+				}, schema.Hidden, schema.Needs(needLower)),
+			schema.Nullable("vrf_table", "Routing table of a VRF: table_id of network_routes. NULL of others, and"+notFromProc,
+				func(l *network.Link) (uint32, bool) { return l.VRFTable, l.VRFTable != 0 }, schema.Hidden),
 			schema.Nullable("promiscuity", "Number of requests that put the interface in promiscuous mode. NULL if the kernel does not report it, and"+notFromProc,
 				number(func(l *network.Link) network.Number { return l.Promiscuity }), schema.Hidden),
 			schema.NotNull("qdisc", "Queueing discipline, such as fq_codel. Empty"+notFromProc,
@@ -95,7 +109,7 @@ func InterfaceStatistics(h *host.Host) schema.Table {
 		},
 		RowID: func(l *network.Link) int64 { return l.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[network.Link, error] {
-			return h.Links(ctx, host.LinkFilter{Namespaces: namespaces(netNamespace, q), Sources: sources(source, q)})
+			return h.Links(ctx, host.LinkFilter{Namespaces: namespaces(netNamespace, q), Sources: sources(source, q), Lower: q.Needs(needLower)})
 		},
 	})
 }

@@ -30,6 +30,7 @@ const (
 	needPeerHolders // with needHolders and needUnixPeer: the process at the other end of a unix socket
 	needKinds       // family and protocol of sockets that are known by their inode
 	needRouteLines  // what only /proc reports of IPv6 routes
+	needLower       // the namespaces of the other ends of interfaces
 )
 
 // ownerColumns are the columns of a socket's owner, which the tables of all kinds of

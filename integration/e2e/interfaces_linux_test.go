@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
+
 	"github.com/osquery-sockets/osquery-sockets/integration/netnstest"
 )
 
@@ -113,4 +115,66 @@ func TestInterfaceSourcesAgree(t *testing.T) {
 			func() []string { return listed(t, ns, "--proc", proc, statement+" WHERE source = 'procfs'") })
 	}
 	fromOutside(t, ns, "interface_statistics", "*, qdisc, master")
+}
+
+// Names, and where other ends are, as ip tells them: in this namespace by their
+// name, in others by their number.
+func TestInterfaceEndsAgainstIP(t *testing.T) {
+	a, b := netnstest.New(t), netnstest.New(t)
+	inodeA, inodeB := inodeOf(t, a), inodeOf(t, b)
+	keep(t, a)
+	batch(t, a, fmt.Sprintf(`link add v0 type veth peer name v1
+link property add dev v0 altname other altname another,with
+link set v0 alias "cable to v1"
+link add w0 index 77 type veth peer name w1
+link add x0 type veth peer name x1
+link set w1 netns %[1]d
+link set x1 netns %[1]d
+`, keep(t, b)))
+	var want []string
+	all := ipJSON[ipEnds](t, a, "link")
+	index := make(map[string]int)
+	for _, l := range all {
+		index[l.Ifname] = l.Ifindex
+	}
+	for _, l := range all {
+		end, where := cmp.Or(l.Link_index, index[l.Link]), inodeA
+		if l.Link_netnsid != nil {
+			where = inodeB
+		}
+		line := fmt.Sprintf("%s|%s|%s|", l.Ifname, l.Ifalias, strings.ReplaceAll(strings.Join(l.Altnames, "|"), ",", `\x2c`))
+		if line = strings.ReplaceAll(line, "other|another", "other,another"); end != 0 {
+			line += fmt.Sprintf("%d|%s", end, where)
+		} else {
+			line += "|"
+		}
+		want = append(want, line)
+	}
+	slices.Sort(want)
+	const columns = "SELECT interface || '|' || alias || '|' || altnames || '|' || coalesce(link_index, '') || '|' || link_namespace AS line FROM interface_statistics"
+	if diff := gocmp.Diff(want, listed(t, a, columns+" ORDER BY 1")); diff != "" {
+		t.Errorf("ip (-), got (+):\n%s", diff)
+	}
+	// From the other side, and from elsewhere: the ends find each other.
+	ends := "SELECT l.interface || '-' || p.interface AS line FROM interface_statistics l JOIN interface_statistics p ON p.net_namespace = l.link_namespace AND p.interface_index = l.link_index" +
+		fmt.Sprintf(" WHERE l.net_namespace IN ('%s', '%s') ORDER BY 1", inodeA, inodeB)
+	for name, ns := range map[string]*netnstest.NS{"a": a, "b": b, "another": netnstest.New(t)} {
+		t.Run(name, func(t *testing.T) {
+			want := []string{"v0-v1", "v1-v0", "w0-w1", "w1-w0", "x0-x1", "x1-x0"}
+			if diff := gocmp.Diff(want, listed(t, ns, ends)); diff != "" {
+				t.Errorf("want (-), got (+):\n%s", diff)
+			}
+		})
+	}
+}
+
+// ipEnds is what ip -d link prints of an interface's names and ends.
+type ipEnds struct {
+	Ifindex      int
+	Ifname       string
+	Ifalias      string
+	Altnames     []string
+	Link         string
+	Link_index   int
+	Link_netnsid *int
 }

@@ -129,18 +129,25 @@ func listed(t *testing.T, ns *netnstest.NS, args ...string) []string {
 	return linesOf(output(t, ns, program, append([]string{"query", "--list", "--header=false"}, args...)...), 0)
 }
 
-// A table shows another namespace as it shows its own.
-func fromOutside(t *testing.T, ns *netnstest.NS, table, columns string) {
+// keep starts a process in a namespace, which ends with the test.
+func keep(t *testing.T, ns *netnstest.NS) (pid int) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	keeper := exec.CommandContext(ctx, "sleep", "600") // a process in it
+	ctx, cancel := context.WithCancel(context.Background())
+	keeper := exec.CommandContext(ctx, "sleep", "600")
 	if err := ns.Do(keeper.Start); err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		cancel()
 		_ = keeper.Wait() // it was killed
-	}()
+	})
+	return keeper.Process.Pid
+}
+
+// A table shows another namespace as it shows its own.
+func fromOutside(t *testing.T, ns *netnstest.NS, table, columns string) {
+	t.Helper()
+	keep(t, ns)
 	number := inodeOf(t, ns)
 	statement := "SELECT " + columns + ", net_namespace FROM " + table + " WHERE net_namespace = '" + number + "'"
 	agree(t, table+" from outside",

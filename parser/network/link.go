@@ -31,6 +31,18 @@ type Link struct {
 	// is of none, and MasterName its name, "" if that is not known.
 	Master     uint32
 	MasterName string
+	Alias      string   // a text that the administrator gave; "" if none
+	AltNames   []string // its other names, in the kernel's order
+	// Lower is the number of the interface at the other end, as of a veth, or
+	// beneath, as of a vlan; 0 if there is none. LowerID is the number that this
+	// namespace has for the one in which that is, if it is another, or -1 if it has
+	// none; LowerNamespace is the inode number of that one, 0 if it is not known.
+	Lower          uint32
+	LowerElsewhere bool
+	LowerID        int32
+	LowerNamespace uint32
+	// VRFTable is the routing table of a VRF; 0 of others.
+	VRFTable uint32
 	// QueueLength, Promiscuity and CarrierChanges are numbers that a kernel may
 	// not tell.
 	QueueLength, Promiscuity, CarrierChanges Number
@@ -142,6 +154,17 @@ type OperState uint8
 // String returns ip-link(8)'s word for the state.
 func (s OperState) String() string {
 	return name([]string{"UNKNOWN", "NOTPRESENT", "DOWN", "LOWERLAYERDOWN", "TESTING", "DORMANT", "UP"}, int(s))
+}
+
+// OtherNames returns the altnames with commas between. They may hold whatever a
+// text can: a comma in one is written \x2c, and the backslash before an x \x5c.
+func (l *Link) OtherNames() string {
+	commas := strings.NewReplacer(",", `\x2c`, `\x`, `\x5cx`)
+	names := make([]string, len(l.AltNames))
+	for i, n := range l.AltNames {
+		names[i] = commas.Replace(n)
+	}
+	return strings.Join(names, ",")
 }
 
 // ID returns a 63-bit identity of the interface.

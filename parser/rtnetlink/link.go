@@ -18,15 +18,23 @@ const (
 	linkAddress        = 1
 	linkName           = 3
 	linkMTU            = 4
+	linkLower          = 5
 	linkQdisc          = 6
 	linkMaster         = 10
 	linkQueueLength    = 13
 	linkState          = 16
 	linkInfo           = 18
+	linkAlias          = 20
 	linkStats64        = 23
 	linkPromiscuity    = 30
 	linkCarrierChanges = 35
-	linkInfoKind       = 1
+	linkLowerNamespace = 37
+	linkProperties     = 52
+	linkAltName        = 53 // of the properties
+
+	linkInfoKind = 1 // of the info
+	linkInfoData = 2
+	linkVRFTable = 1 // of the data of a VRF
 )
 
 // Link decodes struct ifinfomsg and the attributes behind it. It is false for
@@ -59,8 +67,29 @@ func Link(kind uint16, b []byte, order binary.ByteOrder, l *network.Link) (ok bo
 			l.State = network.OperState(a.Uint8())
 		case linkInfo:
 			a.Nested(func() {
-				if a.Type() == linkInfoKind {
+				switch a.Type() {
+				case linkInfoKind:
 					l.Kind = a.Text()
+				case linkInfoData:
+					if l.Kind == "vrf" { // the kind comes first
+						a.Nested(func() {
+							if a.Type() == linkVRFTable {
+								l.VRFTable = a.Uint32()
+							}
+						})
+					}
+				}
+			})
+		case linkAlias:
+			l.Alias = a.Text()
+		case linkLower:
+			l.Lower = a.Uint32()
+		case linkLowerNamespace:
+			l.LowerElsewhere, l.LowerID = true, int32(a.Uint32())
+		case linkProperties:
+			a.Nested(func() {
+				if a.Type() == linkAltName {
+					l.AltNames = append(l.AltNames, a.Text())
 				}
 			})
 		case linkStats64:

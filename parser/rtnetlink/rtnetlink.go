@@ -29,6 +29,8 @@ const (
 	typeGetNeighbor = 30
 	typeNewRule     = 32
 	typeGetRule     = 34
+	typeNewNSID     = 88
+	typeGetNSID     = 90
 	typeNewNextHop  = 104
 	typeGetNextHop  = 106
 )

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -80,20 +82,35 @@ func call(f func()) (panicked any) {
 
 // setns moves the calling thread into the namespace.
 func (h *Handle) setns() error {
-	fd, err := unix.Open(h.file, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH):
-		return fmt.Errorf("%w: %w: %s: %v", ErrClosed, errGone, h.file, err)
-	case err != nil:
-		return fmt.Errorf("%w: %s: %w", ErrClosed, h.file, err)
+	file, err := h.File()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrClosed, err)
 	}
-	defer unix.Close(fd)
-	var s unix.Stat_t
-	if err := unix.Fstat(fd, &s); err != nil || uint64(s.Ino) != uint64(h.Inode) {
-		return fmt.Errorf("%w: %w: %s is no longer it", ErrClosed, errGone, h.file)
-	}
-	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
+	defer file.Close()
+	if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("%w: setns: %w", ErrClosed, err)
 	}
 	return nil
+}
+
+// File opens the file that stands for the namespace in system calls. It does not
+// enter it.
+func (h *Handle) File() (*os.File, error) {
+	path := h.file
+	if h.Own {
+		path = filepath.Join(h.set.ownProcess(), "ns", "net")
+	}
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH):
+		return nil, fmt.Errorf("%w: %s: %v", errGone, path, err)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	var s unix.Stat_t
+	if err := unix.Fstat(fd, &s); err != nil || uint64(s.Ino) != uint64(h.Inode) {
+		unix.Close(fd)
+		return nil, fmt.Errorf("%w: %s is no longer it", errGone, path)
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }

@@ -19,6 +19,8 @@ type LinkFilter struct {
 	Namespaces netns.Selection
 	// Sources are the sources that the query names; nil means the best.
 	Sources []string
+	// Lower asks for the LowerNamespace of interfaces.
+	Lower bool
 }
 
 // Links streams the network interfaces of each namespace in netstat's order,
@@ -26,16 +28,23 @@ type LinkFilter struct {
 // /proc/net/dev. It needs no privilege in this process's own namespace.
 func (l *Lists) Links(ctx context.Context, f LinkFilter) iter.Seq2[network.Link, error] {
 	uses := l.Uses.Query()
+	lower := lowerNamespaces{lists: l}
+	resolve := func(in *netns.Handle, links []network.Link) error {
+		if !f.Lower {
+			return nil
+		}
+		return lower.resolve(ctx, in, links)
+	}
 	return netns.Each(ctx, l.Namespaces, f.Namespaces, func(in *netns.Handle) iter.Seq2[network.Link, error] {
 		return rtnetlinkOrProc(uses, "dev", f.Sources,
 			source.By(l.rtnetlinkWay(), func(use *usage.Usage) iter.Seq2[network.Link, error] {
 				if both, _ := wantsProc(f.Sources); both {
-					return sortedLinks(in, l.rtnetlinkLinks(ctx, in, use)) // all lines follow
+					return sortedLinks(in, l.rtnetlinkLinks(ctx, in, use), resolve) // all lines follow
 				}
-				return sortedLinks(in, l.wholeLinks(ctx, in, use))
+				return sortedLinks(in, l.wholeLinks(ctx, in, use), resolve)
 			}),
 			source.By(fileWay, func(use *usage.Usage) iter.Seq2[network.Link, error] {
-				return sortedLinks(in, source.Read(ctx, in, linkFile, use))
+				return sortedLinks(in, source.Read(ctx, in, linkFile, use), resolve)
 			}))
 	})
 }
@@ -119,9 +128,9 @@ func (l *Lists) rtnetlinkLinks(ctx context.Context, in *netns.Handle, use *usage
 	}
 }
 
-// sortedLinks sorts the interfaces of a namespace and names those that others
-// belong to.
-func sortedLinks(in *netns.Handle, links iter.Seq2[network.Link, error]) iter.Seq2[network.Link, error] {
+// sortedLinks sorts the interfaces of a namespace, names those that others
+// belong to, and lets resolve complete them.
+func sortedLinks(in *netns.Handle, links iter.Seq2[network.Link, error], resolve func(*netns.Handle, []network.Link) error) iter.Seq2[network.Link, error] {
 	return func(yield func(network.Link, error) bool) {
 		var all []network.Link
 		names := make(map[uint32]string)
@@ -131,6 +140,10 @@ func sortedLinks(in *netns.Handle, links iter.Seq2[network.Link, error]) iter.Se
 				return
 			}
 			all, names[l.Index] = append(all, l), l.Name
+		}
+		if err := resolve(in, all); err != nil {
+			yield(network.Link{}, err)
+			return
 		}
 		slices.SortFunc(all, func(a, b network.Link) int { return network.CompareNames(a.Name, b.Name) })
 		for _, l := range all {
