@@ -20,6 +20,8 @@ type routeRow struct {
 	position int // of the hop
 	hop      network.NextHop
 	names    *host.InterfaceNames
+	tables   host.TableNames
+	vrfs     host.VRFs
 	id       int64
 }
 
@@ -88,8 +90,8 @@ func NetworkRoutes(h *host.Host) schema.Table {
 		family,
 		schema.Nullable("table_id", "Number of the routing table. NULL from /proc for IPv6.",
 			func(r *routeRow) (uint32, bool) { return r.Table, !r.FromProc || r.Family == sock.INET }),
-		schema.NotNull("table_name", "Name of that table if every kernel has it: default, main, local. Empty for others, and where table_id is NULL.",
-			func(r *routeRow) string { return network.TableName(r.Table) }),
+		schema.NotNull("table_name", tableNameDoc+" Empty for others, and where table_id is NULL.",
+			func(r *routeRow) string { return r.tables.Name(r.Table) }, schema.Needs(needTableNames)),
 		schema.Nullable("type", "What becomes of the packets: unicast, local, broadcast, anycast, multicast, blackhole, unreachable, prohibit, throw; an unknown type is its number. From /proc empty but for local and anycast routes of IPv6.",
 			func(r *routeRow) (string, bool) { return r.Type.String(), !r.FromProc || r.Type != 0 }),
 		schema.Nullable("scope", "How far the destination is: global, site, link, host, nowhere; another scope is its number. Empty from /proc.",
@@ -114,6 +116,8 @@ func NetworkRoutes(h *host.Host) schema.Table {
 			func(r *routeRow) (uint32, bool) { return r.NextHopID, r.NextHopID != 0 }, schema.Hidden),
 		schema.Nullable("interface_index", "Number of the interface. NULL if there is none, and from /proc.",
 			func(r *routeRow) (uint32, bool) { return r.hop.Interface, r.hop.Interface != 0 }, schema.Hidden),
+		schema.NotNull("vrf", "Name of the VRF, ip-vrf(8), whose table this is. Empty if it is of none, and from /proc for IPv6.",
+			func(r *routeRow) string { return r.vrfs.Name(r.Namespace, r.Table) }, schema.Hidden, schema.Needs(needVRFs)),
 		schema.NotNull("encapsulation", "How packets are wrapped on their way: mpls, ip, ip6, seg6, bpf and others. Empty if they are not, and from /proc.",
 			func(r *routeRow) string { return r.hop.Encap.String() }, schema.Hidden),
 		schema.Nullable("source_network", "Network that a packet must come from, of an IPv6 route. Empty if any, and of IPv4.",
@@ -179,6 +183,17 @@ func NetworkRoutes(h *host.Host) schema.Table {
 			}
 			return func(yield func(routeRow, error) bool) {
 				row := routeRow{names: h.InterfaceNames()}
+				var err error
+				if q.Needs(needTableNames) {
+					row.tables, err = h.TableNames(ctx)
+				}
+				if err == nil && q.Needs(needVRFs) {
+					row.vrfs, err = h.VRFs(ctx, f.Namespaces)
+				}
+				if err != nil {
+					yield(row, err)
+					return
+				}
 				// Rows that are alike are told apart by counting them. They stand
 				// together, but for lines of /proc from different tables.
 				alike := make(map[int64]int64)
@@ -208,6 +223,9 @@ func NetworkRoutes(h *host.Host) schema.Table {
 		},
 	})
 }
+
+// tableNameDoc is what table_name says of a routing table.
+const tableNameDoc = "Name of that table: default, main, local, or the one that this machine's files of iproute2 give it, /etc/iproute2/rt_tables and rt_tables.d, else those of /usr/share and /usr/lib."
 
 // sources returns the sources that a query sees beside the better one.
 func sources[R any](source *schema.Column[R, string], q schema.Query) []string {

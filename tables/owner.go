@@ -30,6 +30,8 @@ const (
 	needPeerHolders // with needHolders and needUnixPeer: the process at the other end of a unix socket
 	needKinds       // family and protocol of sockets that are known by their inode
 	needRouteLines  // what only /proc reports of IPv6 routes
+	needTableNames  // names of routing tables
+	needVRFs        // names of VRFs, by their routing tables
 	needLower       // the namespaces of the other ends of interfaces
 )
 

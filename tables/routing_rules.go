@@ -15,13 +15,14 @@ import (
 type ruleRow struct {
 	network.Rule
 	position int // in its namespace
+	tables   host.TableNames
 }
 
 // RoutingRules is the table routing_rules.
-func RoutingRules(h *host.Host) schema.Table { return ruleTable(h.Rules) }
+func RoutingRules(h *host.Host) schema.Table { return ruleTable(h, h.Rules) }
 
 // ruleTable is the table of the rules that read streams.
-func ruleTable(read func(context.Context, host.Namespaces) iter.Seq2[network.Rule, error]) schema.Table {
+func ruleTable(h *host.Host, read func(context.Context, host.Namespaces) iter.Seq2[network.Rule, error]) schema.Table {
 	netNamespace := netNamespaceColumn(func(r *ruleRow) uint32 { return r.Namespace })
 	ports := func(p sock.PortRange) string {
 		switch {
@@ -58,8 +59,8 @@ func ruleTable(read func(context.Context, host.Namespaces) iter.Seq2[network.Rul
 				func(r *ruleRow) string { return r.Action.String() }),
 			schema.Nullable("table_id", "Number of the table that the rule looks in. NULL for other actions and with vrf.",
 				func(r *ruleRow) (uint32, bool) { return r.Table, r.Table != 0 }),
-			schema.NotNull("table_name", "Name of that table if every kernel has it: default, main, local. Empty for others.",
-				func(r *ruleRow) string { return network.TableName(r.Table) }),
+			schema.NotNull("table_name", tableNameDoc+" Empty for others.",
+				func(r *ruleRow) string { return r.tables.Name(r.Table) }, schema.Needs(needTableNames)),
 			schema.NotNull("inverted", "1 if the rule is for packets that do not match, else 0.",
 				func(r *ruleRow) bool { return r.Inverted }),
 			schema.NotNull("protocol", "Who made the rule, as in network_routes: kernel, static, unspec and others.",
@@ -102,6 +103,13 @@ func ruleTable(read func(context.Context, host.Namespaces) iter.Seq2[network.Rul
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[ruleRow, error] {
 			return func(yield func(ruleRow, error) bool) {
 				row := ruleRow{position: -1}
+				if q.Needs(needTableNames) {
+					var err error
+					if row.tables, err = h.TableNames(ctx); err != nil {
+						yield(row, err)
+						return
+					}
+				}
 				for r, err := range read(ctx, namespaces(netNamespace, q)) {
 					row.position++
 					if r.Namespace != row.Namespace {

@@ -86,7 +86,7 @@ func all() []schema.Table {
 				return err
 			}))
 		case "routing_rules":
-			all[i] = tables.RuleTable(captured[network.Rule, host.Namespaces]("rtnetlink/testdata/rule4.rtnl", func(m netlink.Message, r *network.Rule) error {
+			all[i] = tables.RuleTable(h, captured[network.Rule, host.Namespaces]("rtnetlink/testdata/rule4.rtnl", func(m netlink.Message, r *network.Rule) error {
 				_, err := rtnetlink.Rule(m.Type, m.Payload, binary.LittleEndian, sock.INET, r)
 				return err
 			}))

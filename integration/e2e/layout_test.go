@@ -30,7 +30,7 @@ func TestImportDirections(t *testing.T) {
 		"tables/host/nlconn/nlconntest": {"parser/netlink", "tables/host/nlconn"},
 		"tables/host/process":           {"parser/cgroup", "parser/container", "parser/proc", "tables/host/containers", "tables/host/regular", "tables/host/usage"},
 		"tables/host/regular":           {},
-		"tables/host/routing":           {"parser/", "tables/host/names", "tables/host/netns", "tables/host/nlconn", "tables/host/source", "tables/host/usage"},
+		"tables/host/routing":           {"parser/", "tables/host/names", "tables/host/netns", "tables/host/nlconn", "tables/host/process", "tables/host/source", "tables/host/usage"},
 		"tables/host/source":            {"tables/host/netns", "tables/host/nlconn", "tables/host/usage"},
 		"tables/host/tracking":          {"parser/conntrack", "parser/sock", "tables/host/netns", "tables/host/nlconn", "tables/host/process", "tables/host/source", "tables/host/usage"},
 		"tables/host/usage":             {"parser/text"},

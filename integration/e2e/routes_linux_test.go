@@ -2,10 +2,14 @@ package e2e
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/netnstest"
 )
@@ -164,4 +168,73 @@ func TestRouteSourcesAgree(t *testing.T) {
 	}
 	fromOutside(t, ns, "network_routes", "*, flags_number")
 	fromOutside(t, ns, "network_routes", "destination, ref, next_hop_id, interface_index, weight")
+}
+
+// Tables have the names that iproute2's files give them, as ip prints them.
+func TestTableNamesAgainstIP(t *testing.T) {
+	ns := netnstest.New(t)
+	batch(t, ns, `link add d0 type ifb
+link set d0 up
+route add 10.7.0.0/16 dev d0 table 77
+route add 10.8.0.0/16 dev d0 table 78
+route add 10.9.0.0/16 dev d0 table 79
+route add 10.10.0.0/16 dev d0 table 70000
+rule add from 10.1.0.0/16 table 77 priority 100
+rule add from 10.2.0.0/16 table 80 priority 101
+rule add from 10.3.0.0/16 table 70000 priority 102
+`)
+	// Files that this mount namespace alone has.
+	const files = `mount -t tmpfs tmpfs /etc/iproute2 && mkdir /etc/iproute2/rt_tables.d && printf '# names\n 77 blue # of two\n0x4e\tgreen\n254 most\n79 a\n79 b\n' >/etc/iproute2/rt_tables &&
+		printf '70000 far' >/etc/iproute2/rt_tables.d/far.conf && printf '80 hidden' >/etc/iproute2/rt_tables.d/README && exec "$0" "$@"`
+	with := func(program string, args ...string) string {
+		return output(t, ns, "unshare", append([]string{"--mount", "sh", "-c", files, program}, args...)...)
+	}
+	names := func(args ...string) (all []string) {
+		var printed []struct{ Table string }
+		if err := json.Unmarshal([]byte(with("ip", append([]string{"-json", "-details", "-4"}, args...)...)), &printed); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range printed {
+			all = append(all, cmp.Or(p.Table, "most")) // ip leaves out the main table's
+		}
+		slices.Sort(all)
+		return all
+	}
+	for _, c := range []struct {
+		table string
+		args  []string
+	}{{"network_routes", []string{"route", "show", "table", "all"}}, {"routing_rules", []string{"rule"}}} {
+		t.Run(c.table, func(t *testing.T) {
+			got := linesOf(with(program, "query", "--list", "--header=false", "SELECT coalesce(nullif(table_name, ''), table_id) AS name FROM "+c.table+" WHERE family = 2 ORDER BY 1"), 0)
+			if diff := gocmp.Diff(names(c.args...), got); diff != "" || !slices.Contains(got, "blue") || !slices.Contains(got, "far") {
+				t.Errorf("ip (-), got (+):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A VRF's routes name it, as ip vrf does.
+func TestVRFs(t *testing.T) {
+	ns := netnstest.New(t)
+	if _, err := ns.Command(t.Context(), "ip", "link", "add", "blue", "type", "vrf", "table", "77"); err != nil {
+		if strings.Contains(err.Error(), "Unknown device type") {
+			netnstest.NotInThisKernel(t, "VRFs")
+		}
+		t.Fatal(err)
+	}
+	batch(t, ns, `link add red type vrf table 70000
+link add d0 type veth peer name d1
+link set d0 master blue
+link set d1 master red
+link set blue up
+link set red up
+link set d0 up
+link set d1 up
+address add 10.7.0.1/24 dev d0
+address add 10.8.0.1/24 dev d1
+`)
+	got := listed(t, ns, "SELECT DISTINCT vrf, table_id FROM network_routes WHERE family = 2 AND interface IN ('d0', 'd1') ORDER BY 1")
+	if diff := gocmp.Diff([]string{"blue|77", "red|70000"}, got); diff != "" {
+		t.Errorf("want (-), got (+):\n%s", diff)
+	}
 }

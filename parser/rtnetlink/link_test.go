@@ -83,7 +83,9 @@ func TestLinkAttributes(t *testing.T) {
 // The number of a namespace as the kernel answers it.
 func TestNamespaceID(t *testing.T) {
 	order := binary.LittleEndian
-	id := func(value ...byte) []byte { return netlink.AppendAttribute(make([]byte, namespaceSize), order, namespaceID, value) }
+	id := func(value ...byte) []byte {
+		return netlink.AppendAttribute(make([]byte, namespaceSize), order, namespaceID, value)
+	}
 	for _, c := range []struct {
 		name string
 		kind uint16

@@ -137,6 +137,14 @@ func (h *Host) tracking() *tracking.Lists {
 	return &tracking.Lists{Proc: h.proc, Namespaces: h.netns, Netlink: h.netfilter, Uses: h.uses, Usable: h.local, WouldLoad: h.wouldLoad}
 }
 
+// VRFs are the names of VRFs by their tables.
+type VRFs = routing.VRFs
+
+// VRFs returns the VRFs of network namespaces: see [routing.Lists.VRFs].
+func (h *Host) VRFs(ctx context.Context, namespaces Namespaces) (VRFs, error) {
+	return h.routing().VRFs(ctx, namespaces)
+}
+
 func (h *Host) routing() *routing.Lists {
 	return &routing.Lists{Namespaces: h.netns, Netlink: h.route, Uses: h.uses, Usable: h.local}
 }

@@ -8,11 +8,12 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/host/names"
 )
 
-// Names of ports, IP protocols, users and network interfaces.
+// Names of ports, IP protocols, users, routing tables and network interfaces.
 type (
 	ServiceNames   = names.Services
 	ProtocolNames  = names.Protocols
 	Usernames      = names.Users
+	TableNames     = names.Tables
 	InterfaceNames = names.Interfaces
 )
 
@@ -43,6 +44,12 @@ func (h *Host) ProtocolNames(ctx context.Context) (ProtocolNames, error) {
 // [names.Files.Usernames].
 func (h *Host) Usernames(ctx context.Context) (Usernames, error) {
 	return h.files.Usernames(ctx)
+}
+
+// TableNames returns the names that iproute2's files give routing tables: see
+// [names.Files.TableNames].
+func (h *Host) TableNames(ctx context.Context) (TableNames, error) {
+	return h.files.TableNames(ctx)
 }
 
 // InterfaceNames returns an empty memory of the names of network interfaces.

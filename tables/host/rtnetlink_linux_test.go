@@ -1,6 +1,7 @@
 package host
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn/nlconntest"
 )
 
@@ -154,5 +156,36 @@ func TestDamagedNetDev(t *testing.T) {
 				t.Errorf("got %v", last)
 			}
 		})
+	}
+}
+
+// The tables of VRFs have their names, by namespace.
+func TestVRFs(t *testing.T) {
+	order := binary.NativeEndian
+	link := func(index byte, name, kind string, table uint32) []byte {
+		data := netlink.AppendAttribute(nil, order, 1, order.AppendUint32(nil, table)) // IFLA_VRF_TABLE
+		info := netlink.AppendAttribute(nil, order, 1, append([]byte(kind), 0))        // IFLA_INFO_KIND
+		info = netlink.AppendAttribute(info, order, 2, data)                           // IFLA_INFO_DATA
+		body := make([]byte, 16)
+		order.PutUint32(body[4:], uint32(index))
+		body = netlink.AppendAttribute(body, order, 3, append([]byte(name), 0)) // IFLA_IFNAME
+		body = netlink.AppendAttribute(body, order, 18, info)                   // IFLA_LINKINFO
+		return append(netlink.AppendHeader(nil, order, 16, 2, 1, len(body)), body...)
+	}
+	h := New(Options{})
+	var requests [][]byte
+	h.askBy(kernel(&requests, answer{[][]byte{link(2, "blue", "vrf", 77), link(3, "red", "vrf", 70000), link(4, "other", "vlan", 78), nlconntest.End(0)}, nil}))
+	vrfs, err := h.VRFs(t.Context(), Namespaces{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := h.netns.Own().Inode
+	for _, c := range []struct {
+		namespace, table uint32
+		want             string
+	}{{own, 77, "blue"}, {own, 70000, "red"}, {own, 78, ""}, {own + 1, 77, ""}} {
+		if got := vrfs.Name(c.namespace, c.table); got != c.want {
+			t.Errorf("table %d of %d: got %q, want %q", c.table, c.namespace, got, c.want)
+		}
 	}
 }

@@ -37,6 +37,8 @@ type Options struct {
 	Protocols string
 	// Passwd is the passwd(5) file; as for Services.
 	Passwd string
+	// IPRoute are the directories of iproute2's files; nil means DefaultIPRoute.
+	IPRoute []string
 	// Log gets the malformed lines.
 	Log hclog.Logger
 }
@@ -46,11 +48,16 @@ type Files struct {
 	services  file[services.Entry, Services]
 	protocols file[services.Protocol, Protocols]
 	users     file[passwd.User, Users]
+	iproute   []string // directories
+	log       hclog.Logger
 }
 
 // NewFiles returns the files that the options name. It reads nothing yet.
 func NewFiles(o Options) *Files {
-	f := &Files{}
+	f := &Files{iproute: o.IPRoute, log: o.Log}
+	if o.IPRoute == nil {
+		f.iproute = DefaultIPRoute
+	}
 	f.services = file[services.Entry, Services]{what: "services", path: o.Services, decode: services.Decode, log: o.Log}
 	f.protocols = file[services.Protocol, Protocols]{what: "protocols", path: o.Protocols, decode: services.Protocols, log: o.Log}
 	f.users = file[passwd.User, Users]{what: "users", path: o.Passwd, decode: passwd.Decode, log: o.Log}
