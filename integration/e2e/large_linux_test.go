@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -59,22 +61,35 @@ func TestInterfaceWithManyNames(t *testing.T) {
 func addRoute(t *testing.T, ns *netnstest.NS, device string, hops int) {
 	t.Helper()
 	order := binary.NativeEndian
+	var index uint32
 	err := ns.Do(func() error {
 		link, err := net.InterfaceByName(device)
-		if err != nil {
-			return err
+		if err == nil {
+			index = uint32(link.Index)
 		}
-		var multipath []byte
-		for i := range hops {
-			multipath = order.AppendUint16(multipath, 16)
-			multipath = append(multipath, 0, 0)
-			multipath = order.AppendUint32(multipath, uint32(link.Index))
-			multipath = netlink.AppendAttribute(multipath, order, unix.RTA_GATEWAY, []byte{10, 0, byte(i / 250), byte(2 + i%250)})
-		}
-		body := []byte{unix.AF_INET, 24, 0, 0, unix.RT_TABLE_MAIN, unix.RTPROT_BOOT, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST, 0, 0, 0, 0}
-		body = netlink.AppendAttribute(body, order, unix.RTA_DST, []byte{10, 60, 0, 0})
-		body = netlink.AppendAttribute(body, order, unix.RTA_MULTIPATH, multipath)
-		request := netlink.AppendHeader(nil, order, unix.RTM_NEWROUTE, unix.NLM_F_REQUEST|unix.NLM_F_ACK|unix.NLM_F_CREATE, 1, len(body))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var multipath []byte
+	for i := range hops {
+		multipath = order.AppendUint16(multipath, 16)
+		multipath = append(multipath, 0, 0)
+		multipath = order.AppendUint32(multipath, index)
+		multipath = netlink.AppendAttribute(multipath, order, unix.RTA_GATEWAY, []byte{10, 0, byte(i / 250), byte(2 + i%250)})
+	}
+	body := []byte{unix.AF_INET, 24, 0, 0, unix.RT_TABLE_MAIN, unix.RTPROT_BOOT, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST, 0, 0, 0, 0}
+	body = netlink.AppendAttribute(body, order, unix.RTA_DST, []byte{10, 60, 0, 0})
+	change(t, ns, unix.RTM_NEWROUTE, netlink.AppendAttribute(body, order, unix.RTA_MULTIPATH, multipath))
+}
+
+// change asks rtnetlink for something that ip(8) cannot ask for.
+func change(t *testing.T, ns *netnstest.NS, kind uint16, body []byte) {
+	t.Helper()
+	order := binary.NativeEndian
+	err := ns.Do(func() error {
+		request := netlink.AppendHeader(nil, order, kind, unix.NLM_F_REQUEST|unix.NLM_F_ACK|unix.NLM_F_CREATE, 1, len(body))
 		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 		if err != nil {
 			return err
@@ -146,4 +161,50 @@ func TestRoute6WithManyHops(t *testing.T) {
 	if len(r[1]) != 1 || !strings.Contains(r[1][0]["reason"], "the kernel left routes out") {
 		t.Errorf("socket_sources says %v", r[1])
 	}
+}
+
+// A nexthop object with more members than fit into a message hides neither the
+// objects before it nor the routes, and what the kernel leaves out is said.
+func TestNextHopWithManyMembers(t *testing.T) {
+	const members = 4500
+	ns := netnstest.New(t)
+	var commands strings.Builder
+	commands.WriteString("link add d0 type ifb\nlink set d0 up\naddress add 10.0.0.1/16 dev d0\n")
+	for i := range members {
+		fmt.Fprintf(&commands, "nexthop add id %d via 10.0.%d.%d dev d0\n", i+1, i/250, 2+i%250)
+	}
+	output(t, ns, "sh", "-c", "ip -batch "+write(t, commands.String()))
+	order := binary.NativeEndian
+	for id, size := range map[uint32]int{9000: members, 9001: 3} {
+		body := []byte{unix.AF_UNSPEC, 0, unix.RTPROT_BOOT, 0, 0, 0, 0, 0} // struct nhmsg
+		body = netlink.AppendAttribute(body, order, unix.NHA_ID, order.AppendUint32(nil, id))
+		var group []byte
+		for i := range size {
+			group = append(order.AppendUint32(group, uint32(i+1)), 0, 0, 0, 0)
+		}
+		change(t, ns, unix.RTM_NEWNEXTHOP, netlink.AppendAttribute(body, order, unix.NHA_GROUP, group))
+	}
+	batch(t, ns, "route add 10.71.0.0/16 via 10.0.0.2\nroute add 10.72.0.0/16 nhid 7\nroute add 10.73.0.0/16 nhid 9001\n")
+	r := queries(t, ns, "/proc",
+		"SELECT count(*) AS n FROM nexthops",
+		"SELECT destination, count(gateway) AS n FROM network_routes WHERE destination LIKE '10.7_.0.0' GROUP BY 1 ORDER BY 1",
+		"SELECT proto FROM socket_sources WHERE complete = 0 AND proto = 'nexthops'")
+	want := [][]tableRow{
+		{{"n": fmt.Sprint(members)}},
+		{{"destination": "10.71.0.0", "n": "1"}, {"destination": "10.72.0.0", "n": "1"}, {"destination": "10.73.0.0", "n": "3"}},
+		{{"proto": "nexthops"}},
+	}
+	if diff := gocmp.Diff(want, r); diff != "" {
+		t.Errorf("want (-), got (+):\n%s", diff)
+	}
+}
+
+// write makes a file for the test and returns its path.
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

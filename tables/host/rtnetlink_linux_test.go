@@ -54,6 +54,7 @@ func TestLists(t *testing.T) {
 		{"no end", []answer{{all, nil}}, 0, 1, "no end"},
 		{"an error at the end", []answer{{append(append([][]byte{}, all...), nlconntest.End(syscall.ENOMEM)), nil}}, 0, 1, "cannot allocate"},
 		{"a refusal in the middle", []answer{{[][]byte{all[0], nlconntest.End(syscall.EPERM)}, nil}}, 0, 1, "not permitted"},
+		{"an object too large", []answer{{append(append([][]byte{}, all...), nlconntest.End(syscall.EMSGSIZE)), nil}}, n, 1, ""},
 		{"lost messages", []answer{{all, syscall.ENOBUFS}}, 0, 1, "no buffer space"},
 		{"half an interface", []answer{{[][]byte{all[0][:40], done}, nil}}, 0, 1, "too short"},
 	} {

@@ -206,7 +206,9 @@ func (c *Conn) grow(err error) bool {
 
 // List is Dump for a list that must be whole: of at most 8 MiB, it yields nothing
 // until the list is, and asks for an interrupted one again. A longer one it
-// streams like Dump. The payloads of a list that fits stay valid.
+// streams like Dump. The payloads of a list that fits stay valid. Of a list that the
+// kernel ends at an object that does not fit into a message, what is before it comes
+// before the error, syscall.EMSGSIZE.
 func (c *Conn) List(ctx context.Context, in Enterer, r Request, use *usage.Usage) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		before := use.Sockets
@@ -239,11 +241,12 @@ func (c *Conn) List(ctx context.Context, in Enterer, r Request, use *usage.Usage
 				use.Sockets = before
 				continue
 			}
-			if failure != nil {
-				yield(Message{}, failure)
+			if (failure == nil || errors.Is(failure, syscall.EMSGSIZE)) && !yieldAll(held, yield) {
 				return
 			}
-			yieldAll(held, yield)
+			if failure != nil {
+				yield(Message{}, failure)
+			}
 			return
 		}
 	}

@@ -115,7 +115,7 @@ func (l *Lists) wholeLinks(ctx context.Context, in *netns.Handle, use *usage.Usa
 // rtnetlinkLinks streams the interfaces that rtnetlink lists.
 func (l *Lists) rtnetlinkLinks(ctx context.Context, in *netns.Handle, use *usage.Usage) iter.Seq2[network.Link, error] {
 	return func(yield func(network.Link, error) bool) {
-		for m, err := range l.Netlink.List(ctx, in, rtnetlink.LinkRequest{}, use) {
+		for m, err := range l.list(ctx, in, rtnetlink.LinkRequest{}, use, found) {
 			var link network.Link
 			ok := false
 			if err == nil {

@@ -3,6 +3,7 @@ package routing
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"iter"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/network"
@@ -83,7 +84,10 @@ func listed[T any](ctx context.Context, l *Lists, list string, namespaces netns.
 		return source.WithFallback(uses, list, source.By(l.rtnetlinkWay(), func(use *usage.Usage) iter.Seq2[T, error] {
 			return source.Concat(questions, func(q question[T]) iter.Seq2[T, error] {
 				return func(yield func(T, error) bool) {
-					for m, err := range l.Netlink.List(ctx, in, q.request, use) {
+					tooLarge := func() {
+						use.Lack.Add("the kernel ends its list at an object that does not fit into a message of netlink, so that it and those behind it are missing", fmt.Sprintf("network namespace %d", in.Inode))
+					}
+					for m, err := range l.list(ctx, in, q.request, use, tooLarge) {
 						var v T
 						ok := false
 						if err == nil {

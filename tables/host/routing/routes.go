@@ -89,7 +89,7 @@ func (l *Lists) rtnetlinkRoutes(ctx context.Context, in *netns.Handle, family so
 			defer beside.close()
 		}
 		objects := nextHopObjects{lists: l, use: use}
-		for m, err := range l.Netlink.List(ctx, in, &rtnetlink.RouteRequest{Family: family}, use) {
+		for m, err := range l.list(ctx, in, &rtnetlink.RouteRequest{Family: family}, use, found) {
 			var r network.Route
 			ok := false
 			if err == nil {

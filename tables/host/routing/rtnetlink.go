@@ -1,10 +1,15 @@
 package routing
 
 import (
+	"context"
+	"errors"
 	"iter"
 	"slices"
 	"strings"
+	"syscall"
 
+	"github.com/osquery-sockets/osquery-sockets/tables/host/netns"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/nlconn"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/source"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
@@ -23,6 +28,26 @@ func wantsProc(sources []string) (proc, only bool) {
 func (l *Lists) rtnetlinkWay() source.Way {
 	return source.Way{Source: usage.RTNetlink, Usable: l.Usable}
 }
+
+// list streams the messages of a list of rtnetlink, up to an object that does not fit
+// into a message if the kernel says that it ends the list at one, which not every
+// kernel does of every list; then it calls tooLarge.
+func (l *Lists) list(ctx context.Context, in *netns.Handle, request nlconn.Request, use *usage.Usage, tooLarge func()) iter.Seq2[nlconn.Message, error] {
+	return func(yield func(nlconn.Message, error) bool) {
+		for m, err := range l.Netlink.List(ctx, in, request, use) {
+			if errors.Is(err, syscall.EMSGSIZE) {
+				tooLarge()
+				return
+			}
+			if !yield(m, err) {
+				return
+			}
+		}
+	}
+}
+
+// found is for a list whose missing objects are found by other means.
+func found() {}
 
 // fileWay is a file that nothing else stands for.
 var fileWay = source.Way{Source: usage.ProcFS, Usable: source.Always}
