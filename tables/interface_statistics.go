@@ -94,6 +94,10 @@ func InterfaceStatistics(h *host.Host) schema.Table {
 				}, schema.Hidden, schema.Needs(needLower)),
 			schema.Nullable("vrf_table", "Routing table of a VRF: table_id of network_routes. NULL of others, and"+notFromProc,
 				func(l *network.Link) (uint32, bool) { return l.VRFTable, l.VRFTable != 0 }, schema.Hidden),
+			schema.Nullable("speed", "Speed at which the interface carries packets, Mbit/s. NULL if it is down, if its driver does not say, before Linux 5.6, and"+notFromProc,
+				number(func(l *network.Link) network.Number { return l.Speed }), schema.Hidden, schema.Needs(needSpeed)),
+			schema.NotNull("duplex", "full if it carries packets both ways at once, else half. Empty where speed is NULL or if the driver does not say.",
+				func(l *network.Link) string { return l.Duplex }, schema.Hidden, schema.Needs(needSpeed)),
 			schema.Nullable("promiscuity", "Number of requests that put the interface in promiscuous mode. NULL if the kernel does not report it, and"+notFromProc,
 				number(func(l *network.Link) network.Number { return l.Promiscuity }), schema.Hidden),
 			schema.NotNull("qdisc", "Queueing discipline, such as fq_codel. Empty"+notFromProc,
@@ -109,7 +113,7 @@ func InterfaceStatistics(h *host.Host) schema.Table {
 		},
 		RowID: func(l *network.Link) int64 { return l.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[network.Link, error] {
-			return h.Links(ctx, host.LinkFilter{Namespaces: namespaces(netNamespace, q), Sources: sources(source, q), Lower: q.Needs(needLower)})
+			return h.Links(ctx, host.LinkFilter{Namespaces: namespaces(netNamespace, q), Sources: sources(source, q), Lower: q.Needs(needLower), Speed: q.Needs(needSpeed)})
 		},
 	})
 }

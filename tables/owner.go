@@ -32,6 +32,7 @@ const (
 	needRouteLines  // what only /proc reports of IPv6 routes
 	needTableNames  // names of routing tables
 	needVRFs        // names of VRFs, by their routing tables
+	needSpeed       // of interfaces
 	needLower       // the namespaces of the other ends of interfaces
 )
 

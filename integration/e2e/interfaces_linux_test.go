@@ -178,3 +178,29 @@ type ipEnds struct {
 	Link_index   int
 	Link_netnsid *int
 }
+
+// Speed and duplex are those of sysfs, which has them of interfaces that are up.
+func TestInterfaceSpeed(t *testing.T) {
+	ns := netnstest.New(t)
+	batch(t, ns, `link add v0 type veth peer name v1
+link set v0 up
+link set v1 up
+link add d0 type ifb
+link set d0 up
+link add w0 type veth peer name w1
+link add br0 type bridge
+tuntap add dev t0 mode tun
+link set t0 up
+`)
+	const script = `mount -t sysfs sysfs /sys && for i in /sys/class/net/*; do
+		s=$(cat $i/speed 2>/dev/null); d=$(cat $i/duplex 2>/dev/null); case $s in -1) s=;; esac; case $d in unknown) d=;; esac; echo "${i##*/}|$s|$d"; done | sort`
+	agree(t, "sysfs",
+		func() []string { return linesOf(output(t, ns, "unshare", "--mount", "sh", "-c", script), 0) },
+		func() []string {
+			return listed(t, ns, "SELECT interface || '|' || coalesce(speed, '') || '|' || duplex FROM interface_statistics ORDER BY 1")
+		})
+	got := listed(t, ns, "SELECT interface FROM interface_statistics WHERE speed > 0 ORDER BY 1")
+	if !slices.Contains(got, "v0") || slices.Contains(got, "w0") {
+		t.Errorf("the speeds of %v are known", got)
+	}
+}

@@ -41,6 +41,9 @@ type Link struct {
 	LowerElsewhere bool
 	LowerID        int32
 	LowerNamespace uint32
+	// Speed is in Mbit/s, and Duplex half or full, "" if it is not known.
+	Speed  Number
+	Duplex string
 	// VRFTable is the routing table of a VRF; 0 of others.
 	VRFTable uint32
 	// QueueLength, Promiscuity and CarrierChanges are numbers that a kernel may
@@ -127,6 +130,9 @@ func (c *Counters) Sum() {
 
 // LinkFlags are IFF_* of include/uapi/linux/if.h.
 type LinkFlags uint32
+
+// LinkUp says that the administrator has switched the interface on.
+const LinkUp LinkFlags = 0x1
 
 // Letters returns the flags as netstat -i prints them.
 func (f LinkFlags) Letters() string {

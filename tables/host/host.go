@@ -52,8 +52,8 @@ type Host struct {
 	files   *names.Files
 
 	// The kernel, in the place of which tests put another.
-	diag, route, netfilter *nlconn.Conn
-	wouldLoad              func(module string) bool
+	diag, route, netfilter, generic *nlconn.Conn
+	wouldLoad                       func(module string) bool
 }
 
 // New returns the host that the options describe. It reads nothing yet.
@@ -86,6 +86,7 @@ func (h *Host) askBy(exchange nlconn.Exchange) {
 	h.diag = nlconn.New(nlconn.SockDiag, usage.SockDiag, exchange)
 	h.route = nlconn.New(nlconn.Route, usage.RTNetlink, exchange)
 	h.netfilter = nlconn.New(nlconn.Netfilter, usage.CTNetlink, exchange)
+	h.generic = nlconn.New(nlconn.Generic, usage.Ethtool, exchange)
 }
 
 // RouteFilter says which routes are wanted, and what of them.
@@ -146,7 +147,7 @@ func (h *Host) VRFs(ctx context.Context, namespaces Namespaces) (VRFs, error) {
 }
 
 func (h *Host) routing() *routing.Lists {
-	return &routing.Lists{Namespaces: h.netns, Netlink: h.route, Uses: h.uses, Usable: h.local}
+	return &routing.Lists{Namespaces: h.netns, Netlink: h.route, Generic: h.generic, Uses: h.uses, Usable: h.local}
 }
 
 // Holders returns who has sockets open: see [holders.Finder.Find].

@@ -19,11 +19,13 @@ import (
 // Protocol is a protocol of netlink, NETLINK_* of include/uapi/linux/netlink.h.
 type Protocol int
 
-// The protocols. Every kernel with netlink has Route: asking loads no module.
+// The protocols. Every kernel with netlink has Route and Generic: asking loads no
+// module, but for a family of Generic by its name.
 const (
 	Route     Protocol = 0
 	SockDiag  Protocol = 4
 	Netfilter Protocol = 12
+	Generic   Protocol = 16
 )
 
 // Enterer runs a function in a network namespace. An error means that the

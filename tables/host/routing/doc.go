@@ -22,6 +22,7 @@ import (
 type Lists struct {
 	Namespaces *netns.Set
 	Netlink    *nlconn.Conn // of NETLINK_ROUTE
+	Generic    *nlconn.Conn // of NETLINK_GENERIC
 	Uses       *usage.Log
 	// Usable returns why rtnetlink must not be asked, nil if it may be.
 	Usable func() error

@@ -21,6 +21,8 @@ type LinkFilter struct {
 	Sources []string
 	// Lower asks for the LowerNamespace of interfaces.
 	Lower bool
+	// Speed asks for the Speed and Duplex of interfaces.
+	Speed bool
 }
 
 // Links streams the network interfaces of each namespace in netstat's order,
@@ -29,11 +31,15 @@ type LinkFilter struct {
 func (l *Lists) Links(ctx context.Context, f LinkFilter) iter.Seq2[network.Link, error] {
 	uses := l.Uses.Query()
 	lower := lowerNamespaces{lists: l}
-	resolve := func(in *netns.Handle, links []network.Link) error {
-		if !f.Lower {
-			return nil
+	speed := speeds{lists: l}
+	resolve := func(in *netns.Handle, links []network.Link) (err error) {
+		if f.Lower {
+			err = lower.resolve(ctx, in, links)
 		}
-		return lower.resolve(ctx, in, links)
+		if err == nil && f.Speed {
+			err = speed.resolve(ctx, in, links)
+		}
+		return err
 	}
 	return netns.Each(ctx, l.Namespaces, f.Namespaces, func(in *netns.Handle) iter.Seq2[network.Link, error] {
 		return rtnetlinkOrProc(uses, "dev", f.Sources,

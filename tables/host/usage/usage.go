@@ -26,6 +26,7 @@ const (
 	SockDiag  Source = "sock_diag" // netlink, NETLINK_SOCK_DIAG
 	RTNetlink Source = "rtnetlink" // netlink, NETLINK_ROUTE
 	CTNetlink Source = "ctnetlink" // netlink, NETLINK_NETFILTER
+	Ethtool   Source = "ethtool"   // netlink, NETLINK_GENERIC
 	ProcFS    Source = "procfs"    // /proc/net, /proc/PID/fd
 	BPF       Source = "bpf"       // the iterator over the files of all tasks
 )
