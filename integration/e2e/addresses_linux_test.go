@@ -1,11 +1,14 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -195,5 +198,69 @@ rule add not from 10.9.0.0/16 table main suppress_prefixlength 0 priority 109
 		for _, sql := range specs[0].Examples {
 			query(t, ns, sql)
 		}
+	}
+}
+
+// While objects come and go, those that stay are in every answer, each once; an
+// answer that is not whole is an error.
+func TestObjectsUnderChurn(t *testing.T) {
+	const stable, answers = 100, 15
+	ns := netnstest.New(t)
+	objects := func(command string, from, n int) string {
+		var b strings.Builder
+		for i := from; i < from+n; i++ {
+			fmt.Fprintf(&b, "address %[1]s 10.%[2]d.0.1/24 dev v0\n", command, i)
+			fmt.Fprintf(&b, "neighbour %[1]s 192.0.2.%[2]d lladdr 02:00:00:00:00:01 dev v0 nud permanent\n", command, i)
+			fmt.Fprintf(&b, "rule %[1]s table 77 priority %[2]d\n", command, 1000+i)
+			fmt.Fprintf(&b, "nexthop %[1]s id %[2]d blackhole\n", command, i)
+		}
+		return b.String()
+	}
+	batch(t, ns, "link add v0 type veth peer name v1\nlink set v0 up\nlink set v1 up\n"+objects("add", 1, stable))
+	loop := `while :; do ip -force -batch "$0" >/dev/null 2>&1; done`
+	ctx, cancel := context.WithCancel(t.Context())
+	churn := exec.CommandContext(ctx, "timeout", "60", "sh", "-c", loop, write(t, objects("add", 150, 50)+objects("del", 150, 50)))
+	churn.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	churn.Cancel = func() error { return syscall.Kill(-churn.Process.Pid, syscall.SIGKILL) }
+	if err := ns.Do(churn.Start); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cancel()
+		_ = churn.Wait() // it was killed
+	}()
+	totals := make(map[string]bool)
+	for table, sql := range map[string]string{
+		"network_addresses": "SELECT (SELECT count(*) FROM network_addresses) AS total, count(*) AS n, count(DISTINCT address) AS several FROM network_addresses WHERE interface = 'v0' AND family = 2 AND CAST(substr(address, 4) AS INTEGER) <= 100",
+		"neighbors":         "SELECT (SELECT count(*) FROM neighbors) AS total, count(*) AS n, count(DISTINCT address) AS several FROM neighbors WHERE address LIKE '192.0.2.%' AND CAST(substr(address, 9) AS INTEGER) <= 100",
+		"routing_rules":     "SELECT (SELECT count(*) FROM routing_rules) AS total, count(*) AS n, count(DISTINCT priority) AS several FROM routing_rules WHERE priority BETWEEN 1001 AND 1100",
+		"nexthops":          "SELECT (SELECT count(*) FROM nexthops) AS total, count(*) AS n, count(DISTINCT id) AS several FROM nexthops WHERE id <= 100",
+	} {
+		t.Run(table, func(t *testing.T) {
+			whole := 0
+			for range answers {
+				out, err := ns.Command(t.Context(), program, "query", "--json", sql)
+				if err != nil {
+					if !strings.Contains(err.Error(), "ask again") {
+						t.Fatal(err)
+					}
+					continue
+				}
+				whole++
+				got := decode(t, out)[0]
+				totals[table+got[0]["total"]] = true
+				want := []tableRow{{"total": got[0]["total"], "n": fmt.Sprint(stable), "several": fmt.Sprint(stable)}}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("want (-), got (+):\n%s", diff)
+				}
+			}
+			if whole == 0 {
+				t.Error("no answer was whole")
+			}
+			t.Logf("%d of %d answers were whole", whole, answers)
+		})
+	}
+	if len(totals) < 8 {
+		t.Errorf("little has changed meanwhile: %v", totals)
 	}
 }
