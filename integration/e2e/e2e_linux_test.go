@@ -32,6 +32,13 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if role := os.Getenv(attackEnv); role != "" {
+		if err := beAttacker(role); err != nil {
+			fmt.Fprintln(os.Stderr, "e2e:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if os.Getenv(lastThread) != "" {
 		endFirstThread()
 	}

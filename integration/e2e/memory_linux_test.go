@@ -3,14 +3,23 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/osquery-sockets/osquery-sockets/integration/netnstest"
+	"github.com/osquery-sockets/osquery-sockets/integration/osquerytest"
 	"github.com/osquery-sockets/osquery-sockets/integration/rowfmt"
+	"github.com/osquery-sockets/osquery-sockets/parser/proc"
 )
 
 // measured runs the program, whose output nobody reads, and returns its exit code,
@@ -58,4 +67,158 @@ func TestMemoryLimitOfQuery(t *testing.T) {
 			report(faultRow{fault: "a query takes more memory than --memory-limit 128MiB: " + name, times: 1, errors: 1, sees: "exit code 1 and an error that names the limit", recovery: fmt.Sprintf("the next query: %d MiB at most", peak)})
 		})
 	}
+}
+
+// maxPeak is the most memory that the extension may have under an attack, in MiB,
+// and maxWait how long a query may then take.
+const (
+	maxPeak = 256
+	maxWait = 10 * time.Second
+)
+
+// attackEnv, in the environment, has the test binary attack the extension whose
+// socket it names, by the attack whose number follows a colon.
+const attackEnv = "SOCKETS_ATTACK"
+
+// attacks are what connections to the extension do, by what they are.
+var attacks = []struct {
+	name        string
+	connections int
+	of          func(c net.Conn)
+}{
+	{"25 connections with a map of 2,000,000 entries", 25, func(c net.Conn) {
+		c.Write(request("tcp_sockets", 2_000_000, "context", 1<<20))
+		c.Write(bytes.Repeat([]byte{' '}, 1<<20))
+	}},
+	{"60 unfinished requests of 15 MiB", 60, func(c net.Conn) {
+		c.Write(request("tcp_sockets", 2, "context", 15<<20))
+		for range 14 {
+			c.Write(bytes.Repeat([]byte{' '}, 1<<20))
+		}
+	}},
+	{"40 clients that do not read their answers", 40, func(c net.Conn) {
+		const all = `{"constraints":[]}`
+		whole := append(request("tcp_sockets", 2, "context", uint32(len(all))), all...)
+		c.Write(append(prefixed(prefixed(whole, "action"), "generate"), 0, 0)) // the ends of the arguments
+	}},
+}
+
+// beAttacker makes an attack, says so and keeps the connections until its standard
+// input ends.
+func beAttacker(role string) error {
+	socket, number, _ := strings.Cut(role, ":")
+	i, err := strconv.Atoi(number)
+	if err != nil {
+		return err
+	}
+	for range attacks[i].connections {
+		c, err := net.Dial("unix", socket)
+		if err != nil {
+			return err
+		}
+		go attacks[i].of(c)
+	}
+	fmt.Println("attacking")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// Whoever may connect to the extension's socket cannot make it hold much, and
+// keeps osquery from no answer.
+func TestMemoryUnderAttack(t *testing.T) {
+	ns := netnstest.New(t)
+	connectMany(t, ns, 4000)
+	for i, attack := range attacks {
+		t.Run(attack.name, func(t *testing.T) {
+			m := osquerytest.New(t)
+			var e *extension
+			if err := ns.Do(func() error { e = startExtension(t, m); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			socket := m.ExtensionSocket(m.WaitFor("sockets"))
+			attacker := exec.CommandContext(t.Context(), "/proc/self/exe")
+			attacker.Env = append(os.Environ(), fmt.Sprintf("%s=%s:%d", attackEnv, socket, i))
+			attacker.Stderr = os.Stderr
+			if _, err := attacker.StdinPipe(); err != nil { // which ends with this process
+				t.Fatal(err)
+			}
+			out, err := attacker.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := attacker.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				attacker.Process.Kill()
+				attacker.Wait()
+			})
+			if _, err := fmt.Fscan(out, new(string)); err != nil {
+				t.Fatal(err)
+			}
+			var longest time.Duration
+			for range 20 {
+				start := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), maxWait)
+				rows, err := m.Generate(ctx, "tcp_sockets", `{"constraints":[{"name":"state","list":[{"op":2,"expr":"LISTEN"}]}],"colsUsed":["local_port"]}`)
+				cancel()
+				if err != nil || len(rows) != 1 {
+					t.Errorf("meanwhile: %d rows, %v", len(rows), err)
+				}
+				longest = max(longest, time.Since(start))
+				time.Sleep(100 * time.Millisecond)
+			}
+			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", e.Process.Pid))
+			if err != nil {
+				t.Fatal(err)
+			}
+			peak, ok := proc.PeakMemory(status)
+			if peak >>= 20; !ok || peak > maxPeak {
+				t.Errorf("%d MiB at most", peak)
+			}
+			sees := fmt.Sprintf("queries meanwhile answered within %d ms", longest.Milliseconds())
+			report(faultRow{fault: "the extension is attacked: " + attack.name, times: 1, sees: sees, recovery: fmt.Sprintf("none is needed: %d MiB at most", peak)})
+			t.Logf("%s; %d MiB at most", sees, peak)
+		})
+	}
+}
+
+// connectMany makes so many connections in the namespace, to one listener.
+func connectMany(t *testing.T, ns *netnstest.NS, n int) {
+	t.Helper()
+	if err := ns.Do(func() error {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() { l.Close() })
+		for range n {
+			for _, open := range []func() (net.Conn, error){func() (net.Conn, error) { return net.Dial("tcp", l.Addr().String()) }, l.Accept} {
+				c, err := open()
+				if err != nil {
+					return err
+				}
+				t.Cleanup(func() { c.Close() })
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// request is the begin of a call of a table, in Thrift's binary protocol, up to the
+// length of the first value of the request.
+func request(table string, entries uint32, key string, length uint32) []byte {
+	b := prefixed([]byte{0x80, 1, 0, 1}, "call")
+	b = append(b, 0, 0, 0, 1)                     // sequence number
+	b = prefixed(append(b, 11, 0, 1), "table")    // registry
+	b = prefixed(append(b, 11, 0, 2), table)      // item
+	b = append(b, 13, 0, 3, 11, 11)               // a map of texts
+	b = binary.BigEndian.AppendUint32(b, entries) // its size
+	return binary.BigEndian.AppendUint32(prefixed(b, key), length)
+}
+
+func prefixed(b []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)
 }

@@ -16,23 +16,20 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/integration/snapshot"
 )
 
-// turnTimeout is how long a call waits for its turn.
-const turnTimeout = 30 * time.Second
-
 // handler answers osquery's calls; it implements osquery.Extension of
 // osquery.thrift.
 type handler struct {
 	log     hclog.Logger
 	plugins map[string]map[string]Plugin // by registry and name
 	memory  *memlimit.Limit
-	running chan struct{} // has room for the calls that are answered at a time
+	turns   turns
 	// shutdown is closed when osquery asks us to end.
 	shutdown chan struct{}
 	once     sync.Once
 }
 
 func newHandler(log hclog.Logger, maxCalls int, plugins []Plugin) *handler {
-	h := &handler{log: log, plugins: make(map[string]map[string]Plugin), running: make(chan struct{}, maxCalls), shutdown: make(chan struct{})}
+	h := &handler{log: log, plugins: make(map[string]map[string]Plugin), turns: turns{most: maxCalls}, shutdown: make(chan struct{})}
 	memory := snapshot.NewMemory(maxSnapshots)
 	for _, p := range plugins {
 		if t, ok := p.(*TablePlugin); ok {
@@ -111,22 +108,6 @@ func cut(s string) string {
 	return fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(s[:maxLogged], ""), len(s))
 }
 
-// turn is one of the calls that are answered at a time. It lasts until the answer is
-// written, since the answer takes memory until then.
-type turn struct{ release func() }
-
-// turnKey is the key of the turn in the context of a call that came over a
-// listener.
-type turnKey struct{}
-
-// end gives the turn to another call, if this one had it.
-func (t *turn) end() {
-	if t.release != nil {
-		t.release()
-		t.release = nil
-	}
-}
-
 // ask waits for the call's turn and asks the plugin.
 func (h *handler) ask(ctx context.Context, registry, item string, request osquery.ExtensionPluginRequest) (response *osquery.ExtensionResponse, rows *answer) {
 	defer func() {
@@ -139,24 +120,13 @@ func (h *handler) ask(ctx context.Context, registry, item string, request osquer
 	if !ok {
 		return failure("this extension has no %s %q", registry, item), nil
 	}
-	select {
-	case h.running <- struct{}{}:
-	default:
-		turn := time.NewTimer(turnTimeout)
-		defer turn.Stop()
-		select {
-		case h.running <- struct{}{}:
-		case <-turn.C:
-			return failure("%s %s: %d other queries are answered, and none has ended for %v: ask again, or ask for less at a time", registry, item, cap(h.running), turnTimeout), nil
-		case <-ctx.Done():
-			return failure("%s %s: the extension ends", registry, item), nil
-		}
+	t, overListener := ctx.Value(turnKey{}).(*turn)
+	if !overListener {
+		t = &turn{}
+		defer t.end()
 	}
-	end := func() { <-h.running }
-	if t, ok := ctx.Value(turnKey{}).(*turn); ok {
-		t.release = end
-	} else {
-		defer end()
+	if err := h.turns.take(ctx, t); err != nil {
+		return failure("%s %s: %v", registry, item, err), nil
 	}
 	ctx, unguard := h.memory.Guard(ctx)
 	defer unguard()

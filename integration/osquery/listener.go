@@ -44,6 +44,7 @@ const (
 // listener answers calls on a unix socket.
 type listener struct {
 	path   string
+	core   int32      // the process of osquery
 	failed chan error // gets what ended the listener, if not close
 
 	log       hclog.Logger
@@ -64,10 +65,12 @@ type listener struct {
 // conn is a connection that knows whether a call is under way on it: from its
 // first byte until its answer is written.
 type conn struct {
-	*net.UnixConn // keeps thrift's check whether the client is still there
+	*net.UnixConn      // keeps thrift's check whether the client is still there
+	ofCore        bool // the client is osquery itself
 	busy          atomic.Bool
 	unanswered    *atomic.Int64 // the listener's
 	request       int64         // bytes of the request that is under way
+	writing       atomic.Int64  // since when a write is under way, in ns; 0 is none
 }
 
 // Read notes that a call has begun. It fails where requests that are not answered
@@ -86,10 +89,19 @@ func (c *conn) Read(b []byte) (int, error) {
 
 // Write ends the connection of a client that does not read its answer.
 func (c *conn) Write(b []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(answerTimeout)); err != nil {
+	now := time.Now()
+	c.writing.Store(now.UnixNano())
+	defer c.writing.Store(0)
+	if err := c.SetWriteDeadline(now.Add(answerTimeout)); err != nil {
 		return 0, err
 	}
 	return c.UnixConn.Write(b)
+}
+
+// stalled reports whether the client does not read its answer.
+func (c *conn) stalled() bool {
+	began := c.writing.Load()
+	return began != 0 && time.Since(time.Unix(0, began)) > stallTimeout
 }
 
 // answered notes that no call is under way.
@@ -99,8 +111,9 @@ func (c *conn) answered() {
 	c.busy.Store(false)
 }
 
-// listen opens the socket and answers on it until it is closed.
-func listen(path string, processor thrift.TProcessor, log hclog.Logger) (*listener, error) {
+// listen opens the socket and answers on it until it is closed. A turn is kept for
+// the calls of the process core.
+func listen(path string, core int32, processor thrift.TProcessor, log hclog.Logger) (*listener, error) {
 	socket, err := listenPrivately(path)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		// An extension that was killed left its file behind.
@@ -116,7 +129,7 @@ func listen(path string, processor thrift.TProcessor, log hclog.Logger) (*listen
 	if err != nil {
 		return nil, fmt.Errorf("socket for osquery's calls: %w", err)
 	}
-	l := &listener{path: path, failed: make(chan error, 1), log: log, processor: processor, socket: socket, conns: make(map[*conn]struct{})}
+	l := &listener{path: path, core: core, failed: make(chan error, 1), log: log, processor: processor, socket: socket, conns: make(map[*conn]struct{})}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.running.Add(1)
 	go l.accept()
@@ -169,12 +182,13 @@ func (l *listener) accept() {
 			l.failed <- err
 			return
 		}
-		if err := ownPeer(socket); err != nil {
+		peer, err := ownPeer(socket)
+		if err != nil {
 			l.log.Warn("a connection is refused", "error", err)
 			socket.Close()
 			continue
 		}
-		c := &conn{UnixConn: socket, unanswered: &l.unanswered}
+		c := &conn{UnixConn: socket, ofCore: peer == l.core, unanswered: &l.unanswered}
 		l.mu.Lock()
 		if l.closing {
 			l.mu.Unlock()
@@ -208,7 +222,7 @@ func (l *listener) serve(c *conn) {
 	defer l.putBuffers(transport.buffers)
 	protocol := &protocol{thrift.NewTBinaryProtocolConf(transport, config)}
 	for {
-		t := &turn{}
+		t := &turn{conn: c}
 		ok, err := l.processor.Process(context.WithValue(l.ctx, turnKey{}, t), protocol, protocol)
 		t.end()
 		var unknown thrift.TApplicationException

@@ -302,7 +302,7 @@ func (s *server) register() error {
 		return fmt.Errorf("osquery at %s refuses the registration: %s (status %d)%s", s.Socket, status.Message, status.Code, s.explain(status.Message))
 	}
 	s.uuid = status.UUID
-	s.calls, err = listen(s.callsPath(s.uuid), s.handler.processor(), s.Log)
+	s.calls, err = listen(s.callsPath(s.uuid), s.core.process, s.handler.processor(), s.Log)
 	if err != nil {
 		s.deregister()
 		return err
@@ -393,7 +393,8 @@ func (s *server) end() {
 // coreClient is a connection to osquery's core. It is for one goroutine.
 type coreClient struct {
 	*osquery.ExtensionManagerClient
-	socket *thrift.TSocket
+	socket  *thrift.TSocket
+	process int32 // of osquery
 }
 
 // Close ends the connection.
@@ -439,11 +440,13 @@ func (s *server) connect(ctx context.Context) error {
 			var conn net.Conn
 			if conn, err = (&net.Dialer{}).DialContext(ctx, "unix", s.Socket); err == nil {
 				// The file may have been another one when it was looked at.
-				if err := ownPeer(conn); err != nil {
+				process, err := ownPeer(conn)
+				if err != nil {
 					conn.Close()
 					return fmt.Errorf("%s: %w", s.Socket, err)
 				}
 				s.core = newCoreClient(conn, s.Timeout)
+				s.core.process = process
 				return nil
 			}
 		} else if !errors.Is(err, fs.ErrNotExist) {
@@ -462,7 +465,7 @@ func newCoreClient(conn net.Conn, timeout time.Duration) *coreClient {
 	config := &thrift.TConfiguration{ConnectTimeout: timeout, SocketTimeout: timeout}
 	socket := thrift.NewTSocketFromConnConf(conn, config)
 	transport := thrift.NewTBufferedTransport(socket, bufferSize)
-	return &coreClient{osquery.NewExtensionManagerClientFactory(transport, thrift.NewTBinaryProtocolFactoryConf(config)), socket}
+	return &coreClient{ExtensionManagerClient: osquery.NewExtensionManagerClientFactory(transport, thrift.NewTBinaryProtocolFactoryConf(config)), socket: socket}
 }
 
 // ParentIfOsquery returns the process that started this one if its name begins
