@@ -45,6 +45,8 @@ func LegacySockets(h *host.Host) schema.Table {
 				func(r *legacyRow) string { return r.Socket.RemoteCall }),
 			schema.NotNull("digipeaters", "Stations by which ax25 reaches the peer, with commas between. An asterisk marks a station that has repeated.",
 				func(r *legacyRow) string { return r.Socket.Digipeaters }),
+			listeningColumn("waits for connections: its state is LISTENING or LISTEN; the kernel does not list that of Bluetooth",
+				func(r *legacyRow) bool { return strings.HasPrefix(r.Socket.State, "LISTEN") }, schema.Hidden),
 		}, owner.hidden...),
 	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.Legacy, error] {
 		protos := proto.Values(q)

@@ -27,6 +27,8 @@ func mptcpTable(h *host.Host, read func(context.Context, host.InetFilter) iter.S
 		func(r *mptcpRow) uint32 { return r.Socket.SendQueue })
 	state := schema.NotNull("state", "State as netstat names TCP's: ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING. An unknown state is its number.",
 		func(r *mptcpRow) string { return r.Socket.State.String() }, schema.Pushed)
+	listening := listeningColumn("waits for connections: its state is LISTEN",
+		func(r *mptcpRow) bool { return r.Socket.State == sock.Listen }, schema.Hidden, schema.Pushed)
 	return inet.bind(h, schema.TableDef[mptcpRow]{
 		Name: "mptcp_sockets",
 		Doc:  "Multipath TCP sockets of this network namespace, IPv4 and IPv6: what ss -aM shows. A row is a connection as its program sees it, or a listener; the TCP connections that it runs over are in tcp_sockets. Only sock_diag lists them (Linux 5.9): the table fails if there are some and the kernel's module mptcp_diag is missing.",
@@ -41,11 +43,14 @@ func mptcpTable(h *host.Host, read func(context.Context, host.InetFilter) iter.S
 			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
 		}, mptcpColumns()...), append(append([]schema.AnyColumn[mptcpRow]{
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
-			inet.family, inet.protocol, inet.cookie,
+			inet.family, inet.protocol, listening, inet.cookie,
 		}, inet.hidden...), inet.details...)...),
 	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.MPTCP, error] {
 		filter := inet.filter(q)
 		filter.States = states(state.Values(q))
+		if onlyListening(listening, q) {
+			filter.States = 1 << sock.Listen
+		}
 		filter.Info = true
 		return read(ctx, filter)
 	})

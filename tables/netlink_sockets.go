@@ -45,6 +45,8 @@ func NetlinkSockets(h *host.Host) schema.Table {
 				netlinkKnown(sock.KnowsNetlinkOptions, func(r *netlinkRow) bool { return r.Socket.ListenAll }), schema.Hidden),
 			schema.Nullable("ref_count", "References that the kernel holds to the socket. NULL for a socket that listens without having been bound, which /proc does not list.",
 				netlinkKnown(sock.KnowsNetlinkRefCount, func(r *netlinkRow) uint32 { return r.Socket.RefCount }), schema.Hidden),
+			listeningColumn("listens to multicast groups",
+				func(r *netlinkRow) bool { return !r.Socket.Groups.Empty() }, schema.Hidden),
 			owner.cookieColumn(""),
 		}, owner.hidden...),
 	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.Netlink, error] {

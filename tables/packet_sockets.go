@@ -68,6 +68,8 @@ func PacketSockets(h *host.Host) schema.Table {
 					return r.Socket.FanoutType.String(), r.Socket.Known&sock.KnowsFanout != 0
 				}),
 
+			listeningColumn("gets frames: running is 1",
+				func(r *packetRow) bool { return r.Socket.Running }, schema.Hidden),
 			schema.Nullable("interface_index", "Number of the interface that the socket is bound to; 0 if it gets from any. NULL if the interface has been removed.",
 				func(r *packetRow) (int32, bool) { return r.Socket.Interface, r.Socket.Interface != sock.NoInterface }, schema.Hidden),
 			schema.Nullable("rx_ring_frames", "Frames that the receiving ring has room for, an estimate for version 3. NULL as for rx_ring_bytes.",

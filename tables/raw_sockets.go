@@ -43,6 +43,10 @@ func RawSockets(h *host.Host) schema.Table {
 			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
 			schema.NotNull("drops", "Packets that were dropped at this socket, because its receive queue was full or a check failed.",
 				func(r *rawRow) int64 { return int64(min(r.Socket.Drops, math.MaxInt64)) }),
+			listeningColumn("gets each packet of its IP protocol, from anyone: it is not connected, no ping socket, and its protocol is not 255",
+				func(r *rawRow) bool {
+					return !r.Socket.Ping && r.Socket.IPProtocol != sock.ProtoRaw && r.Socket.Remote.Addr().IsUnspecified()
+				}, schema.Hidden),
 			inet.localScope, inet.remoteScope, inet.family,
 		}, inet.hidden...),
 	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.RawIP, error] {

@@ -50,6 +50,8 @@ func SCTPSockets(h *host.Host) schema.Table {
 				func(r *sctpRow) (string, bool) { return r.Socket.Association.String(), r.Socket.IsAssociation }),
 			schema.NotNull("type", "STREAM for a socket with at most one association, SEQPACKET for one with any number.",
 				func(r *sctpRow) string { return r.Socket.Type.String() }),
+			listeningColumn("is an endpoint that waits for associations: its state is LISTEN",
+				func(r *sctpRow) bool { return !r.Socket.IsAssociation && r.Socket.State == sock.Listen }, schema.Hidden),
 			sctpCounter("retransmitted_chunks", "Data chunks that were sent again.", func(r *sctpRow) uint32 { return r.Socket.Retransmits }),
 			sctpCounter("init_retransmits", "Times that a chunk that opens the association was sent again.", func(r *sctpRow) uint32 { return r.Socket.InitRetransmits }, schema.Hidden),
 			sctpCounter("shutdown_retransmits", "Times that a chunk that ends the association was sent again.", func(r *sctpRow) uint32 { return r.Socket.ShutdownRetransmits }, schema.Hidden),

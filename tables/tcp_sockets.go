@@ -18,6 +18,8 @@ func TCPSockets(h *host.Host) schema.Table {
 		func(r *tcpRow) string { return r.Socket.State.String() }, schema.Pushed)
 	bound := schema.NotNull("bound_only", "1 if the socket is bound to a port and neither listens nor connects, else 0. A statement that uses this column sees these sockets too, as ss -B does; one that does not leaves them out, as netstat does. Only sock_diag lists them, since Linux 6.8.",
 		func(r *tcpRow) bool { return r.Socket.State == sock.Bound }, schema.Hidden, schema.Scope)
+	listening := listeningColumn("waits for connections: its state is LISTEN",
+		func(r *tcpRow) bool { return r.Socket.State == sock.Listen }, schema.Hidden, schema.Pushed)
 	return inet.bind(h, schema.TableDef[tcpRow]{
 		Name: "tcp_sockets",
 		Doc:  "TCP sockets of this network namespace, IPv4 and IPv6, in every state: what netstat -at shows.",
@@ -40,13 +42,16 @@ func TCPSockets(h *host.Host) schema.Table {
 			schema.NotNull("probes", "Keepalive or zero window probes sent and not answered.",
 				func(r *tcpRow) uint32 { return r.Socket.Probes }, schema.Needs(needAttempts)),
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
-			inet.family, inet.protocol, inet.cookie, bound,
+			inet.family, inet.protocol, listening, inet.cookie, bound,
 			schema.NotNull("congestion_algorithm", "Congestion control algorithm, such as cubic. Empty if unknown, such as in TIME_WAIT and from /proc.",
 				func(r *tcpRow) string { return r.Socket.Congestion }, schema.Hidden, schema.Needs(needCongestion)),
 		}, append(inet.hidden, inet.details...)...),
 	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.TCP, error] {
 		filter := inet.filter(q)
 		filter.States = states(state.Values(q))
+		if onlyListening(listening, q) {
+			filter.States = 1 << sock.Listen
+		}
 		filter.Bound = bound.Uses(q)
 		filter.Congestion = q.Needs(needCongestion)
 		return h.TCP(ctx, filter)

@@ -35,7 +35,7 @@ func UDPSockets(h *host.Host) schema.Table {
 			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
 			schema.NotNull("drops", "Datagrams that were dropped at this socket, because its receive queue was full or a checksum was wrong.",
 				func(r *udpRow) int64 { return int64(min(r.Socket.Drops, math.MaxInt64)) }, schema.Needs(needMemory)),
-			schema.NotNull("listening", "1 if the socket has a port and takes datagrams from anyone, else 0.",
+			listeningColumn("has a port and takes datagrams from anyone",
 				func(r *udpRow) bool {
 					return r.Socket.State == sock.Close && r.Socket.Local.Port() != 0 && r.Socket.Remote.Port() == 0
 				}),

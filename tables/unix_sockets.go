@@ -47,7 +47,7 @@ func UnixSockets(h *host.Host) schema.Table {
 				queue(func(r *unixRow) uint32 { return r.Socket.RecvQueue }), schema.Needs(needUnixQueues)),
 			schema.Nullable("send_q", "Bytes sent and not yet read by the peer, with the kernel's overhead; for a listener how many connections may wait to be accepted. NULL from /proc. "+pending,
 				queue(func(r *unixRow) uint32 { return r.Socket.SendQueue }), schema.Needs(needUnixQueues)),
-			schema.NotNull("listening", "1 if the socket accepts connections, else 0.",
+			listeningColumn("waits for connections",
 				func(r *unixRow) bool { return r.Socket.State == sock.UnixListening }),
 			schema.NotNull("uncertain", "1 if the row may be a part of another socket's name, which has newlines and imitates lines of /proc/net/unix: the list has more such lines than the kernel has sockets, or does not say how many it has. Else 0, as always from sock_diag.",
 				func(r *unixRow) bool { return r.Socket.Uncertain }, schema.Hidden),

@@ -22,6 +22,8 @@ func vsockTable(h *host.Host, read func(context.Context, host.VsockFilter) iter.
 	}
 	state := schema.NotNull("state", "State as netstat names TCP's: CLOSE if it is not connected, SYN_SENT, ESTABLISHED, CLOSING, LISTEN. An unknown state is its number.",
 		func(r *vsockRow) string { return r.Socket.State.String() }, schema.Pushed)
+	listening := listeningColumn("waits for connections: its state is LISTEN",
+		func(r *vsockRow) bool { return r.Socket.State == sock.Listen }, schema.Hidden, schema.Pushed)
 	return owner.bind(h, schema.TableDef[vsockRow]{
 		Name: "vsock_sockets",
 		Doc:  "Sockets of this network namespace between virtual machines and their host, vsock(7): what ss --vsock -a shows. The kernel reports no user who owns them, only processes. Only sock_diag lists them (Linux 4.15): the table fails if the kernel has the family and its module vsock_diag is missing.",
@@ -40,10 +42,13 @@ func vsockTable(h *host.Host, read func(context.Context, host.VsockFilter) iter.
 			schema.NotNull("shutdown", shutdownDoc,
 				func(r *vsockRow) uint8 { return r.Socket.Shutdown }, schema.Shared),
 			owner.inode, owner.pid, owner.program,
-			owner.cookieColumn(""),
+			listening, owner.cookieColumn(""),
 		}, owner.hidden...),
 	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.Vsock, error] {
 		filter := host.VsockFilter{Namespaces: namespaces(owner.netNamespace, q), States: states(state.Values(q))}
+		if onlyListening(listening, q) {
+			filter.States = 1 << sock.Listen
+		}
 		return read(ctx, filter)
 	})
 }

@@ -8,6 +8,9 @@ const (
 	ProtoICMPv6 Protocol = 58
 )
 
+// ProtoRaw is IPPROTO_RAW: a raw socket with it only sends.
+const ProtoRaw uint16 = 255
+
 // RawIP is a raw socket (raw(7)), or a ping socket (SOCK_DGRAM with IPPROTO_ICMP or
 // IPPROTO_ICMPV6, icmp(7)).
 type RawIP struct {

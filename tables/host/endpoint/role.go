@@ -63,9 +63,6 @@ func (c *Collector) UDP(s *sock.UDP) {
 	}
 }
 
-// ipprotoRaw is IPPROTO_RAW: a raw socket with it only sends.
-const ipprotoRaw = 255
-
 // Raw joins a raw or a ping socket. It is a client if it is connected to one peer,
 // only sends, or is a ping socket, which gets the answers to its own requests; a
 // server otherwise. A raw socket of ICMP may be either: programs like ping use one.
@@ -79,7 +76,7 @@ func (c *Collector) Raw(s *sock.RawIP) {
 	}
 	e := c.inet(Raw, &one)
 	switch {
-	case s.IPProtocol == ipprotoRaw:
+	case s.IPProtocol == sock.ProtoRaw:
 		e.judge(Client, "only sends")
 	case !s.Remote.Addr().IsUnspecified():
 		e.judge(Client, "connected to one peer")
