@@ -25,19 +25,14 @@ const buildTimeout = 5 * time.Minute
 var program string
 
 func TestMain(m *testing.M) {
-	if role := os.Getenv(holderEnv); role != "" {
-		if err := beHolder(role); err != nil {
-			fmt.Fprintln(os.Stderr, "e2e:", err)
-			os.Exit(1)
+	for env, be := range map[string]func(string) error{holderEnv: beHolder, attackEnv: beAttacker, meterEnv: beMeter} {
+		if role := os.Getenv(env); role != "" {
+			if err := be(role); err != nil {
+				fmt.Fprintln(os.Stderr, "e2e:", err)
+				os.Exit(1)
+			}
+			return
 		}
-		return
-	}
-	if role := os.Getenv(attackEnv); role != "" {
-		if err := beAttacker(role); err != nil {
-			fmt.Fprintln(os.Stderr, "e2e:", err)
-			os.Exit(1)
-		}
-		return
 	}
 	if os.Getenv(lastThread) != "" {
 		endFirstThread()

@@ -128,7 +128,11 @@ func Bind[R any](t TableDef[R]) Table {
 	for _, c := range t.Columns {
 		total += len(c.info().synonyms)
 	}
-	last := func(c *ColumnInfo) bool { return total > ownBits && c.Hidden && !c.costs() }
+	// A synonym follows its column: osquery gives one that comes first to the
+	// table's first column.
+	last := func(c *ColumnInfo) bool {
+		return total > ownBits && c.Hidden && !c.costs() && len(c.synonyms) == 0
+	}
 	addIf := func(want func(*ColumnInfo) bool) {
 		for _, c := range t.Columns {
 			if about := *c.info(); want(&about) {
