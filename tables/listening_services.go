@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/container"
 	"github.com/osquery-sockets/osquery-sockets/parser/services"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
@@ -92,6 +93,25 @@ func (r *serviceRow) user() (uid uint32, ok bool) {
 	return 0, false
 }
 
+// process is the owner.
+func (r *serviceRow) process() *process.Process { return r.lookups.processes.Get(r.owner.PID) }
+
+// containerID returns the identity of the container whose service the endpoint is.
+func (r *serviceRow) containerID() string {
+	if id, _ := r.process().Forward(); id != "" {
+		return id
+	}
+	return r.process().ContainerID()
+}
+
+// container returns that container.
+func (r *serviceRow) container() container.Container {
+	if id, c := r.process().Forward(); id != "" {
+		return c
+	}
+	return r.process().Container()
+}
+
 // lacks are the reasons why something of the row is not known.
 func (r *serviceRow) lacks() string {
 	var reasons []string
@@ -127,7 +147,7 @@ func ListeningServices(h *host.Host) schema.Table {
 	}
 	owned := schema.Needs(needHolders | needAllHolders)
 	ofOwner := func(get func(*process.Process) string) func(*serviceRow) string {
-		return func(r *serviceRow) string { return get(r.lookups.processes.Get(r.owner.PID)) }
+		return func(r *serviceRow) string { return get(r.process()) }
 	}
 	return schema.Bind(schema.TableDef[serviceRow]{
 		Name: "listening_services",
@@ -179,8 +199,8 @@ func ListeningServices(h *host.Host) schema.Table {
 				}, schema.Needs(needUsers)),
 			schema.NotNull("systemd_unit", "Unit of the system's systemd that the owner belongs to, such as ssh.service. Empty if there is none.",
 				ofOwner((*process.Process).Unit), owned),
-			schema.NotNull("container_id", "Container that the owner's control group belongs to: the identity that Docker, containerd, CRI-O and Podman give it, or the name that LXC and systemd-nspawn give it. Empty if there is none.",
-				ofOwner((*process.Process).ContainerID), owned),
+			schema.NotNull("container_id", "Container that the owner's control group belongs to: the identity that Docker, containerd, CRI-O and Podman give it, or the name that LXC and systemd-nspawn give it. If the owner is docker-proxy, the container that it forwards to. Empty if there is none.",
+				(*serviceRow).containerID, owned),
 			schema.NotNull("insecure", "1 if the registered service of that port and protocol sends secrets in clear text or trusts any client, as in well_known_services; else 0.",
 				func(r *serviceRow) bool { return r.whyInsecure() != "" }),
 			schema.NotNull("insecure_reason", "Why it is insecure. Empty if it is not.",
@@ -220,7 +240,8 @@ func ListeningServices(h *host.Host) schema.Table {
 			schema.Nullable("cid", "Context identifier of a vsock endpoint, 4294967295 for any. NULL for others.",
 				func(r *serviceRow) (uint32, bool) { return r.CID, r.Protocol == endpoint.Vsock }, schema.Hidden),
 			path,
-		}, processColumns(func(r *serviceRow) *process.Process { return r.lookups.processes.Get(r.owner.PID) }, "process_uid", owned)...),
+		}, append(processColumns((*serviceRow).process, "process_uid", owned),
+			containerColumns((*serviceRow).container, "that container", owned)...)...),
 		RowID: func(r *serviceRow) int64 { return r.ID() },
 		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[serviceRow, error] {
 			return func(yield func(serviceRow, error) bool) {

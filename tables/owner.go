@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/container"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
@@ -89,6 +90,7 @@ func newOwnerColumns[S any, P socket[S]](noUID string) ownerColumns[S, P] {
 		c.netNamespace,
 	}
 	c.hidden = append(c.hidden, processColumns(func(r *row[S]) *process.Process { return r.lookups.process(inode(r)) }, "process_uid", schema.Needs(needHolders), schema.Shared)...)
+	c.hidden = append(c.hidden, containerColumns(func(r *row[S]) container.Container { return r.lookups.process(inode(r)).Container() }, "the process's container", schema.Needs(needHolders), schema.Shared)...)
 	return c
 }
 

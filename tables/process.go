@@ -1,6 +1,7 @@
 package tables
 
 import (
+	"github.com/osquery-sockets/osquery-sockets/parser/container"
 	"github.com/osquery-sockets/osquery-sockets/parser/proc"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
@@ -40,11 +41,19 @@ func processColumns[R any](of func(*R) *process.Process, realUser string, option
 				s := of(r).Status()
 				return proc.Capabilities(s.Effective), s.HasEffective
 			}, options...),
-		schema.NotNull("container_name", "Name of the process's container, in Kubernetes that in its pod, from the files of Docker, of containerd's CRI plugin, and of root's Podman and CRI-O in their default directories, which root can read. Empty if there is none, and with --proc.",
-			func(r *R) string { return of(r).Container().Name }, options...),
-		schema.NotNull("image", "Image of that container, such as docker.io/library/nginx:1.27. Empty as for container_name.",
-			func(r *R) string { return of(r).Container().Image }, options...),
 		schema.NotNull("pod_uid", "Identity of the Kubernetes pod that the process's control group belongs to. Empty if there is none.",
 			func(r *R) string { return of(r).PodUID() }, options...),
+	}
+}
+
+// containerColumns are the hidden columns of what runtimes call a container; which
+// says whose.
+func containerColumns[R any](of func(*R) container.Container, which string, options ...schema.Option) []schema.AnyColumn[R] {
+	options = append([]schema.Option{schema.Hidden}, options...)
+	return []schema.AnyColumn[R]{
+		schema.NotNull("container_name", "Name of "+which+", in Kubernetes that in its pod, from the files of Docker, of containerd's CRI plugin, and of root's Podman and CRI-O in their default directories, which root can read. Empty if there is none, and with --proc.",
+			func(r *R) string { return of(r).Name }, options...),
+		schema.NotNull("image", "Image of that container, such as docker.io/library/nginx:1.27. Empty as for container_name.",
+			func(r *R) string { return of(r).Image }, options...),
 	}
 }

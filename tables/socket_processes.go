@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/container"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/holders"
@@ -55,7 +56,7 @@ func SocketProcesses(h *host.Host) schema.Table {
 					k := r.kinds[r.Inode]
 					return uint16(k.protocol), k.protocol != 0
 				}, schema.Needs(needKinds)),
-		}, processColumns(of, "uid")...),
+		}, append(processColumns(of, "uid"), containerColumns(func(r *holderRow) container.Container { return of(r).Container() }, "the process's container")...)...),
 		RowID: func(r *holderRow) int64 {
 			return sock.Hash(0).Add(r.Inode).Add(uint64(r.PID)).Add(uint64(r.FD)).ID() // threads may have two files of a number
 		},

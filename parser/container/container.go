@@ -5,6 +5,9 @@ package container
 import (
 	"cmp"
 	"encoding/json"
+	"net/netip"
+	"path"
+	"slices"
 	"strings"
 )
 
@@ -15,18 +18,51 @@ type Container struct {
 }
 
 // Docker decodes /var/lib/docker/containers/ID/config.v2.json (Container of
-// daemon/container/container.go in moby). The name has a slash before it.
+// daemon/container/container.go in moby), and returns the addresses that the
+// container has in Docker's networks while it runs. The name has a slash before it.
 //
-//	{"ID":"4b1f…","Name":"/web","Config":{"Image":"nginx:1.27", …}, …}
-func Docker(text []byte) (Container, error) {
+//	{"ID":"4b1f…","Name":"/web","State":{"Running":true, …},"Config":{"Image":"nginx:1.27", …},
+//	"NetworkSettings":{"Networks":{"bridge":{"IPAddress":"172.17.0.2","GlobalIPv6Address":"", …}}, …}, …}
+func Docker(text []byte) (Container, []netip.Addr, error) {
 	var file struct {
-		Name   string
-		Config struct{ Image string }
+		Name            string
+		State           struct{ Running bool }
+		Config          struct{ Image string }
+		NetworkSettings struct {
+			Networks map[string]struct{ IPAddress, GlobalIPv6Address string }
+		}
 	}
 	if err := json.Unmarshal(text, &file); err != nil {
-		return Container{}, err
+		return Container{}, nil, err
 	}
-	return Container{strings.TrimPrefix(file.Name, "/"), file.Config.Image}, nil
+	var addresses []netip.Addr
+	if file.State.Running {
+		for _, network := range file.NetworkSettings.Networks {
+			for _, text := range []string{network.IPAddress, network.GlobalIPv6Address} {
+				if a, err := netip.ParseAddr(text); err == nil {
+					addresses = append(addresses, a)
+				}
+			}
+		}
+	}
+	slices.SortFunc(addresses, netip.Addr.Compare)
+	return Container{strings.TrimPrefix(file.Name, "/"), file.Config.Image}, addresses, nil
+}
+
+// ProxyTarget returns the container's address to which Docker's proxy of a published
+// port forwards, from its command line (cmd/docker-proxy in moby).
+//
+//	docker-proxy -proto tcp -host-ip 0.0.0.0 -host-port 8080 -container-ip 172.17.0.2 -container-port 80
+func ProxyTarget(args []string) (a netip.Addr, ok bool) {
+	if len(args) == 0 || path.Base(args[0]) != "docker-proxy" {
+		return a, false
+	}
+	i := slices.Index(args, "-container-ip")
+	if i < 0 || i+1 == len(args) {
+		return a, false
+	}
+	a, err := netip.ParseAddr(args[i+1])
+	return a, err == nil
 }
 
 // Bundle decodes the config.json of an OCI bundle, as containerd keeps it for each

@@ -1,13 +1,16 @@
 package container
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
 const (
-	docker  = `{"StreamConfig":{},"State":{"Running":true,"Pid":90000},"ID":"4b1f","Config":{"Hostname":"4b1f","Image":"nginx:1.27","Labels":{"a":"b"}},"Image":"sha256:e784","Name":"/web","Driver":"overlay2"}`
+	docker  = `{"StreamConfig":{},"State":{"Running":true,"Pid":90000},"ID":"4b1f","Config":{"Hostname":"4b1f","Image":"nginx:1.27","Labels":{"a":"b"}},"Image":"sha256:e784","Name":"/web","Driver":"overlay2","NetworkSettings":{"Networks":{"bridge":{"IPAddress":"172.17.0.2","GlobalIPv6Address":"fd00::2","Gateway":"172.17.0.1"},"none":{"IPAddress":""}}}}`
+	stopped = `{"State":{"Running":false},"Name":"/old","NetworkSettings":{"Networks":{"bridge":{"IPAddress":"172.17.0.2"}}}}`
 	bundle  = `{"ociVersion":"1.2.0","process":{"args":["nginx"]},"annotations":{"io.kubernetes.cri.container-name":"web","io.kubernetes.cri.container-type":"container","io.kubernetes.cri.image-name":"docker.io/library/nginx:1.27","io.kubernetes.cri.sandbox-name":"web-0"}}`
 	sandbox = `{"ociVersion":"1.2.0","annotations":{"io.kubernetes.cri.container-type":"sandbox","io.kubernetes.cri.sandbox-name":"web-0"}}`
 	storage = `[{"id":"9f3c","names":["db"],"image":"e784","layer":"77","metadata":"{\"image-name\":\"docker.io/library/postgres:17\",\"image-id\":\"e784\",\"name\":\"db\",\"created-at\":1700000000}","created":"2026-01-01T00:00:00Z"},` +
@@ -16,10 +19,37 @@ const (
 )
 
 func TestDocker(t *testing.T) {
-	for text, want := range map[string]Container{docker: {"web", "nginx:1.27"}, `{}`: {}, `{"Name":"x/y","Config":null}`: {Name: "x/y"}} {
+	for text, want := range map[string]struct {
+		Container
+		addresses string
+	}{
+		docker:                         {Container{"web", "nginx:1.27"}, "[172.17.0.2 fd00::2]"},
+		stopped:                        {Container{Name: "old"}, "[]"}, // its address may be another's now
+		`{}`:                           {addresses: "[]"},
+		`{"Name":"x/y","Config":null}`: {Container{Name: "x/y"}, "[]"},
+	} {
 		t.Run(text, func(t *testing.T) {
-			if got, err := Docker([]byte(text)); got != want || err != nil {
-				t.Errorf("got %+v, %v", got, err)
+			if got, addresses, err := Docker([]byte(text)); got != want.Container || fmt.Sprint(addresses) != want.addresses || err != nil {
+				t.Errorf("got %+v at %v, %v", got, addresses, err)
+			}
+		})
+	}
+}
+
+func TestProxyTarget(t *testing.T) {
+	for args, want := range map[string]string{
+		"/usr/bin/docker-proxy -proto tcp -host-ip 0.0.0.0 -host-port 8080 -container-ip 172.17.0.2 -container-port 80": "172.17.0.2",
+		"docker-proxy -container-ip fd00::2 -use-listen-fd":                                                             "fd00::2",
+		"docker-proxy -container-ip":     "",
+		"docker-proxy -container-ip web": "",
+		"docker-proxy":                   "",
+		"other -container-ip 172.17.0.2": "",
+		"":                               "",
+	} {
+		t.Run(args, func(t *testing.T) {
+			got, ok := ProxyTarget(strings.Fields(args))
+			if ok != (want != "") || ok && got.String() != want {
+				t.Errorf("got %v, %v", got, ok)
 			}
 		})
 	}
@@ -47,7 +77,7 @@ func TestStorage(t *testing.T) {
 func TestMalformed(t *testing.T) {
 	for _, text := range []string{"", "{", docker[:40], `7`, `{"Name":7,"annotations":[]}`} {
 		t.Run(text, func(t *testing.T) {
-			if got, err := Docker([]byte(text)); got != (Container{}) || err == nil {
+			if got, _, err := Docker([]byte(text)); got != (Container{}) || err == nil {
 				t.Errorf("docker: %+v, %v", got, err)
 			}
 			if got, err := Bundle([]byte(text)); got != (Container{}) || err == nil {
@@ -65,7 +95,7 @@ func FuzzContainers(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if c, err := Docker(text); err != nil && c != (Container{}) {
+		if c, _, err := Docker(text); err != nil && c != (Container{}) {
 			t.Errorf("%+v, %v", c, err)
 		}
 		if c, err := Bundle(text); err != nil && c != (Container{}) {

@@ -20,6 +20,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
+	"os"
 	"path/filepath"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/container"
@@ -31,6 +33,7 @@ import (
 type Names struct {
 	root   string
 	stored map[string]container.Container // nil until it is read
+	at     map[netip.Addr]string          // containers of Docker by address, nil until they are read
 }
 
 // New returns the containers of the host whose root directory is root.
@@ -57,6 +60,52 @@ func (n *Names) read(elements ...string) ([]byte, error) {
 	return text, err
 }
 
+// dockerDir is where Docker keeps a directory for each container.
+const dockerDir = "var/lib/docker/containers"
+
+// At returns the running container of Docker that has an address in its networks,
+// "" if there is none, or more than one. The error is as that of Of, of any
+// container.
+func (n *Names) At(a netip.Addr) (id string, c container.Container, err error) {
+	if n.at == nil {
+		n.at = make(map[netip.Addr]string)
+		entries, err := os.ReadDir(filepath.Join(n.root, dockerDir))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", c, err
+		}
+		for _, e := range entries {
+			_, addresses, err := n.docker(e.Name())
+			if err != nil {
+				return "", c, err
+			}
+			for _, a := range addresses {
+				if _, known := n.at[a]; known {
+					n.at[a] = "" // whose it is, cannot be told
+				} else {
+					n.at[a] = e.Name()
+				}
+			}
+		}
+	}
+	if id = n.at[a]; id == "" {
+		return "", c, nil
+	}
+	c, err = n.Of(id)
+	return id, c, err
+}
+
+// docker reads the file of a container of Docker, nothing if it is missing.
+func (n *Names) docker(id string) (c container.Container, addresses []netip.Addr, err error) {
+	text, err := n.read(dockerDir, id, "config.v2.json")
+	if err != nil || text == nil {
+		return c, nil, err
+	}
+	if c, addresses, err = container.Docker(text); err != nil {
+		err = fmt.Errorf("the file of Docker's container %s: %w", id, err)
+	}
+	return c, addresses, err
+}
+
 // Of returns the container with that identity, of 64 hexadecimal digits; nothing if
 // no runtime's file names it. The error is of a file that is there and cannot be
 // read or decoded.
@@ -64,16 +113,10 @@ func (n *Names) Of(id string) (c container.Container, err error) {
 	if b, err := hex.DecodeString(id); err != nil || len(b) != 32 {
 		return c, nil // such as the name of an LXC container, which may be any
 	}
-	text, err := n.read("var/lib/docker/containers", id, "config.v2.json")
-	if err == nil && text != nil {
-		if c, err = container.Docker(text); err != nil {
-			err = fmt.Errorf("the file of Docker's container %s: %w", id, err)
-		}
-	}
-	if err != nil || text != nil {
+	if c, _, err := n.docker(id); err != nil || c != (container.Container{}) {
 		return c, err
 	}
-	text, err = n.read("run/containerd/io.containerd.runtime.v2.task/k8s.io", id, "config.json")
+	text, err := n.read("run/containerd/io.containerd.runtime.v2.task/k8s.io", id, "config.json")
 	if err == nil && text != nil {
 		if c, err = container.Bundle(text); err != nil {
 			err = fmt.Errorf("the file of containerd's container %s: %w", id, err)

@@ -1,6 +1,8 @@
 package containers
 
 import (
+	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,6 +41,11 @@ func TestOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := New(root)
+	t.Run("at no address while one cannot be read", func(t *testing.T) {
+		if _, _, err := New(root).At(netip.MustParseAddr("172.17.0.2")); err == nil {
+			t.Error("no error")
+		}
+	})
 	for _, c := range []struct {
 		name, id string
 		want     container.Container
@@ -59,5 +66,43 @@ func TestOf(t *testing.T) {
 				t.Errorf("got %+v, %v", got, err)
 			}
 		})
+	}
+}
+
+// A published port's proxy is told by the address of its container.
+func TestAt(t *testing.T) {
+	root := t.TempDir()
+	const file = `{"State":{"Running":%t},"Name":"/%s","Config":{"Image":"nginx:1.27"},"NetworkSettings":{"Networks":{"bridge":{"IPAddress":"%s"}}}}`
+	for digit, text := range map[string]string{
+		"1": fmt.Sprintf(file, true, "web", "172.17.0.2"),
+		"2": fmt.Sprintf(file, false, "old", "172.17.0.2"),
+		"3": fmt.Sprintf(file, true, "api", "172.17.0.3"),
+		"4": fmt.Sprintf(file, true, "other", "172.17.0.3"),
+	} {
+		dir := filepath.Join(root, dockerDir, id(digit))
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "config.v2.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	web := container.Container{Name: "web", Image: "nginx:1.27"}
+	for _, c := range []struct {
+		name, address, id string
+		want              container.Container
+	}{
+		{"of one that runs", "172.17.0.2", id("1"), web},
+		{"of two", "172.17.0.3", "", container.Container{}},
+		{"of none", "172.17.0.4", "", container.Container{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if id, got, err := New(root).At(netip.MustParseAddr(c.address)); id != c.id || got != c.want || err != nil {
+				t.Errorf("%s %+v, %v", id, got, err)
+			}
+		})
+	}
+	if id, _, err := New(t.TempDir()).At(netip.MustParseAddr("172.17.0.2")); id != "" || err != nil {
+		t.Errorf("without Docker: %q, %v", id, err)
 	}
 }

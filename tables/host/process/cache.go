@@ -104,6 +104,7 @@ const (
 	partStatus
 	partStat
 	partContainer
+	partForward
 
 	allParts part = 1<<16 - 1
 )
@@ -124,6 +125,8 @@ type Process struct {
 	stat           proc.Stat
 	hasStat        bool
 	container      container.Container
+	forwardID      string
+	forward        container.Container
 }
 
 // once reads a part of the process from its file of that name, the first time. It
@@ -260,6 +263,21 @@ func (p *Process) Container() container.Container {
 		return err
 	})
 	return p.container
+}
+
+// Forward returns the container that the process forwards to, as Docker's proxy of a
+// published port does; "" if it is no such proxy. It is empty as Container.
+func (p *Process) Forward() (id string, c container.Container) {
+	if p.cache.containers == nil {
+		return "", c
+	}
+	if a, ok := container.ProxyTarget(p.Args()); ok {
+		p.once(partForward, "", func(string) (err error) {
+			p.forwardID, p.forward, err = p.cache.containers.At(a)
+			return err
+		})
+	}
+	return p.forwardID, p.forward
 }
 
 // Runtime returns what runs that container: see [cgroup.Runtime].
