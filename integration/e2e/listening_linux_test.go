@@ -328,6 +328,31 @@ func TestListeningOwners(t *testing.T) {
 	}
 }
 
+// A port that Docker publishes has a proxy of the host, whose row names the container.
+func TestListeningProxy(t *testing.T) {
+	s := seed(t)
+	proxy := exec.Command("/bin/sh", "-c", "sleep 60; true", "x", "-proto", "tcp", "-container-ip", "172.17.0.2", "-container-port", "80")
+	proxy.Args[0] = "docker-proxy"
+	fd := s.socket(unix.SOCK_STREAM, 0, "127.0.0.1:1001")
+	started := inherit(t, proxy, fd)
+	if err := s.ns.Do(proxy.Start); err != nil {
+		t.Fatal(err)
+	}
+	started()
+	unix.Close(fd)
+	t.Cleanup(func() {
+		proxy.Process.Kill()
+		proxy.Wait()
+	})
+	id := strings.Repeat("1a", 32)
+	script := `mount -t tmpfs tmpfs /var/lib && mkdir -p /var/lib/docker/containers/` + id + ` && printf %s "$0" >/var/lib/docker/containers/` + id + `/config.v2.json && exec "$@"`
+	const file = `{"State":{"Running":true},"Name":"/web","Config":{"Image":"nginx:1.27"},"NetworkSettings":{"Networks":{"bridge":{"IPAddress":"172.17.0.2"}}}}`
+	got := output(t, s.ns, "unshare", "--mount", "sh", "-c", script, file, program, "query", "--list", "--header=false", "SELECT port, program, container_id, container_name, image"+s.here())
+	if want := "1001|docker-proxy|" + id + "|web|nginx:1.27\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // The commands for people show the same: listening a line for each endpoint, why
 // what is behind one.
 func TestListeningCommands(t *testing.T) {

@@ -31,7 +31,7 @@ func (o Options) SQL() string {
 		where = "\nWHERE role <> 'client'"
 	}
 	return `SELECT exposure, protocol, address, port, service, interface, ip_versions, role, role_reason,
-  owner, pid, program, username, systemd_unit, container_id, net_namespace,
+  owner, pid, program, username, systemd_unit, container_id, container_name, image, net_namespace,
   sockets, processes, accept_queue_full, insecure_reason, incomplete_reason
 FROM listening_services` + where + `
 ORDER BY protocol, port, address, interface, net_namespace`
@@ -175,6 +175,8 @@ const shortID = 12
 func place(r record, places map[string]string) string {
 	var all []string
 	switch id := r["container_id"]; {
+	case r["container_name"] != "":
+		all = append(all, "container "+container(r))
 	case id != "":
 		all = append(all, "container "+id[:min(len(id), shortID)])
 	case r["systemd_unit"] != "":
@@ -184,6 +186,14 @@ func place(r record, places map[string]string) string {
 		all = append(all, name)
 	}
 	return strings.Join(all, ", ")
+}
+
+// container returns the name of a container with its image, "" without a name.
+func container(r record) string {
+	if r["container_name"] == "" || r["image"] == "" {
+		return r["container_name"]
+	}
+	return r["container_name"] + " (" + r["image"] + ")"
 }
 
 // namesOf returns how the network namespaces of rows are told from the program's

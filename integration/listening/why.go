@@ -20,7 +20,7 @@ import (
 
 // whySQL is what Why asks for.
 const whySQL = `SELECT exposure, scope, protocol, address, port, service, interface, ip_versions, role, role_reason,
-  owner, pid, program, comm, exe, exe_deleted, cmdline, username, started, systemd_unit, container_id, net_namespace,
+  owner, pid, program, comm, exe, exe_deleted, cmdline, username, started, systemd_unit, container_id, container_name, image, net_namespace,
   sockets, processes, holders, backlog, backlog_max, accept_queue_full, insecure_reason, incomplete_reason
 FROM listening_services
 ORDER BY role = 'client', protocol, port, address, interface, net_namespace`
@@ -66,7 +66,7 @@ func Why(ctx context.Context, db *sqlite.DB, processes *process.Cache, w io.Writ
 		if i > 0 {
 			out.WriteByte('\n')
 		}
-		e := explanation{ctx: ctx, db: db, processes: processes, out: out, record: r, all: all, place: place(r, places)}
+		e := explanation{ctx: ctx, db: db, processes: processes, out: out, record: r, all: all, namespace: strings.TrimPrefix(places[r["net_namespace"]], "netns ")}
 		if err := e.print(); err != nil {
 			return false, err
 		}
@@ -93,7 +93,7 @@ func matchers(what string) (all []func(record) bool) {
 		},
 		func(r record) bool {
 			unit, id := r["systemd_unit"], r["container_id"]
-			return unit != "" && (unit == what || unit == what+".service") || len(what) >= 4 && strings.HasPrefix(id, what)
+			return r["container_name"] == what || unit != "" && (unit == what || unit == what+".service") || len(what) >= 4 && strings.HasPrefix(id, what)
 		})
 }
 
@@ -123,7 +123,7 @@ type explanation struct {
 	out       *bufio.Writer
 	record    record
 	all       []record
-	place     string
+	namespace string // how its network namespace is told from the program's own
 }
 
 // fact prints a fact that is known.
@@ -149,10 +149,8 @@ func (e *explanation) print() error {
 	}
 	e.fact("user", r["username"])
 	e.fact("unit", e.unit())
-	if r["container_id"] != "" {
-		e.fact("container", r["container_id"])
-	}
-	e.fact("place", e.place)
+	e.fact("container", strings.TrimSpace(container(r)+" "+r["container_id"]))
+	e.fact("namespace", e.namespace)
 	e.fact("insecure", r["insecure_reason"])
 	if r["backlog_max"] != "" {
 		queue := fmt.Sprintf("%s of %s wait to be accepted", r["backlog"], r["backlog_max"])
