@@ -13,6 +13,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/endpoint"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/units"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
@@ -95,6 +96,16 @@ func (r *serviceRow) user() (uid uint32, ok bool) {
 
 // process is the owner.
 func (r *serviceRow) process() *process.Process { return r.lookups.processes.Get(r.owner.PID) }
+
+// unit returns the unit of systemd that the endpoint belongs to.
+func (r *serviceRow) unit() string {
+	if r.owner.kind == ownerSystemd {
+		if unit := r.process().SocketUnit(units.Address{Protocol: string(r.Protocol), IP: r.Address, Port: r.Port, CID: r.CID, Path: r.Path}); unit != "" {
+			return unit
+		}
+	}
+	return r.process().Unit()
+}
 
 // containerID returns the identity of the container whose service the endpoint is.
 func (r *serviceRow) containerID() string {
@@ -197,8 +208,8 @@ func ListeningServices(h *host.Host) schema.Table {
 					}
 					return r.lookups.users.Name(uid), true
 				}, schema.Needs(needUsers)),
-			schema.NotNull("systemd_unit", "Unit of the system's systemd that the owner belongs to, such as ssh.service. Empty if there is none.",
-				ofOwner((*process.Process).Unit), owned),
+			schema.NotNull("systemd_unit", "Unit of the system's systemd that the owner belongs to, such as ssh.service; if systemd itself waits at the socket, the socket unit whose file has the address, such as ssh.socket. Empty if there is none.",
+				(*serviceRow).unit, owned),
 			schema.NotNull("container_id", "Container that the owner's control group belongs to: the identity that Docker, containerd, CRI-O and Podman give it, or the name that LXC and systemd-nspawn give it. If the owner is docker-proxy, the container that it forwards to. Empty if there is none.",
 				(*serviceRow).containerID, owned),
 			schema.NotNull("insecure", "1 if the registered service of that port and protocol sends secrets in clear text or trusts any client, as in well_known_services; else 0.",

@@ -318,6 +318,13 @@ func TestListeningOwners(t *testing.T) {
 		t.Errorf("want (-), got (+):\n%s", diff)
 	}
 
+	// Where systemd waits, its unit files tell for what.
+	const script = `mount -t tmpfs tmpfs /usr/local/lib && mkdir -p /usr/local/lib/systemd/system && printf '[Socket]\nListenStream=127.0.0.1:1001\nListenStream=127.0.0.1:1002\n' >/usr/local/lib/systemd/system/seeded.socket && exec "$0" "$@"`
+	unit := output(t, s.ns, "unshare", "--mount", "sh", "-c", script, program, "query", "--list", "--header=false", "SELECT port, systemd_unit = 'seeded.socket'"+s.here()+" AND port < 1003 ORDER BY port")
+	if want := "1001|1\n1002|0\n"; unit != want {
+		t.Errorf("units: got %q, want %q", unit, want)
+	}
+
 	// A socket of the kernel has no process, and nobody is made up.
 	output(t, s.ns, "ip", strings.Fields("link add vx0 type vxlan id 1 dstport 4789 dev d0 local 10.7.0.1")...)
 	output(t, s.ns, "ip", "link", "set", "vx0", "up")

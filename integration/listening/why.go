@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -206,20 +205,14 @@ func (e *explanation) process() {
 	}
 }
 
-// unitDirs are where systemd looks for units, systemd.unit(5), in its order.
-var unitDirs = []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
-
 // unit returns the unit with its file.
 func (e *explanation) unit() string {
 	unit := e.record["systemd_unit"]
 	if unit == "" {
 		return ""
 	}
-	for _, dir := range unitDirs {
-		path := filepath.Join(dir, filepath.Base(unit))
-		if _, err := os.Stat(path); err == nil {
-			return unit + ", " + path
-		}
+	if file := e.processes.UnitFile(unit); file != "" {
+		return unit + ", " + file
 	}
 	return unit
 }

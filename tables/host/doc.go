@@ -28,6 +28,7 @@
 //	holders    which processes have which sockets open
 //	process    what a process is
 //	containers names of containers, from the files of their runtimes
+//	units      socket units of systemd, from their files
 //	names      names of ports, protocols, users and interfaces
 //	usage      where each list came from
 //	regular    files that end

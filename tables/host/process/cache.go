@@ -14,6 +14,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/proc"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/containers"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/units"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
 
@@ -29,7 +30,9 @@ type Cache struct {
 	err   error
 	known map[int32]*Process
 
-	containers *containers.Names // nil if proc is not this host's
+	// Both are nil if proc is not this host's.
+	containers *containers.Names
+	units      *units.Units
 
 	asked    bool  // whether the following two are known
 	live     bool  // proc is a proc filesystem, and no copy of one
@@ -44,6 +47,7 @@ func NewCache(proc string, uses *usage.Log) *Cache {
 	c.fs, c.err = procfs.NewFS(proc)
 	if CheckLocal(proc) == nil {
 		c.containers = containers.New("/")
+		c.units = units.New("/")
 	}
 	return c
 }
@@ -105,6 +109,7 @@ const (
 	partStat
 	partContainer
 	partForward
+	partUnits
 
 	allParts part = 1<<16 - 1
 )
@@ -289,6 +294,28 @@ func (p *Process) PodUID() string { return cgroup.PodUID(p.Groups().Container) }
 // Unit returns the unit of the system's systemd that the process is in: see
 // [cgroup.Unit].
 func (p *Process) Unit() string { return cgroup.Unit(p.Groups().Unit) }
+
+// SocketUnit returns the socket unit by which the process, the system's systemd, has
+// a socket with that address: see [units.Units.At]. It is "" of another process, and
+// as Container.
+func (p *Process) SocketUnit(a units.Address) (unit string) {
+	if p.cache.units == nil || p.ContainerID() != "" || p.Unit() != "" && p.Unit() != "init.scope" || filepath.Base(p.Exe()) != "systemd" {
+		return ""
+	}
+	unit, err := p.cache.units.At(a)
+	if err != nil {
+		p.once(partUnits, "", func(string) error { return err })
+	}
+	return unit
+}
+
+// UnitFile returns the path of a unit's file: see [units.Units.File].
+func (c *Cache) UnitFile(unit string) string {
+	if c.units == nil {
+		return ""
+	}
+	return c.units.File(unit)
+}
 
 // Status returns the privileges of the process, /proc/PID/status.
 func (p *Process) Status() proc.Status {
