@@ -230,6 +230,8 @@ func ListeningServices(h *host.Host) schema.Table {
 				ofOwner(func(p *process.Process) string { return strings.Join(p.Args(), " ") }), schema.Hidden, owned),
 			schema.NotNull("cgroup", "Path of the owner's control group. Empty if unknown.",
 				ofOwner(func(p *process.Process) string { return p.Groups().Path }), schema.Hidden, owned),
+			schema.NotNull("tunnel", "Network interface for which the kernel takes the packets: a tunnel over UDP such as VXLAN, GENEVE or Bareudp. Empty if there is none.",
+				func(r *serviceRow) string { return r.owner.tunnel }, schema.Hidden, owned),
 			schema.NotNull("sockets", "Number of the endpoint's sockets.",
 				func(r *serviceRow) int32 { return int32(r.sockets()) }, schema.Hidden),
 			schema.NotNull("processes", "Number of processes that have one of them open, of those that this program sees.",

@@ -21,6 +21,9 @@ type serviceOwner struct {
 	PID  int32  // the owner, 0 if there is none
 	pids []int32
 	lack string // why the owner is not certain
+	// tunnel is the network interface for which the kernel takes the packets, "" if
+	// there is none.
+	tunnel string
 }
 
 // The kinds of owners.
@@ -118,13 +121,44 @@ func findOwners(ctx context.Context, h *host.Host, filter host.EndpointFilter, r
 	rows = slices.DeleteFunc(rows, func(r serviceRow) bool {
 		return r.owner.PID == 0 && !slices.ContainsFunc(r.Sockets, func(s endpoint.Socket) bool { return there[s.Inode] })
 	})
+	tunnels, err := tunnelsOf(ctx, h, filter.In)
+	if err != nil {
+		return nil, err
+	}
 	seesAll := h.SeesAllProcesses()
 	for i := range rows {
-		if r := &rows[i]; r.owner.PID == 0 {
-			r.owner = ownerOf(r, found.Lack.Why, seesAll)
+		r := &rows[i]
+		if r.owner.PID != 0 {
+			continue
+		}
+		r.owner = ownerOf(r, found.Lack.Why, seesAll)
+		if name := tunnels[tunnel{r.Namespace, r.Port}]; name != "" && r.Protocol == endpoint.UDP && r.ownedByRoot() {
+			r.owner = serviceOwner{kind: ownerKernel, tunnel: name}
 		}
 	}
 	return rows, nil
+}
+
+// tunnel is where the kernel takes the packets of a tunnel over UDP.
+type tunnel struct{ namespace, port uint32 }
+
+// tunnelsOf returns the interfaces of tunnels in network namespaces by their ports; a
+// namespace that cannot be read has none.
+func tunnelsOf(ctx context.Context, h *host.Host, namespaces []string) (map[tunnel]string, error) {
+	names := make(map[tunnel]string)
+	for l, err := range h.Links(ctx, host.LinkFilter{Namespaces: host.Namespaces{All: true, In: namespaces}}) {
+		if err != nil {
+			if process.BlameFor(err) == process.Ours {
+				return nil, err
+			}
+			break
+		}
+		// The socket of an interface that was moved is where it was made.
+		if at := (tunnel{l.Namespace, uint32(l.UDPPort)}); l.UDPPort != 0 && !l.LowerElsewhere && names[at] == "" {
+			names[at] = l.Name
+		}
+	}
+	return names, nil
 }
 
 // findOwner chooses the owner among the processes that have the sockets. It is
@@ -151,16 +185,21 @@ func (r *serviceRow) findOwner() bool {
 	return true
 }
 
-// ownerOf judges an endpoint that no visible process has. The kernel's own sockets
-// belong to root.
-func ownerOf(r *serviceRow, lack string, seesAll bool) serviceOwner {
+// ownedByRoot reports whether the socket belongs to root, as the kernel's own do, or
+// to an unknown user.
+func (r *serviceRow) ownedByRoot() bool {
 	uid, ok := r.user()
+	return !ok || uid == 0
+}
+
+// ownerOf judges an endpoint that no visible process has.
+func ownerOf(r *serviceRow, lack string, seesAll bool) serviceOwner {
 	switch {
 	case lack != "":
 		return serviceOwner{kind: ownerNotPermitted, lack: lack}
 	case !seesAll:
 		return serviceOwner{kind: ownerUnknown, lack: "this /proc does not show the processes of the whole host"}
-	case ok && uid != 0:
+	case !r.ownedByRoot():
 		return serviceOwner{kind: ownerUnknown, lack: "no process has the socket of this user"}
 	}
 	return serviceOwner{kind: ownerKernel}

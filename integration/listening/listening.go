@@ -31,7 +31,7 @@ func (o Options) SQL() string {
 		where = "\nWHERE role <> 'client'"
 	}
 	return `SELECT exposure, protocol, address, port, service, interface, ip_versions, role, role_reason,
-  owner, pid, program, username, systemd_unit, container_id, container_name, image, net_namespace,
+  owner, pid, program, username, systemd_unit, container_id, container_name, image, tunnel, net_namespace,
   sockets, processes, accept_queue_full, insecure_reason, incomplete_reason
 FROM listening_services` + where + `
 ORDER BY protocol, port, address, interface, net_namespace`
@@ -162,6 +162,8 @@ func owner(r record) string {
 			s += fmt.Sprintf(" and %d more", n-1)
 		}
 		return s
+	case "kernel":
+		return strings.TrimSpace("(kernel) " + r["tunnel"])
 	case "not_permitted":
 		return "(not permitted to see)"
 	}

@@ -19,7 +19,7 @@ import (
 
 // whySQL is what Why asks for.
 const whySQL = `SELECT exposure, scope, protocol, address, port, service, interface, ip_versions, role, role_reason,
-  owner, pid, program, comm, exe, exe_deleted, cmdline, username, started, systemd_unit, container_id, container_name, image, net_namespace,
+  owner, pid, program, comm, exe, exe_deleted, cmdline, username, started, systemd_unit, container_id, container_name, image, tunnel, net_namespace,
   sockets, processes, holders, backlog, backlog_max, accept_queue_full, insecure_reason, incomplete_reason
 FROM listening_services
 ORDER BY role = 'client', protocol, port, address, interface, net_namespace`

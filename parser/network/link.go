@@ -46,6 +46,9 @@ type Link struct {
 	Duplex string
 	// VRFTable is the routing table of a VRF; 0 of others.
 	VRFTable uint32
+	// UDPPort is where the kernel takes the packets of a tunnel over UDP; 0 of
+	// others.
+	UDPPort uint16
 	// QueueLength, Promiscuity and CarrierChanges are numbers that a kernel may
 	// not tell.
 	QueueLength, Promiscuity, CarrierChanges Number

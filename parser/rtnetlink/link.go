@@ -37,6 +37,10 @@ const (
 	linkVRFTable = 1 // of the data of a VRF
 )
 
+// portAttributes are those of the data of a tunnel over UDP, by its kind, that have
+// the port.
+var portAttributes = map[string]uint16{"vxlan": 15, "geneve": 5, "bareudp": 1}
+
 // Link decodes struct ifinfomsg and the attributes behind it. It is false for
 // what is no interface.
 func Link(kind uint16, b []byte, order binary.ByteOrder, l *network.Link) (ok bool, err error) {
@@ -70,11 +74,16 @@ func Link(kind uint16, b []byte, order binary.ByteOrder, l *network.Link) (ok bo
 				switch a.Type() {
 				case linkInfoKind:
 					l.Kind = a.Text()
-				case linkInfoData:
-					if l.Kind == "vrf" { // the kind comes first
+				case linkInfoData: // behind the kind
+					if port := portAttributes[l.Kind]; port != 0 || l.Kind == "vrf" {
 						a.Nested(func() {
-							if a.Type() == linkVRFTable {
+							switch {
+							case l.Kind == "vrf" && a.Type() == linkVRFTable:
 								l.VRFTable = a.Uint32()
+							case port != 0 && a.Type() == port:
+								if b, ok := a.Struct(2); ok {
+									l.UDPPort = binary.BigEndian.Uint16(b)
+								}
 							}
 						})
 					}

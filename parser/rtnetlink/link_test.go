@@ -48,6 +48,7 @@ func TestLinkAttributes(t *testing.T) {
 		{"lower elsewhere", link(attribute(linkLower, 0, 0, 0, 7), attribute(linkLowerNamespace, 0, 0, 0, 0)), network.Link{Lower: 7, LowerElsewhere: true}},
 		{"lower unknown", link(attribute(linkLowerNamespace, 255, 255, 255, 255)), network.Link{LowerElsewhere: true, LowerID: -1}},
 		{"vrf", link(nested(nil, order, linkInfo, text(linkInfoKind, "vrf"), nested(nil, order, linkInfoData, attribute(linkVRFTable, 0, 1, 0, 2)))), network.Link{Kind: "vrf", VRFTable: 65538}},
+		{"vxlan", link(nested(nil, order, linkInfo, text(linkInfoKind, "vxlan"), nested(nil, order, linkInfoData, attribute(1, 0, 0, 0, 9), attribute(15, 0x12, 0xb5)))), network.Link{Kind: "vxlan", UDPPort: 4789}},
 		{"no vrf", link(nested(nil, order, linkInfo, text(linkInfoKind, "vlan"), nested(nil, order, linkInfoData, attribute(linkVRFTable, 0, 5)))), network.Link{Kind: "vlan"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
