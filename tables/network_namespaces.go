@@ -35,8 +35,31 @@ func (r *namespaceRow) name() string {
 	return ""
 }
 
+// keptBy returns what keeps the namespace.
+func (r *namespaceRow) keptBy() string {
+	var all []string
+	for _, by := range []struct {
+		name string
+		does bool
+	}{
+		{"process", r.PID != 0 && !r.ByThread},
+		{"thread", r.ByThread},
+		{"mount", len(r.Files) > 0},
+		{"descriptor", r.Descriptor != ""},
+	} {
+		if by.does {
+			all = append(all, by.name)
+		}
+	}
+	return strings.Join(all, ",")
+}
+
 // NetworkNamespaces is the table network_namespaces.
 func NetworkNamespaces(h *host.Host) schema.Table {
+	keptBy := schema.NotNull("kept_by", "What keeps the namespace, with commas between: process; thread, if no first thread of a process is in it; mount; descriptor, an open one of a process other than this program. A statement that uses this column sees the namespaces too that only a descriptor keeps, and reads the descriptors of every process for it; the tables of sockets do not look into those namespaces.",
+		(*namespaceRow).keptBy, schema.Hidden, schema.Scope)
+	descriptor := schema.NotNull("descriptor", "Descriptor that refers to the namespace, as /proc/PID/fd/NUMBER, of several that of the process with the lowest number. Empty if there is none. A statement that uses this column sees what it does with kept_by.",
+		func(r *namespaceRow) string { return r.Descriptor }, schema.Hidden, schema.Scope)
 	return schema.Bind(schema.TableDef[namespaceRow]{
 		Name: "network_namespaces",
 		Doc:  "Network namespaces that have a process or a mounted name, such as those of containers: what lsns -t net shows. Without root the table has only the namespaces of this user's processes and mounted ones.",
@@ -68,11 +91,16 @@ func NetworkNamespaces(h *host.Host) schema.Table {
 				func(r *namespaceRow) bool { return r.host.MayEnter(&r.NetNamespace) }, schema.Hidden),
 			schema.NotNull("files", "Files that the namespace is mounted on, which keep it without a process, separated by blanks. Empty if there are none.",
 				func(r *namespaceRow) string { return strings.Join(r.Files, " ") }, schema.Hidden),
+			keptBy, descriptor,
 		},
 		RowID: func(r *namespaceRow) int64 { return int64(r.Inode) },
-		Rows: func(ctx context.Context, _ schema.Query) iter.Seq2[namespaceRow, error] {
+		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[namespaceRow, error] {
 			return func(yield func(namespaceRow, error) bool) {
-				all, err := h.NetNamespaces(ctx)
+				list := h.NetNamespaces
+				if keptBy.Uses(q) || descriptor.Uses(q) {
+					list = h.KeptNetNamespaces
+				}
+				all, err := list(ctx)
 				if err != nil {
 					yield(namespaceRow{}, err)
 					return

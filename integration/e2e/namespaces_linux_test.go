@@ -293,6 +293,38 @@ func TestNamespacesAreLsnss(t *testing.T) {
 	}
 }
 
+// A namespace that nothing but a descriptor keeps is shown to those who ask for it.
+func TestNamespaceOfDescriptor(t *testing.T) {
+	ns := netnstest.New(t)
+	// The process makes it, opens it and goes back to where the test is.
+	script := fmt.Sprintf("exec 3</proc/self/ns/net && exec nsenter --net=/proc/%d/ns/net sleep 60", os.Getpid())
+	sleep := exec.Command("unshare", "--net", "sh", "-c", script)
+	if err := sleep.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		sleep.Process.Kill()
+		sleep.Wait()
+	})
+	path := fmt.Sprintf("/proc/%d/fd/3", sleep.Process.Pid)
+	waitComm(t, sleep.Process.Pid, "sleep")
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	where := fmt.Sprintf(" FROM network_namespaces WHERE inode = '%d'", st.Ino)
+	want := []tableRow{{"pid": "", "processes": "0", "kept_by": "descriptor", "descriptor": path, "enterable": "1"}}
+	equal(t, "the namespace", func() []string { return lines(want, []string{"pid", "processes", "kept_by", "descriptor", "enterable"}) }, func() []string {
+		return lines(query(t, ns, "SELECT pid, processes, kept_by, descriptor, enterable"+where), []string{"pid", "processes", "kept_by", "descriptor", "enterable"})
+	})
+	if rows := query(t, ns, "SELECT inode"+where); len(rows) != 0 {
+		t.Errorf("without kept_by: %v", rows)
+	}
+	if rows := query(t, ns, "SELECT kept_by FROM network_namespaces WHERE own = 1"); len(rows) != 1 || !strings.HasPrefix(rows[0]["kept_by"], "process") && rows[0]["kept_by"] != "thread" {
+		t.Errorf("the own one: %v", rows)
+	}
+}
+
 // A namespace in which only a thread of a process is has that process. Inside and from outside, and as ss shows them, the sockets are the same.
 func TestOtherNamespaceIsSss(t *testing.T) {
 	ns, other := netnstest.New(t), netnstest.New(t)

@@ -177,6 +177,12 @@ type Namespaces = netns.Selection
 // that we see, sorted by their inodes. It looks at each process once.
 func (h *Host) NetNamespaces(ctx context.Context) ([]NetNamespace, error) { return h.netns.List(ctx) }
 
+// KeptNetNamespaces is NetNamespaces, with those that only an open descriptor of a
+// process keeps: see [netns.Set.ListKept].
+func (h *Host) KeptNetNamespaces(ctx context.Context) ([]NetNamespace, error) {
+	return h.netns.ListKept(ctx)
+}
+
 // MayEnter reports whether this process may enter a namespace, by entering it in
 // a thread of its own, which costs a system call or two. It may not enter one of
 // another host, whose /proc is read.

@@ -32,13 +32,18 @@ type Namespace struct {
 	Own bool
 	// PID is the process with the lowest number in it, of Processes that we see
 	// there; 0 if there are none. A process is where its first thread is; only if
-	// no first thread is there, the processes of other threads are meant. Without
-	// root only this user's processes are seen.
+	// no first thread is there, the processes of other threads are meant, which
+	// ByThread says. Without root only this user's processes are seen.
 	PID       int32
 	Processes int32
+	ByThread  bool
 	// Files are where it is mounted, which keeps it without a process: such as
 	// /run/netns/NAME of ip-netns(8).
 	Files []string
+	// Descriptor is the path of an open descriptor that refers to it, such as
+	// /proc/PID/fd/7, of several that of the process with the lowest number; "" if
+	// there is none, or if List was asked, which does not look for them.
+	Descriptor string
 }
 
 // Selection selects network namespaces. The zero value is the program's own, or,
@@ -138,7 +143,7 @@ func (s *Set) List(ctx context.Context) ([]Namespace, error) {
 	}
 	for inode, ns := range byThread {
 		if known := found.get(inode); known.PID == 0 {
-			known.PID, known.Processes = ns.PID, ns.Processes
+			known.PID, known.Processes, known.ByThread = ns.PID, ns.Processes, true
 		}
 	}
 	mounts, err := s.mounts()
@@ -328,6 +333,9 @@ func (s *Set) handle(seen []Namespace, inode uint32) *Handle {
 		}
 		if h.file == "" && h.dir != "" {
 			h.file = filepath.Join(h.dir, "ns", "net")
+		}
+		if h.file == "" && ns.Descriptor != "" && fileInode(ns.Descriptor) == inode {
+			h.file = ns.Descriptor
 		}
 	}
 	if h.dir == "" && h.file == "" {
