@@ -314,7 +314,9 @@ func TestNamespaceOfDescriptor(t *testing.T) {
 	}
 	where := fmt.Sprintf(" FROM network_namespaces WHERE inode = '%d'", st.Ino)
 	want := []tableRow{{"pid": "", "processes": "0", "kept_by": "descriptor", "descriptor": path, "enterable": "1"}}
-	equal(t, "the namespace", func() []string { return lines(want, []string{"pid", "processes", "kept_by", "descriptor", "enterable"}) }, func() []string {
+	equal(t, "the namespace", func() []string {
+		return lines(want, []string{"pid", "processes", "kept_by", "descriptor", "enterable"})
+	}, func() []string {
 		return lines(query(t, ns, "SELECT pid, processes, kept_by, descriptor, enterable"+where), []string{"pid", "processes", "kept_by", "descriptor", "enterable"})
 	})
 	if rows := query(t, ns, "SELECT inode"+where); len(rows) != 0 {
