@@ -87,6 +87,13 @@ func newInetColumns[S any, P inetSocket[S]](pushed schema.Option, queues queueDo
 				known(details, sock.KnowsTClass, func(d *sock.Details) uint8 { return d.TClass }), schema.Hidden, schema.Needs(needTypeOfService), schema.Shared),
 			schema.Nullable("v6only", "1 if an IPv6 socket takes no IPv4 packets, 0 if it takes both. NULL for IPv4 sockets, and as for tos.",
 				known(details, sock.KnowsV6Only, func(d *sock.Details) bool { return d.V6Only }), schema.Hidden, schema.Shared),
+			schema.Nullable("socket_options", "Options of the socket that are on, as ss --inet-sockopt names them, with commas between: recverr, freebind, hdrincl, mc_loop, transparent, mc_all, nodefrag, bind_addr_no_port, recverr_rfc4884, defer_connect. Empty where the kernel does not report them, in TIME_WAIT and from /proc.",
+				func(r *row[S]) (string, bool) {
+					d := details(r)
+					return d.Options.String(), d.Known&sock.KnowsOptions != 0
+				}, schema.Hidden, schema.Shared),
+			schema.Nullable("class_id", "Class that traffic control may choose by: that of the process's control group of net_cls, else SO_PRIORITY. NULL as for tos.",
+				known(details, sock.KnowsClassID, func(d *sock.Details) uint32 { return d.ClassID }), schema.Hidden, schema.Needs(needTypeOfService), schema.Shared),
 			schema.Nullable("shutdown", shutdownDoc,
 				known(details, sock.KnowsShutdown, func(d *sock.Details) uint8 { return d.Shutdown }), schema.Hidden, schema.Shared),
 		}, memoryColumns(details)...),

@@ -14,7 +14,7 @@ import (
 const (
 	needServices schema.Need = 1 << iota
 	needUsers
-	needAttempts // retransmits and probes
+	needAttempts // retransmits, probes and peers with a key, which come with tcp_info
 	needCongestion
 	needMemory // what the socket takes of the kernel's memory
 	needTypeOfService

@@ -1,12 +1,17 @@
 package e2e
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/netnstest"
 )
@@ -26,6 +31,9 @@ func ssSockets(t *testing.T, ns *netnstest.NS, args ...string) map[string]ssSock
 	}
 	sockets := make(map[string]ssSocket)
 	for line := range strings.Lines(string(out)) {
+		line = ssOptions.ReplaceAllStringFunc(line, func(all string) string {
+			return "inet-sockopt:" + strings.Join(slices.DeleteFunc(strings.Fields(ssOptions.FindStringSubmatch(all)[1]), func(o string) bool { return o == "is_icsk" }), ",")
+		})
 		s := ssSocket{}
 		for _, word := range strings.Fields(ssSpaced.ReplaceAllString(line, "$1:$2")) {
 			key, value, _ := strings.Cut(word, ":")
@@ -38,6 +46,9 @@ func ssSockets(t *testing.T, ns *netnstest.NS, args ...string) map[string]ssSock
 	}
 	return sockets
 }
+
+// ssOptions is the list of ss --inet-sockopt, in which is_icsk is no option.
+var ssOptions = regexp.MustCompile(`inet-sockopt: \(([^)]*)\)`)
 
 // skmem are the columns of ss's skmem, drops apart.
 var skmem = []string{"received_memory_bytes", "receive_buffer_bytes", "sent_memory_bytes", "send_buffer_bytes",
@@ -56,15 +67,53 @@ func checkAgainst(t *testing.T, row tableRow, before, after, ours ssSocket) {
 	}
 }
 
-// The hidden columns of IP sockets are those of ss -e, -m and --tos.
+// Peers with a key for the MD5 signature are those of ss, and no key is shown.
+func TestMD5PeersAgainstSS(t *testing.T) {
+	s := &seeded{t: t, ns: netnstest.New(t)}
+	key := func(fd int) error {
+		// struct tcp_md5sig, include/uapi/linux/tcp.h: struct sockaddr_storage, flags,
+		// length of the prefix, of the key, interface, key.
+		sig := make([]byte, 128+8+80)
+		binary.NativeEndian.PutUint16(sig, unix.AF_INET)
+		copy(sig[4:], []byte{192, 0, 2, 0})
+		sig[128], sig[129] = unix.TCP_MD5SIG_FLAG_PREFIX, 24
+		binary.NativeEndian.PutUint16(sig[130:], 6)
+		copy(sig[136:], "secret")
+		return unix.SetsockoptString(fd, unix.SOL_TCP, unix.TCP_MD5SIG_EXT, string(sig))
+	}
+	probe, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = key(probe)
+	unix.Close(probe)
+	if errors.Is(err, unix.ENOPROTOOPT) {
+		netnstest.NotInThisKernel(t, "TCP_MD5SIG")
+	}
+	s.socket(unix.SOCK_STREAM, 0, "127.0.0.1:179", key)
+	rows := query(t, s.ns, "SELECT md5_peers FROM tcp_sockets WHERE local_port = 179")
+	if diff := cmp.Diff([]tableRow{{"md5_peers": "192.0.2.0/24"}}, rows); diff != "" {
+		t.Errorf("want (-), got (+):\n%s", diff)
+	}
+	if out := output(t, s.ns, "ss", "-HtlniO"); !strings.Contains(out, "md5keys:192.0.2.0/24=") {
+		t.Errorf("ss shows %s", out)
+	}
+}
+
+// The hidden columns of IP sockets are those of ss -e, -m, --tos and --inet-sockopt.
 func TestDetailsAgainstSS(t *testing.T) {
 	ns := netnstest.New(t)
 	ns.Populate(t)
+	s := &seeded{t: t, ns: ns}
+	for _, kind := range []int{unix.SOCK_STREAM, unix.SOCK_DGRAM} {
+		s.socket(kind, 0, "192.0.2.77:7", sockopt(unix.SOL_IP, unix.IP_FREEBIND, 1), sockopt(unix.SOL_IP, unix.IP_TRANSPARENT, 1),
+			sockopt(unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1), sockopt(unix.SOL_SOCKET, unix.SO_PRIORITY, 5))
+	}
 	for table, args := range map[string][]string{
-		"tcp_sockets": {"-HtanemO", "--tos"},
-		"udp_sockets": {"-HuanemO", "--tos"},
+		"tcp_sockets": {"-HtanemO", "--tos", "--inet-sockopt"},
+		"udp_sockets": {"-HuanemO", "--tos", "--inet-sockopt"},
 	} {
-		columns := []string{"state", "local_address", "local_port", "remote_address", "remote_port", "cookie", "uid", "inode", "mark", "tos", "tclass", "v6only", "shutdown", "interface"}
+		columns := []string{"state", "local_address", "local_port", "remote_address", "remote_port", "cookie", "uid", "inode", "mark", "tos", "tclass", "v6only", "shutdown", "interface", "socket_options", "class_id"}
 		statement := "SELECT " + strings.Join(append(columns, skmem...), ", ") + " FROM " + table
 		before := ssSockets(t, ns, args...)
 		rows := query(t, ns, statement)
@@ -78,8 +127,8 @@ func TestDetailsAgainstSS(t *testing.T) {
 			}
 			compared++
 			ours := ssSocket{}
-			for from, to := range map[string]string{"tos": "tos", "tclass": "tclass", "mark": "fwmark"} {
-				if row[from] != "" && (row[from] != "0" || from == "tos" || from == "tclass") {
+			for from, to := range map[string]string{"tos": "tos", "tclass": "tclass", "class_id": "class_id", "mark": "fwmark"} {
+				if row[from] != "" && (row[from] != "0" || from != "mark") {
 					n, _ := strconv.Atoi(row[from])
 					if ours[to] = "0"; n != 0 {
 						ours[to] = fmt.Sprintf("0x%x", n)
@@ -88,6 +137,7 @@ func TestDetailsAgainstSS(t *testing.T) {
 					ours[to] = ""
 				}
 			}
+			ours["inet-sockopt"] = row["socket_options"]
 			if row["inode"] != "" {
 				if ours["uid"] = row["uid"]; ours["uid"] == "0" {
 					ours["uid"] = "" // ss leaves it out
@@ -123,11 +173,12 @@ func TestDetailsAgainstSS(t *testing.T) {
 			for c, v := range row {
 				values[c+v] = true
 			}
+			values["freebind"] = values["freebind"] || strings.HasPrefix(row["socket_options"], "freebind,mc_loop,transparent,mc_all,bind_addr_no_port")
 		}
 		if compared < 50 {
 			t.Errorf("%s: only %d sockets were compared", table, compared)
 		}
-		want := []string{"tos0", "tclass0", "v6only0", "shutdown0"}
+		want := []string{"tos0", "tclass0", "v6only0", "shutdown0", "class_id5", "class_id0", "freebind"}
 		if table == "tcp_sockets" {
 			want = append(want, "shutdown2", "tos")
 		}

@@ -171,9 +171,10 @@ const (
 	TimerKeepalive Timer = 2
 	TimerTimeWait  Timer = 3
 	TimerProbe     Timer = 4 // zero window probe
+	TimerDelack    Timer = 5 // delayed acknowledgement, from sock_diag of newer kernels
 )
 
-var timerNames = [...]string{"off", "on", "keepalive", "timewait", "probe"}
+var timerNames = [...]string{"off", "on", "keepalive", "timewait", "probe", "delack"}
 
 // String returns netstat's name of the timer; an unknown one is its number.
 func (t Timer) String() string {
@@ -218,11 +219,41 @@ type Details struct {
 	// Shutdown is what was shut down: 1 receiving, 2 sending, 3 both.
 	Shutdown uint8
 	V6Only   bool // IPV6_V6ONLY, ipv6(7)
-	Memory   Memory
+	Options  Options
+	// ClassID is that of the control group of net_cls, or the priority, SO_PRIORITY,
+	// where there is none.
+	ClassID uint32
+	Memory  Memory
+}
+
+// Options are settings of a socket of IP, struct inet_diag_sockopt of
+// include/uapi/linux/inet_diag.h: bits, the first option in the lowest one.
+type Options uint16
+
+// optionNames are ss's; the kernel's is_icsk is no option.
+var optionNames = [...]string{
+	"recverr", "", "freebind", "hdrincl", "mc_loop", "transparent", "mc_all", "nodefrag",
+	"bind_addr_no_port", "recverr_rfc4884", "defer_connect",
+}
+
+// String returns ss's names of the options that are on, with commas between; of an
+// unknown one its bit.
+func (o Options) String() string {
+	var names []string
+	for i := range 16 {
+		switch {
+		case o&(1<<i) == 0:
+		case i >= len(optionNames):
+			names = append(names, strconv.Itoa(i))
+		case optionNames[i] != "":
+			names = append(names, optionNames[i])
+		}
+	}
+	return strings.Join(names, ",")
 }
 
 // Known is a set of fields of [Details].
-type Known uint8
+type Known uint16
 
 // The fields.
 const (
@@ -234,6 +265,8 @@ const (
 	KnowsShutdown
 	KnowsV6Only
 	KnowsMemory
+	KnowsOptions
+	KnowsClassID
 )
 
 // Memory is what a socket takes of the kernel's memory, in bytes but for Drops:
@@ -277,6 +310,9 @@ type TCP struct {
 	// Congestion is the congestion control algorithm, such as cubic; "" if it
 	// is not known.
 	Congestion string
+	// MD5Peers are the prefixes of the peers with which the socket has a key for
+	// the MD5 signature option, RFC 2385, with commas between.
+	MD5Peers string
 }
 
 // UDP is one UDP or UDP-Lite socket.

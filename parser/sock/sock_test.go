@@ -151,3 +151,13 @@ func TestHash(t *testing.T) {
 		seen[h.ID()] = i
 	}
 }
+
+func TestOptions(t *testing.T) {
+	for o, want := range map[Options]string{0: "", 0x2: "", 0x24: "freebind,transparent", 0x701: "recverr,bind_addr_no_port,recverr_rfc4884,defer_connect", 0x8800: "11,15"} {
+		t.Run(want, func(t *testing.T) {
+			if got := o.String(); got != want {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}

@@ -13,7 +13,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 	"net/netip"
+	"strings"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
@@ -45,7 +47,12 @@ const (
 	attrShutdown  = 8
 	attrV6Only    = 11
 	attrMark      = 15
+	attrClassID   = 17
+	attrMD5       = 18
 	attrCgroupID  = 21
+	attrOptions   = 22
+
+	md5Size = 20 + 80 // struct tcp_diag_md5sig, include/uapi/linux/tcp.h
 )
 
 // The types of messages, include/uapi/linux/sock_diag.h and inet_diag.h, and the
@@ -158,11 +165,30 @@ func TCP(b []byte, order binary.ByteOrder, s *sock.TCP) error {
 			}
 		case attrCong:
 			s.Congestion = a.Text()
+		case attrMD5:
+			s.MD5Peers = md5Peers(a.Bytes())
 		default:
 			detail(&a, a.Type(), &s.Details)
 		}
 	}
 	return a.Err()
+}
+
+// md5Peers returns the prefixes in an array of struct tcp_diag_md5sig: family, length
+// of the prefix, of the key, address and key, which is left alone.
+func md5Peers(b []byte) string {
+	var peers []string
+	for ; len(b) >= md5Size; b = b[md5Size:] {
+		var a netip.Addr
+		switch sock.Family(b[0]) {
+		case sock.INET:
+			a = netip.AddrFrom4([4]byte(b[4:]))
+		case sock.INET6:
+			a = netip.AddrFrom16([16]byte(b[4:]))
+		}
+		peers = append(peers, fmt.Sprintf("%v/%d", a, b[1]))
+	}
+	return strings.Join(peers, ",")
 }
 
 // UDP decodes struct inet_diag_msg and the attributes behind it. Drops are
@@ -202,6 +228,14 @@ func detail(a *netlink.Attributes, kind uint16, d *sock.Details) {
 	case attrCgroupID:
 		d.CgroupID = a.Uint64()
 		d.Known |= sock.KnowsCgroupID
+	case attrClassID:
+		d.ClassID = a.Uint32()
+		d.Known |= sock.KnowsClassID
+	case attrOptions:
+		if b, ok := a.Struct(2); ok {
+			d.Options = options([2]byte(b), a.Numbers)
+			d.Known |= sock.KnowsOptions
+		}
 	case attrSKMemInfo:
 		// Drops came with Linux 4.11; without them there is no use for the rest.
 		if b := a.Bytes(); len(b) >= memInfoSize {
@@ -209,6 +243,16 @@ func detail(a *netlink.Attributes, kind uint16, d *sock.Details) {
 			d.Known |= sock.KnowsMemory
 		}
 	}
+}
+
+// options decodes struct inet_diag_sockopt, bit fields of two bytes, of which C
+// compilers put the first into the lowest bit of a little-endian machine and into the
+// highest of a big-endian one.
+func options(b [2]byte, order binary.ByteOrder) sock.Options {
+	if order == binary.BigEndian {
+		b[0], b[1] = bits.Reverse8(b[0]), bits.Reverse8(b[1])
+	}
+	return sock.Options(b[0]) | sock.Options(b[1])<<8
 }
 
 // memory decodes SK_MEMINFO_*, memInfoSize bytes.

@@ -226,6 +226,35 @@ func TestBothByteOrders(t *testing.T) {
 	}
 }
 
+// Peers with a key are told, and the keys are not.
+func TestMD5Peers(t *testing.T) {
+	sig := func(family sock.Family, length byte, address ...byte) []byte {
+		b := make([]byte, 100)
+		b[0], b[1], b[2] = byte(family), length, 6
+		copy(b[4:], address)
+		copy(b[20:], "secret")
+		return b
+	}
+	order := binary.LittleEndian
+	for name, c := range map[string]struct {
+		value []byte
+		want  string
+	}{
+		"two":            {append(sig(sock.INET, 24, 10, 1, 0, 0), sig(sock.INET6, 128, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7)...), "10.1.0.0/24,2001:db8::7/128"},
+		"none":           {nil, ""},
+		"cut":            {sig(sock.INET, 32, 10, 1, 0, 1)[:99], ""},
+		"any length":     {sig(sock.INET, 33, 10, 1, 0, 1), "10.1.0.1/33"},
+		"another family": {sig(7, 0), "invalid IP/0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s sock.TCP
+			if err := TCP(netlink.AppendAttribute(message(order, 0)[netlink.HeaderSize:], order, 18, c.value), order, &s); err != nil || s.MD5Peers != c.want {
+				t.Errorf("got %q, %v", s.MD5Peers, err)
+			}
+		})
+	}
+}
+
 // The attributes beside struct inet_diag_msg, as the kernel writes them.
 func TestDetails(t *testing.T) {
 	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
@@ -246,7 +275,9 @@ func TestDetails(t *testing.T) {
 			{8, []byte{3}, sock.KnowsShutdown},
 			{11, []byte{1}, sock.KnowsV6Only},
 			{15, mark[:4], sock.KnowsMark},
+			{17, mark[:4], sock.KnowsClassID},
 			{21, cgroup[:8], sock.KnowsCgroupID},
+			{22, map[binary.ByteOrder][]byte{binary.LittleEndian: {0x24, 0x09}, binary.BigEndian: {0x24, 0x90}}[order], sock.KnowsOptions},
 			{99, nil, 0},
 		}
 		var all []byte
@@ -269,7 +300,7 @@ func TestDetails(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := sock.Details{
-			Known: 1<<8 - 1, Interface: 7, Mark: 0x01020304, CgroupID: 0x0102030405060708, TOS: 0x10, TClass: 0x20, Shutdown: 3, V6Only: true,
+			Known: 1<<10 - 1, Interface: 7, Mark: 0x01020304, ClassID: 0x01020304, Options: 0x0924, CgroupID: 0x0102030405060708, TOS: 0x10, TClass: 0x20, Shutdown: 3, V6Only: true,
 			Memory: sock.Memory{Received: 10, ReceiveBuffer: 11, Sent: 12, SendBuffer: 13, Forward: 14, Queued: 15, Options: 16, Backlog: 17, Drops: 18},
 		}
 		if s.Details != want {

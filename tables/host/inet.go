@@ -30,7 +30,7 @@ type InetFilter struct {
 	States                  sock.StateSet   // 0 means any
 	LocalPorts, RemotePorts []sock.PortRange
 	LocalAddrs, RemoteAddrs []netip.Addr
-	// Attempts asks for Retransmits and Probes of TCP sockets.
+	// Attempts asks for Retransmits, Probes and MD5Peers of TCP sockets.
 	Attempts bool
 	// Info asks for the Info of MPTCP sockets.
 	Info bool
