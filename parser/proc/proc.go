@@ -104,7 +104,10 @@ func PeakMemory(status []byte) (bytes int64, ok bool) {
 	line, _, _ := strings.Cut(after, "\n")
 	for number := range parser.Fields(line) {
 		kilobytes, err := strconv.ParseUint(number, 10, 53) // so that bytes do not overflow
-		return int64(kilobytes) << 10, err == nil
+		if err != nil {
+			return 0, false
+		}
+		return int64(kilobytes) << 10, true
 	}
 	return 0, false
 }

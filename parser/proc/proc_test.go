@@ -141,6 +141,7 @@ func TestPeakMemory(t *testing.T) {
 		{"a thread of the kernel", "Name:\tkthreadd\nState:\tS\n", 0, false},
 		{"a hostile name", "Name:\tx VmHWM: 7 kB\nState:\tS\n", 0, false},
 		{"no number", "Name:\tx\nVmHWM:\tx kB\n", 0, false},
+		{"too large", "Name:\tx\nVmHWM:\t9007199270000000 kB\n", 0, false},
 		{"cut off", "Name:\tx\nVmHWM:", 0, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
