@@ -75,27 +75,27 @@ func newInetColumns[S any, P inetSocket[S]](pushed schema.Option, queues queueDo
 					return r.lookups.interfaces.Name(inet(r).Namespace, d.Interface), true
 				}, schema.Hidden, schema.Needs(needInterfaces), schema.Shared),
 			schema.Nullable("mark", "SO_MARK of the socket, by which routing and packet filters may choose. NULL if unknown: sock_diag reports it with CAP_NET_ADMIN, /proc never.",
-				known(details, sock.KnowsMark, func(d *sock.Details) uint32 { return d.Mark }), schema.Hidden, schema.Shared),
+				known(details, sock.KnowsMark, func(d *sock.Details) uint32 { return d.Mark }), schema.Hidden, schema.Needs(needDetails), schema.Shared),
 			schema.Nullable("cgroup_id", "Number of the control group in which the socket was made: the inode of its directory in the cgroup2 file system. NULL before Linux 5.9, and from /proc.",
 				func(r *row[S]) (int64, bool) {
 					d := details(r)
 					return int64(d.CgroupID), d.Known&sock.KnowsCgroupID != 0 && d.CgroupID < 1<<63
-				}, schema.Hidden, schema.Shared),
+				}, schema.Hidden, schema.Needs(needDetails), schema.Shared),
 			schema.Nullable("tos", "IPv4 type of service of the packets that the socket sends, a byte. NULL if unknown, such as in TIME_WAIT and from /proc.",
 				known(details, sock.KnowsTOS, func(d *sock.Details) uint8 { return d.TOS }), schema.Hidden, schema.Needs(needTypeOfService), schema.Shared),
 			schema.Nullable("tclass", "IPv6 traffic class of the packets that the socket sends, a byte. NULL for IPv4 sockets, and as for tos.",
 				known(details, sock.KnowsTClass, func(d *sock.Details) uint8 { return d.TClass }), schema.Hidden, schema.Needs(needTypeOfService), schema.Shared),
 			schema.Nullable("v6only", "1 if an IPv6 socket takes no IPv4 packets, 0 if it takes both. NULL for IPv4 sockets, and as for tos.",
-				known(details, sock.KnowsV6Only, func(d *sock.Details) bool { return d.V6Only }), schema.Hidden, schema.Shared),
+				known(details, sock.KnowsV6Only, func(d *sock.Details) bool { return d.V6Only }), schema.Hidden, schema.Needs(needDetails), schema.Shared),
 			schema.Nullable("socket_options", "Options of the socket that are on, as ss --inet-sockopt names them, with commas between: recverr, freebind, hdrincl, mc_loop, transparent, mc_all, nodefrag, bind_addr_no_port, recverr_rfc4884, defer_connect. Empty where the kernel does not report them, in TIME_WAIT and from /proc.",
 				func(r *row[S]) (string, bool) {
 					d := details(r)
 					return d.Options.String(), d.Known&sock.KnowsOptions != 0
-				}, schema.Hidden, schema.Shared),
+				}, schema.Hidden, schema.Needs(needDetails), schema.Shared),
 			schema.Nullable("class_id", "Class that traffic control may choose by: that of the process's control group of net_cls, else SO_PRIORITY. NULL as for tos.",
 				known(details, sock.KnowsClassID, func(d *sock.Details) uint32 { return d.ClassID }), schema.Hidden, schema.Needs(needTypeOfService), schema.Shared),
 			schema.Nullable("shutdown", shutdownDoc,
-				known(details, sock.KnowsShutdown, func(d *sock.Details) uint8 { return d.Shutdown }), schema.Hidden, schema.Shared),
+				known(details, sock.KnowsShutdown, func(d *sock.Details) uint8 { return d.Shutdown }), schema.Hidden, schema.Needs(needDetails), schema.Shared),
 		}, memoryColumns(details)...),
 		proto: schema.NotNull("proto", "Protocol as netstat names it, with a 6 for sockets of the family inet6.",
 			func(r *row[S]) string { return sock.Proto(inet(r).Family, inet(r).Protocol) }, pushed, schema.Shared),
@@ -163,7 +163,7 @@ func (c *inetColumns[S, P]) filter(q schema.Query) host.InetFilter {
 	f := host.InetFilter{
 		LocalPorts: ports(c.localPort, q), RemotePorts: ports(c.remotePort, q),
 		LocalAddrs: c.localAddress.Values(q), RemoteAddrs: c.remoteAddress.Values(q),
-		Attempts: q.Needs(needAttempts), Memory: q.Needs(needMemory), TypeOfService: q.Needs(needTypeOfService),
+		Attempts: q.Needs(needAttempts), Memory: q.Needs(needMemory), TypeOfService: q.Needs(needTypeOfService), Details: q.Needs(needDetails),
 		Namespaces: namespaces(c.netNamespace, q),
 	}
 	for _, n := range c.family.Values(q) {

@@ -10,6 +10,9 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
+// needDetails is what sock_diag sends without being asked.
+const needDetails = schema.Cheap
+
 // What a column may need besides the socket itself.
 const (
 	needServices schema.Need = 1 << iota

@@ -136,23 +136,8 @@ func (r *Request) Append(b []byte, order binary.ByteOrder, seq uint32) []byte {
 // TCP decodes struct inet_diag_msg and the attributes behind it. Without
 // [Info] Retransmits and Probes are only those of the timer that runs.
 func TCP(b []byte, order binary.ByteOrder, s *sock.TCP) error {
-	*s = sock.TCP{}
-	if err := inet(b, order, sock.ProtoTCP, &s.Inet); err != nil {
+	if err := TCPHeader(b, order, s); err != nil {
 		return err
-	}
-	// The kernel asks for bound sockets by a state of their own, and shows them
-	// in that which they have. Of others in it only those that are about to go
-	// away are in its lists, and they have a peer.
-	if s.State == sock.Close && s.Remote.Port() == 0 {
-		s.State = sock.Bound
-	}
-	s.Timer = sock.Timer(b[2])
-	s.TimerExpires = order.Uint32(b[52:])
-	switch retrans := uint32(b[3]); s.Timer {
-	case sock.TimerOn:
-		s.Retransmits = retrans
-	case sock.TimerKeepalive, sock.TimerProbe:
-		s.Probes = retrans
 	}
 	a := netlink.NewAttributes(b[inetMessageSize:], order)
 	for a.Next() {
@@ -172,6 +157,29 @@ func TCP(b []byte, order binary.ByteOrder, s *sock.TCP) error {
 		}
 	}
 	return a.Err()
+}
+
+// TCPHeader decodes struct inet_diag_msg alone. Of the Details it knows Interface.
+func TCPHeader(b []byte, order binary.ByteOrder, s *sock.TCP) error {
+	*s = sock.TCP{}
+	if err := inet(b, order, sock.ProtoTCP, &s.Inet); err != nil {
+		return err
+	}
+	// The kernel asks for bound sockets by a state of their own, and shows them
+	// in that which they have. Of others in it only those that are about to go
+	// away are in its lists, and they have a peer.
+	if s.State == sock.Close && s.Remote.Port() == 0 {
+		s.State = sock.Bound
+	}
+	s.Timer = sock.Timer(b[2])
+	s.TimerExpires = order.Uint32(b[52:])
+	switch retrans := uint32(b[3]); s.Timer {
+	case sock.TimerOn:
+		s.Retransmits = retrans
+	case sock.TimerKeepalive, sock.TimerProbe:
+		s.Probes = retrans
+	}
+	return nil
 }
 
 // md5Peers returns the prefixes in an array of struct tcp_diag_md5sig: family, length

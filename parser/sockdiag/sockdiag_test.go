@@ -360,8 +360,14 @@ func FuzzMessages(f *testing.F) {
 			}
 			total += netlink.HeaderSize + len(m.Payload)
 			if !m.Done {
-				var s sock.TCP
+				var s, header sock.TCP
 				var u sock.UDP
+				if err := TCPHeader(m.Payload, order, &header); TCP(m.Payload, order, &s) == nil {
+					s.Retransmits, s.Probes, s.Congestion, s.MD5Peers, s.Details = header.Retransmits, header.Probes, "", "", header.Details
+					if err != nil || s != header {
+						t.Errorf("the header alone: %+v, %v, want %+v", header, err, s)
+					}
+				}
 				if (TCP(m.Payload, order, &s) == nil) != s.Local.IsValid() && len(m.Payload) < inetMessageSize {
 					t.Errorf("a socket of %d bytes", len(m.Payload))
 				}

@@ -60,7 +60,7 @@ const endpointList = "endpoints"
 func (h *Host) collect(ctx context.Context, f EndpointFilter, handle *netns.Handle, c *endpoint.Collector) error {
 	in := handle.Only()
 	wanted, failed := 0, []error(nil)
-	listeners := InetFilter{Namespaces: in, States: 1 << sock.Listen, LocalPorts: f.Ports}
+	listeners := InetFilter{Namespaces: in, States: 1 << sock.Listen, LocalPorts: f.Ports, Details: true}
 	datagrams := InetFilter{Namespaces: in, LocalPorts: f.Ports}
 	if f.Protocols != nil {
 		for p, number := range map[endpoint.Protocol]sock.Protocol{endpoint.UDP: sock.ProtoUDP, endpoint.UDPLite: sock.ProtoUDPLite} {

@@ -43,6 +43,9 @@ type InetFilter struct {
 	Memory bool
 	// TypeOfService asks for TOS and TClass.
 	TypeOfService bool
+	// Details asks for the other Details of TCP sockets, beside Interface, which
+	// take a look at each attribute that sock_diag sends.
+	Details bool
 }
 
 // wantsList reports whether a socket of the list can match.
@@ -87,10 +90,14 @@ func (h *Host) TCP(ctx context.Context, f InetFilter) iter.Seq2[sock.TCP, error]
 	if f.Congestion {
 		attributes |= sockdiag.Congestion
 	}
+	decode := sockdiag.TCPHeader
+	if attributes != 0 || f.Memory || f.TypeOfService || f.Details {
+		decode = sockdiag.TCP
+	}
 	return readInet(ctx, h, f, inetKind[sock.TCP]{
 		lists: tcpLists, attributes: attributes,
 		inet: func(s *sock.TCP) *sock.Inet { return &s.Inet },
-		diag: func(b []byte, _ *list, s *sock.TCP) error { return sockdiag.TCP(b, binary.NativeEndian, s) },
+		diag: func(b []byte, _ *list, s *sock.TCP) error { return decode(b, binary.NativeEndian, s) },
 		proc: func(file io.Reader, l *list) iter.Seq2[sock.TCP, error] {
 			return procnet.TCP(file, l.family, binary.NativeEndian)
 		},

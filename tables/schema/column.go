@@ -9,6 +9,10 @@ import (
 // each. The bits belong to the package that does the work.
 type Need uint64
 
+// Cheap is the need of work that costs so little that a statement may do it for a
+// column that it does not use: see [Bind].
+const Cheap Need = 1 << 63
+
 // ColumnInfo is what hosts and documents know of a column.
 type ColumnInfo struct {
 	Name string

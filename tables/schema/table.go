@@ -109,7 +109,7 @@ const ownBits = 63
 
 // costs reports whether using the column costs more than reading it, or changes
 // which rows there are.
-func (c *ColumnInfo) costs() bool { return c.Needs != 0 || c.Scope }
+func (c *ColumnInfo) costs() bool { return c.Needs&^Cheap != 0 || c.Scope }
 
 // Bind makes a declared table ready for hosts. It panics if the declaration
 // is wrong, which a test that binds the table finds.
