@@ -51,7 +51,7 @@ var (
 // newInetColumns makes them; pushed is schema.Pushed if the table narrows by
 // addresses, ports, families and protocols, and noUID says when uid is absent.
 func newInetColumns[S any, P inetSocket[S]](pushed schema.Option, queues queueDocs, noUID string) inetColumns[S, P] {
-	inet := func(r *row[S]) *sock.Inet { return P(&r.Socket).IP() }
+	inet := func(r *row[S]) *sock.Inet { return P(r.Socket).IP() }
 	details := func(r *row[S]) *sock.Details { return &inet(r).Details }
 	owner := newOwnerColumns[S, P](noUID)
 	return inetColumns[S, P]{

@@ -48,7 +48,7 @@ func LegacySockets(h *host.Host) schema.Table {
 			listeningColumn("waits for connections: its state is LISTENING or LISTEN; the kernel does not list that of Bluetooth",
 				func(r *legacyRow) bool { return strings.HasPrefix(r.Socket.State, "LISTEN") }, schema.Hidden),
 		}, owner.hidden...),
-	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.Legacy, error] {
+	}, func(ctx context.Context, q schema.Query) iter.Seq2[*sock.Legacy, error] {
 		protos := proto.Values(q)
 		for i := range protos {
 			protos[i] = strings.ToLower(protos[i])

@@ -156,16 +156,16 @@ func joinOwners[S any, P socket[S]](ctx context.Context, h *host.Host, q schema.
 			}
 			return true
 		}
-		var few []row[S]
-		// resolve finds the holders and emits the buffered rows.
+		var few []S
+		// resolve finds the holders and emits the buffered sockets.
 		resolve := func(f holders.Filter) bool {
 			if l.holders, err = h.Holders(ctx, f); err != nil {
 				fail(err)
 				return false
 			}
 			waiting = false
-			for _, r := range few {
-				if !emit(r) {
+			for i := range few {
+				if !emit(row[S]{Socket: &few[i]}) {
 					return false
 				}
 			}
@@ -178,7 +178,7 @@ func joinOwners[S any, P socket[S]](ctx context.Context, h *host.Host, q schema.
 				return
 			}
 			if waiting {
-				if few = append(few, r); len(few) == fewSockets && !resolve(holders.Filter{Lowest: lowest}) {
+				if few = append(few, *r.Socket); len(few) == fewSockets && !resolve(holders.Filter{Lowest: lowest}) {
 					return
 				}
 			} else if !emit(r) {
@@ -191,12 +191,12 @@ func joinOwners[S any, P socket[S]](ctx context.Context, h *host.Host, q schema.
 	}
 }
 
-// inodes returns the inodes of the sockets that rows name the holders of: its own,
+// inodes returns the inodes of the sockets that rows name the holders of: their own,
 // or those that the type of socket appends.
-func inodes[S any, P socket[S]](rows []row[S]) []uint64 {
+func inodes[S any, P socket[S]](sockets []S) []uint64 {
 	all := []uint64{}
-	for i := range rows {
-		s := P(&rows[i].Socket)
+	for i := range sockets {
+		s := P(&sockets[i])
 		if several, ok := any(s).(interface{ AppendInodes([]uint64) []uint64 }); ok {
 			all = several.AppendInodes(all)
 		} else {

@@ -17,7 +17,7 @@ type mptcpRow = row[sock.MPTCP]
 func MPTCPSockets(h *host.Host) schema.Table { return mptcpTable(h, h.MPTCP) }
 
 // mptcpTable is the table of the sockets that read streams.
-func mptcpTable(h *host.Host, read func(context.Context, host.InetFilter) iter.Seq2[sock.MPTCP, error]) schema.Table {
+func mptcpTable(h *host.Host, read func(context.Context, host.InetFilter) iter.Seq2[*sock.MPTCP, error]) schema.Table {
 	inet := newInetColumns[sock.MPTCP](schema.Pushed, tcpQueues, noFile)
 	inet.proto = schema.NotNull("proto", "mptcp, or mptcp6 for a socket of the IPv6 family.",
 		func(r *mptcpRow) string { return sock.Proto(r.Socket.Family, r.Socket.Protocol) }, schema.Pushed)
@@ -45,7 +45,7 @@ func mptcpTable(h *host.Host, read func(context.Context, host.InetFilter) iter.S
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
 			inet.family, inet.protocol, listening, inet.cookie,
 		}, inet.hidden...), inet.details...)...),
-	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.MPTCP, error] {
+	}, func(ctx context.Context, q schema.Query) iter.Seq2[*sock.MPTCP, error] {
 		filter := inet.filter(q)
 		filter.States = states(state.Values(q))
 		if onlyListening(listening, q) {

@@ -49,7 +49,7 @@ func NetlinkSockets(h *host.Host) schema.Table {
 				func(r *netlinkRow) bool { return !r.Socket.Groups.Empty() }, schema.Hidden),
 			owner.cookieColumn(""),
 		}, owner.hidden...),
-	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.Netlink, error] {
+	}, func(ctx context.Context, q schema.Query) iter.Seq2[*sock.Netlink, error] {
 		return h.Netlink(ctx, namespaces(owner.netNamespace, q))
 	})
 }

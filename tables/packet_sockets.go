@@ -96,7 +96,7 @@ func PacketSockets(h *host.Host) schema.Table {
 				}, schema.Hidden),
 			owner.cookieColumn(""),
 		}, owner.hidden...),
-	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.Packet, error] {
+	}, func(ctx context.Context, q schema.Query) iter.Seq2[*sock.Packet, error] {
 		f := host.PacketFilter{Namespaces: namespaces(owner.netNamespace, q), Memberships: q.Needs(needMembers)}
 		return h.Packet(ctx, f)
 	})

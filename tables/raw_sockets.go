@@ -49,7 +49,7 @@ func RawSockets(h *host.Host) schema.Table {
 				}, schema.Hidden),
 			inet.localScope, inet.remoteScope, inet.family,
 		}, inet.hidden...),
-	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.RawIP, error] {
+	}, func(ctx context.Context, q schema.Query) iter.Seq2[*sock.RawIP, error] {
 		return h.Raw(ctx, namespaces(inet.netNamespace, q))
 	})
 }

@@ -18,17 +18,17 @@ type socket[S any] interface {
 
 // row is a row of a table of sockets: the socket, and what its columns look up.
 type row[S any] struct {
-	Socket  S
+	Socket  *S       // valid until the next row
 	lookups *lookups // nil unless the query needs some
 }
 
 // common returns what sockets of every type have.
-func common[S any, P socket[S]](r *row[S]) *sock.Common { return P(&r.Socket).Base() }
+func common[S any, P socket[S]](r *row[S]) *sock.Common { return P(r.Socket).Base() }
 
 // bind makes a table of sockets ready: read streams the sockets that a query
 // selects, and joinOwners completes the rows.
-func (c *ownerColumns[S, P]) bind(h *host.Host, t schema.TableDef[row[S]], read func(context.Context, schema.Query) iter.Seq2[S, error]) schema.Table {
-	t.RowID = func(r *row[S]) int64 { return P(&r.Socket).ID() }
+func (c *ownerColumns[S, P]) bind(h *host.Host, t schema.TableDef[row[S]], read func(context.Context, schema.Query) iter.Seq2[*S, error]) schema.Table {
+	t.RowID = func(r *row[S]) int64 { return P(r.Socket).ID() }
 	t.Rows = func(ctx context.Context, q schema.Query) iter.Seq2[row[S], error] {
 		sockets := read(ctx, q)
 		return func(yield func(row[S], error) bool) {

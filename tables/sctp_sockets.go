@@ -75,7 +75,7 @@ func SCTPSockets(h *host.Host) schema.Table {
 				}, schema.Hidden, schema.Needs(needSCTPPaths)),
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
 		}, inet.hidden...),
-	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.SCTP, error] {
+	}, func(ctx context.Context, q schema.Query) iter.Seq2[*sock.SCTP, error] {
 		return h.SCTP(ctx, host.SCTPFilter{Namespaces: namespaces(inet.netNamespace, q), Paths: q.Needs(needSCTPPaths)})
 	})
 }

@@ -126,14 +126,12 @@ func kinds(ctx context.Context, h *host.Host) (map[uint64]socketKind, error) {
 }
 
 // addKinds adds what sockets are, by their inode.
-func addKinds[S any, P socket[S]](all map[uint64]socketKind, sockets iter.Seq2[S, error], kind func(P) socketKind) error {
-	var s S // one for all, as kind takes its address
-	for next, err := range sockets {
+func addKinds[S any, P socket[S]](all map[uint64]socketKind, sockets iter.Seq2[*S, error], kind func(P) socketKind) error {
+	for s, err := range sockets {
 		if err != nil {
 			return err
 		}
-		s = next
-		all[P(&s).Base().Inode] = kind(&s)
+		all[P(s).Base().Inode] = kind(s)
 	}
 	return nil
 }

@@ -72,9 +72,9 @@ func all() []schema.Table {
 	for i := range all {
 		switch all[i].Spec().Name {
 		case "mptcp_sockets":
-			all[i] = tables.MPTCPTable(h, captured[sock.MPTCP, host.InetFilter]("sockdiag/testdata/mptcp.diag", func(m netlink.Message, s *sock.MPTCP) error { return sockdiag.MPTCP(m.Payload, binary.LittleEndian, s) }))
+			all[i] = tables.MPTCPTable(h, capturedSockets[sock.MPTCP, host.InetFilter]("sockdiag/testdata/mptcp.diag", func(m netlink.Message, s *sock.MPTCP) error { return sockdiag.MPTCP(m.Payload, binary.LittleEndian, s) }))
 		case "vsock_sockets":
-			all[i] = tables.VsockTable(h, captured[sock.Vsock, host.VsockFilter]("sockdiag/testdata/vsock.diag", func(m netlink.Message, s *sock.Vsock) error { return sockdiag.Vsock(m.Payload, binary.LittleEndian, s) }))
+			all[i] = tables.VsockTable(h, capturedSockets[sock.Vsock, host.VsockFilter]("sockdiag/testdata/vsock.diag", func(m netlink.Message, s *sock.Vsock) error { return sockdiag.Vsock(m.Payload, binary.LittleEndian, s) }))
 		case "network_addresses":
 			all[i] = tables.AddressTable(h, captured[network.Address, host.Namespaces]("rtnetlink/testdata/address.rtnl", func(m netlink.Message, a *network.Address) error {
 				_, err := rtnetlink.Address(m.Type, m.Payload, binary.LittleEndian, a)
@@ -118,6 +118,20 @@ func captured[T, F any](name string, decode func(netlink.Message, *T) error) fun
 					err = decode(m, &s)
 				}
 				if !yield(s, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// capturedSockets is captured, of sockets, which are valid until the next.
+func capturedSockets[T, F any](name string, decode func(netlink.Message, *T) error) func(context.Context, F) iter.Seq2[*T, error] {
+	return func(ctx context.Context, f F) iter.Seq2[*T, error] {
+		return func(yield func(*T, error) bool) {
+			var s T
+			for next, err := range captured[T, F](name, decode)(ctx, f) {
+				if s = next; !yield(&s, err) {
 					return
 				}
 			}

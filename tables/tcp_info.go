@@ -39,7 +39,7 @@ func (c *connectionColumns) connection() []schema.AnyColumn[connectionRow] {
 
 // table makes a table of connections ready.
 func (c *connectionColumns) table(h *host.Host, t schema.TableDef[connectionRow]) schema.Table {
-	return c.bind(h, t, func(ctx context.Context, q schema.Query) iter.Seq2[sock.Connection, error] {
+	return c.bind(h, t, func(ctx context.Context, q schema.Query) iter.Seq2[*sock.Connection, error] {
 		filter := c.filter(q)
 		filter.States = states(c.state.Values(q))
 		return h.Connections(ctx, filter)

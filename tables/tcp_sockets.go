@@ -48,7 +48,7 @@ func TCPSockets(h *host.Host) schema.Table {
 			schema.NotNull("congestion_algorithm", "Congestion control algorithm, such as cubic. Empty if unknown, such as in TIME_WAIT and from /proc.",
 				func(r *tcpRow) string { return r.Socket.Congestion }, schema.Hidden, schema.Needs(needCongestion)),
 		}, append(inet.hidden, inet.details...)...),
-	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.TCP, error] {
+	}, func(ctx context.Context, q schema.Query) iter.Seq2[*sock.TCP, error] {
 		filter := inet.filter(q)
 		filter.States = states(state.Values(q))
 		if onlyListening(listening, q) {

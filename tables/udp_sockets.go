@@ -42,7 +42,7 @@ func UDPSockets(h *host.Host) schema.Table {
 			inet.localService, inet.remoteService, inet.localScope, inet.remoteScope,
 			inet.family, inet.protocol, inet.cookie,
 		}, append(inet.hidden, inet.details...)...),
-	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.UDP, error] {
+	}, func(ctx context.Context, q schema.Query) iter.Seq2[*sock.UDP, error] {
 		return h.UDP(ctx, inet.filter(q))
 	})
 }

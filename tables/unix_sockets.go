@@ -64,7 +64,7 @@ func UnixSockets(h *host.Host) schema.Table {
 			schema.Nullable("shutdown", shutdownDoc,
 				known(details, sock.KnowsShutdown, func(d *sock.Details) uint8 { return d.Shutdown }), schema.Hidden, schema.Shared, schema.Note(pending)),
 		}, append(owner.hidden, memoryColumns(details)...)...),
-	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.Unix, error] {
+	}, func(ctx context.Context, q schema.Query) iter.Seq2[*sock.Unix, error] {
 		filter := host.UnixFilter{
 			Namespaces: namespaces(owner.netNamespace, q), States: unixStates(state.Values(q)),
 			Path: q.Needs(needUnixPath), Queues: q.Needs(needUnixQueues), Peer: q.Needs(needUnixPeer),

@@ -15,7 +15,7 @@ type vsockRow = row[sock.Vsock]
 func VsockSockets(h *host.Host) schema.Table { return vsockTable(h, h.Vsock) }
 
 // vsockTable is the table of the sockets that read streams.
-func vsockTable(h *host.Host, read func(context.Context, host.VsockFilter) iter.Seq2[sock.Vsock, error]) schema.Table {
+func vsockTable(h *host.Host, read func(context.Context, host.VsockFilter) iter.Seq2[*sock.Vsock, error]) schema.Table {
 	owner := newOwnerColumns[sock.Vsock]("")
 	number := func(name, doc string, get func(*vsockRow) uint32) *schema.Column[vsockRow, uint32] {
 		return schema.Nullable(name, doc, func(r *vsockRow) (uint32, bool) { return get(r), get(r) != sock.AnyVsock })
@@ -44,7 +44,7 @@ func vsockTable(h *host.Host, read func(context.Context, host.VsockFilter) iter.
 			owner.inode, owner.pid, owner.program,
 			listening, owner.cookieColumn(""),
 		}, owner.hidden...),
-	}, func(ctx context.Context, q schema.Query) iter.Seq2[sock.Vsock, error] {
+	}, func(ctx context.Context, q schema.Query) iter.Seq2[*sock.Vsock, error] {
 		filter := host.VsockFilter{Namespaces: namespaces(owner.netNamespace, q), States: states(state.Values(q))}
 		if onlyListening(listening, q) {
 			filter.States = 1 << sock.Listen

@@ -126,13 +126,13 @@ func (h *Host) collect(ctx context.Context, f EndpointFilter, handle *netns.Hand
 	return nil
 }
 
-// each calls take with each value, up to the first error.
-func each[T any](values iter.Seq2[T, error], take func(*T)) error {
-	for v, err := range values {
+// each calls take with each socket, up to the first error.
+func each[T any](sockets iter.Seq2[*T, error], take func(*T)) error {
+	for s, err := range sockets {
 		if err != nil {
 			return err
 		}
-		take(&v)
+		take(s)
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func noInet(l *list) nlconn.Request {
 
 // TCP streams the TCP sockets of network namespaces. It needs no privilege in
 // the program's own.
-func (h *Host) TCP(ctx context.Context, f InetFilter) iter.Seq2[sock.TCP, error] {
+func (h *Host) TCP(ctx context.Context, f InetFilter) iter.Seq2[*sock.TCP, error] {
 	var attributes uint8
 	if f.Attempts {
 		attributes |= sockdiag.Info
@@ -107,7 +107,7 @@ func (h *Host) TCP(ctx context.Context, f InetFilter) iter.Seq2[sock.TCP, error]
 // Connections streams the TCP sockets that have, or make, a connection and are
 // not closed on both sides, with what their connections have seen. Only sock_diag
 // tells that: from /proc it has no field. See TCP for privileges.
-func (h *Host) Connections(ctx context.Context, f InetFilter) iter.Seq2[sock.Connection, error] {
+func (h *Host) Connections(ctx context.Context, f InetFilter) iter.Seq2[*sock.Connection, error] {
 	if f.States &= connected; f.States == 0 {
 		f.States = connected
 	}
@@ -127,7 +127,7 @@ func (h *Host) Connections(ctx context.Context, f InetFilter) iter.Seq2[sock.Con
 			}
 		},
 	})
-	return func(yield func(sock.Connection, error) bool) {
+	return func(yield func(*sock.Connection, error) bool) {
 		for s, err := range all {
 			// The kernel keeps no tcp_info of a connection request, nor of a
 			// connection in FIN_WAIT2 that its program has closed: those have the
@@ -151,7 +151,7 @@ const connected sock.StateSet = 1<<sock.Established | 1<<sock.SynSent | 1<<sock.
 
 // UDP streams the UDP and UDP-Lite sockets of network namespaces. It needs no
 // privilege in this process's own.
-func (h *Host) UDP(ctx context.Context, f InetFilter) iter.Seq2[sock.UDP, error] {
+func (h *Host) UDP(ctx context.Context, f InetFilter) iter.Seq2[*sock.UDP, error] {
 	return readInet(ctx, h, f, inetKind[sock.UDP]{
 		lists: udpLists,
 		inet:  func(s *sock.UDP) *sock.Inet { return &s.Inet },
@@ -174,7 +174,7 @@ type inetKind[T any] struct {
 }
 
 // readInet streams IP sockets, one list after the other.
-func readInet[T any](ctx context.Context, h *Host, f InetFilter, kind inetKind[T]) iter.Seq2[T, error] {
+func readInet[T any](ctx context.Context, h *Host, f InetFilter, kind inetKind[T]) iter.Seq2[*T, error] {
 	if f.Memory {
 		kind.attributes |= sockdiag.MemInfo
 	}
@@ -192,7 +192,7 @@ func readInet[T any](ctx context.Context, h *Host, f InetFilter, kind inetKind[T
 	if len(lists) != 2 || lists[0].protocol != sock.ProtoTCP {
 		return r.each(ctx, f.Namespaces, lists)
 	}
-	return source.Values(netns.Each(ctx, h.netns, f.Namespaces, func(in *netns.Handle) iter.Seq2[*T, error] { return r.bothFamilies(ctx, in, lists) }))
+	return netns.Each(ctx, h.netns, f.Namespaces, func(in *netns.Handle) iter.Seq2[*T, error] { return r.bothFamilies(ctx, in, lists) })
 }
 
 // inetReader reads IP sockets of type T from either source.

@@ -23,7 +23,7 @@ var legacyProtos = []string{"ax25", "netrom", "rose", "x25", "ipx", "atalk", "l2
 // Legacy streams the sockets of old families, and of Bluetooth. It needs no
 // privilege in the program's own network namespace. Protos are those that are
 // wanted; nil means any.
-func (h *Host) Legacy(ctx context.Context, namespaces Namespaces, protos []string) iter.Seq2[sock.Legacy, error] {
+func (h *Host) Legacy(ctx context.Context, namespaces Namespaces, protos []string) iter.Seq2[*sock.Legacy, error] {
 	var some []*list
 	for i, list := range legacyLists {
 		if protos == nil || slices.Contains(protos, legacyProtos[i]) {

@@ -82,15 +82,15 @@ type reader[T any] struct {
 	keep func(s *T, in *netns.Handle) bool
 }
 
-// each streams the sockets of lists in each of the selected namespaces.
-func (r *reader[T]) each(ctx context.Context, namespaces Namespaces, lists []*list) iter.Seq2[T, error] {
-	return source.Values(netns.Each(ctx, r.host.netns, namespaces, func(in *netns.Handle) iter.Seq2[*T, error] {
+// each streams the sockets of lists in each of the selected namespaces. Each is valid
+// until the next: they go through several functions, and a socket is large.
+func (r *reader[T]) each(ctx context.Context, namespaces Namespaces, lists []*list) iter.Seq2[*T, error] {
+	return netns.Each(ctx, r.host.netns, namespaces, func(in *netns.Handle) iter.Seq2[*T, error] {
 		return source.Concat(lists, func(l *list) iter.Seq2[*T, error] { return r.read(ctx, in, l) })
-	}))
+	})
 }
 
-// read streams the sockets of one list in one namespace. Each is valid until the
-// next: they go through several functions, and a socket is large.
+// read streams the sockets of one list in one namespace, as each does.
 func (r *reader[T]) read(ctx context.Context, in *netns.Handle, l *list) iter.Seq2[*T, error] {
 	return source.WithFallback(r.uses, l.name,
 		source.By(r.host.diagWay(l), func(use *usage.Usage) iter.Seq2[*T, error] { return r.diag(ctx, in, l, use) }),

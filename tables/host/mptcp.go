@@ -18,7 +18,7 @@ var mptcpLists = []*list{
 // MPTCP streams the Multipath TCP sockets of network namespaces. It needs no
 // privilege in this process's own. Only sock_diag lists them: it fails if
 // there are some and sock_diag does not answer.
-func (h *Host) MPTCP(ctx context.Context, f InetFilter) iter.Seq2[sock.MPTCP, error] {
+func (h *Host) MPTCP(ctx context.Context, f InetFilter) iter.Seq2[*sock.MPTCP, error] {
 	kind := inetKind[sock.MPTCP]{
 		lists: mptcpLists,
 		inet:  func(s *sock.MPTCP) *sock.Inet { return &s.Inet },

@@ -27,7 +27,7 @@ var netlinkDiag = list{name: "netlink", family: sock.NETLINK, module: "netlink_d
 // privilege in the program's own.
 // Sockets that are in no group and were neither bound nor used are in no list of
 // the kernel.
-func (h *Host) Netlink(ctx context.Context, namespaces Namespaces) iter.Seq2[sock.Netlink, error] {
+func (h *Host) Netlink(ctx context.Context, namespaces Namespaces) iter.Seq2[*sock.Netlink, error] {
 	r := reader[sock.Netlink]{
 		host: h, uses: h.uses.Query(),
 		decode: func(file io.Reader, _ *list) iter.Seq2[sock.Netlink, error] { return procnet.Netlink(file) },
@@ -36,22 +36,22 @@ func (h *Host) Netlink(ctx context.Context, namespaces Namespaces) iter.Seq2[soc
 			return true
 		},
 	}
-	return netns.Each(ctx, h.netns, namespaces, func(in *netns.Handle) iter.Seq2[sock.Netlink, error] {
-		return func(yield func(sock.Netlink, error) bool) {
+	return netns.Each(ctx, h.netns, namespaces, func(in *netns.Handle) iter.Seq2[*sock.Netlink, error] {
+		return func(yield func(*sock.Netlink, error) bool) {
 			var all netlinkSockets
 			for s, err := range r.read(ctx, in, netlinkLists[0]) {
 				if err != nil {
-					yield(sock.Netlink{}, err)
+					yield(nil, err)
 					return
 				}
 				all.add(*s)
 			}
 			if err := h.netlinkDetails(ctx, in, &all); err != nil {
-				yield(sock.Netlink{}, err)
+				yield(nil, err)
 				return
 			}
-			for _, s := range all.list {
-				if !yield(s, nil) {
+			for i := range all.list {
+				if !yield(&all.list[i], nil) {
 					return
 				}
 			}

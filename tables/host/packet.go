@@ -31,7 +31,7 @@ type PacketFilter struct {
 
 // Packet streams the packet sockets of network namespaces. It needs no privilege
 // in this process's own.
-func (h *Host) Packet(ctx context.Context, f PacketFilter) iter.Seq2[sock.Packet, error] {
+func (h *Host) Packet(ctx context.Context, f PacketFilter) iter.Seq2[*sock.Packet, error] {
 	decode := func(b []byte, s *sock.Packet) error { return sockdiag.Packet(b, binary.NativeEndian, s) }
 	r := reader[sock.Packet]{
 		host: h, uses: h.uses.Query(),

@@ -24,7 +24,7 @@ var rawLists = []*list{
 
 // Raw streams the raw and ping sockets. It needs no privilege in the program's
 // own network namespace.
-func (h *Host) Raw(ctx context.Context, namespaces Namespaces) iter.Seq2[sock.RawIP, error] {
+func (h *Host) Raw(ctx context.Context, namespaces Namespaces) iter.Seq2[*sock.RawIP, error] {
 	r := reader[sock.RawIP]{
 		host: h, uses: h.uses.Query(),
 		decode: func(file io.Reader, l *list) iter.Seq2[sock.RawIP, error] {
@@ -35,8 +35,8 @@ func (h *Host) Raw(ctx context.Context, namespaces Namespaces) iter.Seq2[sock.Ra
 			return true
 		},
 	}
-	return netns.Each(ctx, h.netns, namespaces, func(in *netns.Handle) iter.Seq2[sock.RawIP, error] {
-		return func(yield func(sock.RawIP, error) bool) {
+	return netns.Each(ctx, h.netns, namespaces, func(in *netns.Handle) iter.Seq2[*sock.RawIP, error] {
+		return func(yield func(*sock.RawIP, error) bool) {
 			var pings []sock.RawIP
 			var failure error
 			for s, err := range source.Concat(rawLists, func(l *list) iter.Seq2[*sock.RawIP, error] { return r.read(ctx, in, l) }) {
@@ -45,17 +45,18 @@ func (h *Host) Raw(ctx context.Context, namespaces Namespaces) iter.Seq2[sock.Ra
 					failure = err
 				case s.Ping:
 					pings = append(pings, *s)
-				case !yield(*s, nil):
+				case !yield(s, nil):
 					return
 				}
 			}
-			for _, s := range eachPing(pings) {
-				if !yield(s, nil) {
+			pings = eachPing(pings)
+			for i := range pings {
+				if !yield(&pings[i], nil) {
 					return
 				}
 			}
 			if failure != nil {
-				yield(sock.RawIP{}, failure)
+				yield(nil, failure)
 			}
 		}
 	})

@@ -28,14 +28,14 @@ type SCTPFilter struct {
 
 // SCTP streams the endpoints of SCTP and then its associations, of network
 // namespaces. It needs no privilege in this process's own.
-func (h *Host) SCTP(ctx context.Context, f SCTPFilter) iter.Seq2[sock.SCTP, error] {
+func (h *Host) SCTP(ctx context.Context, f SCTPFilter) iter.Seq2[*sock.SCTP, error] {
 	uses := h.uses.Query()
-	return netns.Each(ctx, h.netns, f.Namespaces, func(in *netns.Handle) iter.Seq2[sock.SCTP, error] {
+	return netns.Each(ctx, h.netns, f.Namespaces, func(in *netns.Handle) iter.Seq2[*sock.SCTP, error] {
 		var paths map[sctpPath]*sock.SCTPPath
 		if f.Paths {
 			var err error
 			if paths, err = sctpPaths(ctx, in, &uses.Of(sctpLists[1].name).Lack); err != nil {
-				return source.Failed[sock.SCTP](err)
+				return source.Failed[*sock.SCTP](err)
 			}
 		}
 		r := reader[sock.SCTP]{
@@ -54,7 +54,7 @@ func (h *Host) SCTP(ctx context.Context, f SCTPFilter) iter.Seq2[sock.SCTP, erro
 				return true
 			},
 		}
-		return source.Values(source.Concat(sctpLists, func(l *list) iter.Seq2[*sock.SCTP, error] { return r.read(ctx, in, l) }))
+		return source.Concat(sctpLists, func(l *list) iter.Seq2[*sock.SCTP, error] { return r.read(ctx, in, l) })
 	})
 }
 

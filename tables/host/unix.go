@@ -49,7 +49,7 @@ func noUnix(*list) nlconn.Request { return &sockdiag.UnixRequest{} }
 // this process's own. Queues, Peer, UID, Details and Cookie are known from
 // sock_diag only, of sockets that have an inode; those that have none come from
 // /proc in any case.
-func (h *Host) Unix(ctx context.Context, f UnixFilter) iter.Seq2[sock.Unix, error] {
+func (h *Host) Unix(ctx context.Context, f UnixFilter) iter.Seq2[*sock.Unix, error] {
 	r := unixReader{filter: f}
 	r.reader = reader[sock.Unix]{
 		host: h, uses: h.uses.Query(), diag: r.ask,

@@ -39,7 +39,7 @@ func unixOf(t *testing.T, f UnixFilter, answers ...answer) (all []sock.Unix, use
 			break
 		}
 		if s.Inode != 0 {
-			all = append(all, s)
+			all = append(all, *s)
 		}
 	}
 	return all, lastUse(h, "unix"), err

@@ -27,7 +27,7 @@ var vsockLists = []*list{
 // Vsock streams the sockets of AF_VSOCK of network namespaces. It needs no
 // privilege in this process's own. Only sock_diag lists them: it fails where
 // the kernel has the family and sock_diag does not answer.
-func (h *Host) Vsock(ctx context.Context, f VsockFilter) iter.Seq2[sock.Vsock, error] {
+func (h *Host) Vsock(ctx context.Context, f VsockFilter) iter.Seq2[*sock.Vsock, error] {
 	request := sockdiag.VsockRequest{States: f.States}
 	if request.States == 0 {
 		request.States = sock.AllStates

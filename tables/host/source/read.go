@@ -114,22 +114,6 @@ func Decoded[T any](messages iter.Seq2[nlconn.Message, error], decode func(paylo
 	}
 }
 
-// Values streams copies of what pointers stream.
-func Values[T any](pointers iter.Seq2[*T, error]) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var none T
-		for v, err := range pointers {
-			if err != nil {
-				yield(none, err)
-				return
-			}
-			if !yield(*v, nil) {
-				return
-			}
-		}
-	}
-}
-
 // Concat streams what read finds for each element, up to the first error.
 func Concat[E, T any](elements []E, read func(E) iter.Seq2[T, error]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
