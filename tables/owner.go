@@ -19,6 +19,7 @@ const (
 	needUsers
 	needAttempts // retransmits, probes and peers with a key, which come with tcp_info
 	needCongestion
+	needControl // what the congestion control algorithm tells
 	needMemory // what the socket takes of the kernel's memory
 	needTypeOfService
 	needInterfaces // names of network interfaces

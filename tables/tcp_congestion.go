@@ -41,16 +41,17 @@ var congestionColumns = []infoColumn{
 // TCPCongestion is the table tcp_congestion.
 func TCPCongestion(h *host.Host) schema.Table {
 	c := newConnectionColumns()
+	control := schema.Needs(needControl)
 	bbr := func(name, doc string, get func(*sock.BBR) float64) schema.AnyColumn[connectionRow] {
 		return schema.Nullable(name, doc+" NULL if the algorithm is not bbr.", func(r *connectionRow) (float64, bool) {
 			if r.Socket.Control.BBR == nil {
 				return 0, false
 			}
 			return get(r.Socket.Control.BBR), true
-		})
+		}, control)
 	}
 	number := func(name, doc string, get func(*connectionRow) (int64, bool)) schema.AnyColumn[connectionRow] {
-		return schema.Nullable(name, doc, get)
+		return schema.Nullable(name, doc, get, control)
 	}
 	dctcp := func(name, doc string, get func(*sock.DCTCP) uint32) schema.AnyColumn[connectionRow] {
 		return number(name, doc+" NULL if the algorithm is not dctcp.", func(r *connectionRow) (int64, bool) {

@@ -24,7 +24,7 @@ func newConnectionColumns() connectionColumns {
 		state: schema.NotNull("state", "State of the connection: ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING.",
 			func(r *connectionRow) string { return r.Socket.State.String() }, schema.Pushed, schema.Shared),
 		congestion: schema.NotNull("congestion_algorithm", "Congestion control algorithm, such as cubic.",
-			func(r *connectionRow) string { return r.Socket.Congestion }, schema.Shared),
+			func(r *connectionRow) string { return r.Socket.Congestion }, schema.Needs(needCongestion), schema.Shared),
 	}
 }
 
@@ -42,6 +42,7 @@ func (c *connectionColumns) table(h *host.Host, t schema.TableDef[connectionRow]
 	return c.bind(h, t, func(ctx context.Context, q schema.Query) iter.Seq2[*sock.Connection, error] {
 		filter := c.filter(q)
 		filter.States = states(c.state.Values(q))
+		filter.Congestion, filter.Control = q.Needs(needCongestion), q.Needs(needControl)
 		return h.Connections(ctx, filter)
 	})
 }

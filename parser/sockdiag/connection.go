@@ -37,13 +37,14 @@ const (
 // [Control], what the connection has seen.
 func Connection(b []byte, order binary.ByteOrder, s *sock.Connection) error {
 	s.Info, s.Control, s.ULP = sock.TCPInfo{}, sock.Control{}, sock.ULP{}
-	if err := TCP(b, order, &s.TCP); err != nil {
+	if err := TCPHeader(b, order, &s.TCP); err != nil {
 		return err
 	}
 	a := netlink.NewAttributes(b[inetMessageSize:], order)
 	for a.Next() {
 		switch a.Type() {
 		case attrInfo:
+			tcpAttribute(&a, &s.TCP)
 			s.Info.Set(a.Bytes(), order)
 		case attrBBRInfo:
 			if w, ok := words(&a, 5); ok {
@@ -66,6 +67,8 @@ func Connection(b []byte, order binary.ByteOrder, s *sock.Connection) error {
 			}
 		case attrULPInfo:
 			ulp(&a, &s.ULP)
+		default:
+			tcpAttribute(&a, &s.TCP)
 		}
 	}
 	return a.Err()

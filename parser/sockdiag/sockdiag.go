@@ -141,22 +141,27 @@ func TCP(b []byte, order binary.ByteOrder, s *sock.TCP) error {
 	}
 	a := netlink.NewAttributes(b[inetMessageSize:], order)
 	for a.Next() {
-		switch a.Type() {
-		case attrInfo:
-			// struct tcp_info, include/uapi/linux/tcp.h: state, ca_state,
-			// retransmits, probes, …
-			if value, ok := a.Struct(4); ok {
-				s.Retransmits, s.Probes = uint32(value[2]), uint32(value[3])
-			}
-		case attrCong:
-			s.Congestion = a.Text()
-		case attrMD5:
-			s.MD5Peers = md5Peers(a.Bytes())
-		default:
-			detail(&a, a.Type(), &s.Details)
-		}
+		tcpAttribute(&a, s)
 	}
 	return a.Err()
+}
+
+// tcpAttribute decodes an attribute of a TCP socket.
+func tcpAttribute(a *netlink.Attributes, s *sock.TCP) {
+	switch a.Type() {
+	case attrInfo:
+		// struct tcp_info, include/uapi/linux/tcp.h: state, ca_state,
+		// retransmits, probes, …
+		if value, ok := a.Struct(4); ok {
+			s.Retransmits, s.Probes = uint32(value[2]), uint32(value[3])
+		}
+	case attrCong:
+		s.Congestion = a.Text()
+	case attrMD5:
+		s.MD5Peers = md5Peers(a.Bytes())
+	default:
+		detail(a, a.Type(), &s.Details)
+	}
 }
 
 // TCPHeader decodes struct inet_diag_msg alone. Of the Details it knows Interface.

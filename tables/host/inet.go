@@ -37,8 +37,9 @@ type InetFilter struct {
 	// Bound asks for TCP sockets that are bound to a port and neither listen nor
 	// connect besides, which Linux lists since 6.8 and /proc does not.
 	Bound bool
-	// Congestion asks for the Congestion of TCP sockets.
-	Congestion bool
+	// Congestion asks for the Congestion of TCP sockets, and Control for the Control
+	// of connections.
+	Congestion, Control bool
 	// Memory asks for the Memory of sockets, and for the Drops of UDP ones.
 	Memory bool
 	// TypeOfService asks for TOS and TClass.
@@ -111,8 +112,15 @@ func (h *Host) Connections(ctx context.Context, f InetFilter) iter.Seq2[*sock.Co
 	if f.States &= connected; f.States == 0 {
 		f.States = connected
 	}
+	attributes := sockdiag.Info
+	if f.Congestion {
+		attributes |= sockdiag.Congestion
+	}
+	if f.Control {
+		attributes |= sockdiag.Control
+	}
 	all := readInet(ctx, h, f, inetKind[sock.Connection]{
-		lists: tcpLists, attributes: sockdiag.Info | sockdiag.Congestion | sockdiag.Control,
+		lists: tcpLists, attributes: attributes,
 		inet: func(s *sock.Connection) *sock.Inet { return &s.Inet },
 		diag: func(b []byte, _ *list, s *sock.Connection) error {
 			return sockdiag.Connection(b, binary.NativeEndian, s)
