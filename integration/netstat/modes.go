@@ -46,7 +46,7 @@ func (o *Options) Routes() (views []View) {
 			Row: func(b []byte, c [][]byte) []byte {
 				destination, prefix, _ := strings.Cut(string(c[0]), "/")
 				return fmt.Appendf(b, "%-30s %-26s %-4s %-3s %-1s %6s %s\n",
-					o.address(destination)+"/"+prefix, o.address(string(c[1])), c[2], signed(c[3]), number(c[4]), number(c[5]), c[6])
+					string(o.address([]byte(destination)))+"/"+prefix, o.address(c[1]), c[2], signed(c[3]), number(c[4]), number(c[5]), c[6])
 			},
 		})
 	}
@@ -68,9 +68,9 @@ func (o *Options) routeRow(b []byte, c [][]byte) []byte {
 	case destination == "0.0.0.0" && string(c[11]) == "0":
 		destination = "default"
 	case host:
-		destination = o.address(destination)
+		destination = string(o.address([]byte(destination)))
 	}
-	gateway = o.address(gateway)
+	gateway = string(o.address([]byte(gateway)))
 	interfaceName := string(c[7])
 	if interfaceName == "" {
 		interfaceName = "*"
@@ -140,7 +140,7 @@ func (o *Options) Groups() []View {
 		Header: "IPv6/IPv4 Group Memberships\nInterface       RefCnt Group\n--------------- ------ ---------------------\n",
 		SQL:    sql,
 		Row: func(b []byte, c [][]byte) []byte {
-			return fmt.Appendf(b, "%-15s %-6s %s\n", c[0], c[1], o.address(string(c[2])))
+			return fmt.Appendf(b, "%-15s %-6s %s\n", c[0], c[1], o.address(c[2]))
 		},
 	}}
 }
@@ -187,7 +187,7 @@ func (o *Options) Masqueraded() []View {
 		Row: func(b []byte, c [][]byte) []byte {
 			seconds, _ := strconv.Atoi(string(number(c[1])))
 			return fmt.Appendf(b, "%-4s%3d:%02d.%02d %-20s %-20s %s -> %s (%s)\n",
-				c[0], seconds/60, seconds%60, 0, o.address(string(c[2])), o.address(string(c[3])), number(c[4]), number(c[5]), number(c[6]))
+				c[0], seconds/60, seconds%60, 0, o.address(c[2]), o.address(c[3]), number(c[4]), number(c[5]), number(c[6]))
 		},
 	}}
 }

@@ -45,6 +45,16 @@ type View struct {
 	SQL    string
 	// Row appends the line of a row. A nil cell is NULL.
 	Row func(line []byte, cells [][]byte) []byte
+
+	parts []part // statements that give the rows of SQL in its order; none for SQL itself
+}
+
+// part is a statement of a view.
+type part struct {
+	sql string
+	// ipv6 is "", or the statement for those rows of sql that come after all others:
+	// TCP's of IPv6. The kernel lists both families in one walk through its table.
+	ipv6 string
 }
 
 // Views returns what netstat prints of sockets with these options.
@@ -63,7 +73,8 @@ func (o *Options) Views() []View {
 			header += " Timer"
 		}
 		columns := o.inetColumns(true)
-		views = append(views, View{Header: header + "\n", SQL: o.inetSQL(all), Row: func(line []byte, cells [][]byte) []byte {
+		parts := o.inetSQL(all)
+		views = append(views, View{Header: header + "\n", SQL: joined(parts), parts: together(parts), Row: func(line []byte, cells [][]byte) []byte {
 			var c [inetCells][]byte
 			for i := range columns {
 				if columns[i] != "" {
@@ -161,8 +172,25 @@ func (o *Options) inetColumns(tcp bool) [inetCells]string {
 	return c
 }
 
+// joined returns the SELECTs as one statement.
+func joined(selects []string) string { return strings.Join(selects, "\nUNION ALL ") }
+
+// together returns the SELECTs as statements, of which the first reads TCP's sockets
+// of both families, if both are wanted.
+func together(selects []string) (parts []part) {
+	const four, six = "WHERE proto = 'tcp'", "WHERE proto = 'tcp6'"
+	if len(selects) < 2 || !strings.Contains(selects[0], four) || !strings.Contains(selects[1], six) {
+		return nil
+	}
+	parts = []part{{strings.Replace(selects[0], four, "WHERE proto IN ('tcp', 'tcp6')", 1), selects[1]}}
+	if rest := selects[2:]; len(rest) > 0 {
+		parts = append(parts, part{sql: joined(rest)})
+	}
+	return parts
+}
+
 // inetSQL is one SELECT for each list, in netstat's order.
-func (o *Options) inetSQL(all bool) string {
+func (o *Options) inetSQL(all bool) []string {
 	// A socket has a peer if it has the peer's port, or for netstat, of protocols
 	// without connections, its address.
 	tcp, sctp, other := "remote_port <> 0", "remote_port <> 0", "remote_address NOT IN ('0.0.0.0', '::')"
@@ -216,7 +244,7 @@ func (o *Options) inetSQL(all bool) string {
 	for _, ipv6 := range []bool{false, true} {
 		add(o.Raw, ipv6, "raw_sockets WHERE proto = '"+proto("raw", ipv6)+"'", other, raw)
 	}
-	return strings.Join(selects, "\nUNION ALL ")
+	return selects
 }
 
 // proto is netstat's word for the sockets of a protocol and family.
@@ -289,7 +317,7 @@ func (o *Options) sctpRow(b []byte, c *[inetCells][]byte) []byte {
 				if i >= len(all) {
 					return b
 				}
-				b = append(b, o.address(string(all[i]))...)
+				b = append(b, o.address(all[i])...)
 				if i > 0 && !endpoint {
 					return b
 				}
@@ -386,7 +414,7 @@ func pad(b []byte, width int, add func([]byte) []byte) []byte {
 
 // end appends an address and a port as netstat writes and cuts them.
 func (o *Options) end(b, address, port, service []byte) []byte {
-	name := o.address(string(address))
+	name := o.address(address)
 	switch {
 	case string(port) == "0":
 		port = []byte{'*'}
@@ -403,19 +431,19 @@ func (o *Options) end(b, address, port, service []byte) []byte {
 }
 
 // address returns the name of an address, or the address as netstat writes it.
-func (o *Options) address(a string) string {
+func (o *Options) address(a []byte) []byte {
 	if !o.NumericHosts {
-		switch a {
+		switch string(a) {
 		case "0.0.0.0":
 			return a
 		case "::":
-			return "[::]"
+			return []byte("[::]")
 		}
-		if name := o.Hosts.Name(a); name != "" {
-			return name
+		if name := o.Hosts.Name(string(a)); name != "" {
+			return []byte(name)
 		}
 	}
-	if v4, mapped := strings.CutPrefix(a, "::ffff:"); mapped && strings.Contains(v4, ".") {
+	if v4, mapped := bytes.CutPrefix(a, []byte("::ffff:")); mapped && bytes.IndexByte(v4, '.') >= 0 {
 		return v4
 	}
 	return a
@@ -493,14 +521,37 @@ func cutName(cell []byte, bytes int) []byte {
 func Print(ctx context.Context, db *sqlite.DB, w io.Writer, views []View) error {
 	out := bufio.NewWriterSize(w, 1<<16)
 	for i := range views {
-		out.WriteString(views[i].Header)
-		err := db.Run(ctx, views[i].SQL, func() (sqlite.Result, error) { return &result{view: &views[i], out: out}, nil })
-		if err != nil {
-			out.Flush()
-			return err
+		v := &views[i]
+		out.WriteString(v.Header)
+		parts := v.parts
+		if parts == nil {
+			parts = []part{{sql: v.SQL}}
+		}
+		for _, p := range parts {
+			if err := p.print(ctx, db, v, out); err != nil {
+				out.Flush()
+				return err
+			}
 		}
 	}
 	return out.Flush()
+}
+
+// maxHeld bounds the lines that wait for others, in bytes.
+const maxHeld = 32 << 20
+
+func (p *part) print(ctx context.Context, db *sqlite.DB, v *View, out *bufio.Writer) error {
+	run := func(sql string, hold bool) (*result, error) {
+		r := &result{view: v, out: out, hold: hold}
+		return r, db.Run(ctx, sql, func() (sqlite.Result, error) { return r, nil })
+	}
+	r, err := run(p.sql, p.ipv6 != "")
+	if err == nil && r.tooMany {
+		_, err = run(p.ipv6, false)
+	} else if err == nil {
+		_, err = out.Write(r.held)
+	}
+	return err
 }
 
 // result prints the rows of a view's statement.
@@ -509,12 +560,25 @@ type result struct {
 	out  *bufio.Writer
 	line []byte
 	rowfmt.Texts
+
+	hold    bool   // rows of tcp6
+	held    []byte // their lines
+	tooMany bool   // they were dropped
 }
 
 func (r *result) Columns([]string) error { return nil }
 
 func (r *result) Row(cells []schema.Cell) error {
-	r.line = r.view.Row(r.line[:0], r.Of(cells))
+	texts := r.Of(cells)
+	if r.hold && string(texts[cellProto]) == "tcp6" {
+		if r.tooMany = r.tooMany || len(r.held) > maxHeld; r.tooMany {
+			r.held = nil
+		} else {
+			r.held = r.view.Row(r.held, texts)
+		}
+		return nil
+	}
+	r.line = r.view.Row(r.line[:0], texts)
 	_, err := r.out.Write(r.line)
 	return err
 }
