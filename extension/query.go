@@ -103,6 +103,7 @@ warning; with --fail-incomplete it is exit code 3, after the rows.`,
 			}
 			defer db.Close()
 			db.SQLiteOnly = plan == "sqlite"
+			db.Warn = func(warning string) { fmt.Fprintf(c.ErrOrStderr(), "warning: %s\n", warning) }
 			ctx := c.Context()
 			if timeout > 0 {
 				var end context.CancelFunc

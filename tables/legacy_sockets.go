@@ -16,7 +16,7 @@ type legacyRow = row[sock.Legacy]
 func LegacySockets(h *host.Host) schema.Table {
 	owner := newOwnerColumns[sock.Legacy]("NULL for ax25, netrom, rose and x25, whose lists do not have it.")
 	proto := schema.NotNull("proto", "ax25, netrom, rose, x25, ipx, atalk; for Bluetooth l2cap, rfcomm, sco.",
-		func(r *legacyRow) string { return r.Socket.Proto }, schema.Pushed)
+		func(r *legacyRow) string { return r.Socket.Proto }, schema.Pushed, words("ax25", "netrom", "rose", "x25", "ipx", "atalk", "l2cap", "rfcomm", "sco"))
 	return owner.bind(h, schema.TableDef[legacyRow]{
 		Name: "legacy_sockets",
 		Doc:  "Sockets of Bluetooth and of the kernel's old families, for which netstat has options (--ax25, --netrom, --rose, --x25, --ipx). Only the first network namespace of a host has any. X.25 and IPX were not tried on a live kernel.",

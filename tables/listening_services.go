@@ -143,10 +143,10 @@ func (r *serviceRow) lacks() string {
 // ListeningServices is the table listening_services.
 func ListeningServices(h *host.Host) schema.Table {
 	protocol := schema.NotNull("protocol", "tcp, with Multipath TCP; udp, udplite, sctp, raw, icmp (ping sockets), vsock and unix.",
-		func(r *serviceRow) string { return string(r.Protocol) }, schema.Pushed)
+		func(r *serviceRow) string { return string(r.Protocol) }, schema.Pushed, words("tcp", "udp", "udplite", "sctp", "raw", "icmp", "vsock", "unix"))
 	port := schema.Nullable("port", "Port. NULL for raw, icmp and unix.", (*serviceRow).port, schema.Pushed)
 	namespace := schema.NotNull("net_namespace", "Inode number of the network namespace, as in network_namespaces. Empty if the number is not known.",
-		func(r *serviceRow) string { return namespaceText(r.Namespace) }, schema.Pushed)
+		func(r *serviceRow) string { return namespaceText(r.Namespace) }, schema.Pushed, namespaceNumber())
 	path := schema.NotNull("path", "Name of a unix socket: a path, or @ and an abstract name. Empty for others. A statement that uses this column sees unix sockets too; one that does not leaves them out.",
 		func(r *serviceRow) string { return r.Path }, schema.Hidden, schema.Scope)
 	filter := func(q schema.Query) host.EndpointFilter {
@@ -176,7 +176,7 @@ func ListeningServices(h *host.Host) schema.Table {
 			schema.NotNull("service", "Name of the port in the services file, for this protocol; of a raw or icmp socket the name of its IP protocol. Empty if it has none.",
 				(*serviceRow).service, schema.Needs(needServices|needProtocols)),
 			schema.NotNull("ip_versions", "Versions of IP that the endpoint takes: 4, 6, or 46 for both, as one socket at :: does. Empty for vsock and unix.",
-				(*serviceRow).versions),
+				(*serviceRow).versions, words("4", "6", "46")),
 			schema.Nullable("interface", "Network interface that the sockets are bound to; its number if its name is unknown. Empty if they are bound to none.",
 				func(r *serviceRow) (string, bool) {
 					if r.Interface == 0 {
@@ -185,15 +185,15 @@ func ListeningServices(h *host.Host) schema.Table {
 					return r.lookups.interfaces.Name(r.Namespace, r.Interface), true
 				}, schema.Needs(needInterfaces)),
 			schema.NotNull("scope", "Scope of the address: wildcard, loopback, link_local, private, multicast, global. Empty for vsock and unix.",
-				func(r *serviceRow) string { return string(sock.ScopeOf(r.Address)) }),
+				func(r *serviceRow) string { return string(sock.ScopeOf(r.Address)) }, scopes()),
 			schema.NotNull("exposure", "How far packets may come from, by the endpoint's address: host_only, link, private, public. A wildcard is as exposed as the widest address of its network namespace, or of the interface that it is bound to; any if those are not known. Packet filters and address translation are not looked at.",
-				func(r *serviceRow) string { return r.Exposure.String() }),
+				func(r *serviceRow) string { return r.Exposure.String() }, schema.Words(endpoint.Exposures)),
 			schema.NotNull("role", "server, client or unclear. Of tcp, sctp, vsock and unix only servers listen. A UDP socket is a client if it is connected to one peer; a server if its port is outside of the ephemeral range or reserved, if it is bound to a multicast group, or if several sockets share the port; else unclear. A raw socket that gets every packet of its protocol is a server, of ICMP unclear.",
-				func(r *serviceRow) string { return r.Role.String() }),
+				func(r *serviceRow) string { return r.Role.String() }, schema.Words(endpoint.Roles)),
 			schema.NotNull("role_reason", "What the role was judged by.",
 				func(r *serviceRow) string { return r.Reason }),
 			schema.NotNull("owner", "What has the sockets: process; systemd, which waits to start the process; kernel, such as for VXLAN and NFS; not_permitted if this program may not see some process; unknown if none of these is certain.",
-				func(r *serviceRow) string { return r.owner.kind }, owned),
+				func(r *serviceRow) string { return r.owner.kind }, owned, words(ownerProcess, ownerSystemd, ownerKernel, ownerNotPermitted, ownerUnknown)),
 			schema.NotNull("program", "Name of the owner as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name. Of several processes it is the one with the lowest number that is not systemd. Empty if there is none.",
 				ofOwner((*process.Process).Program), owned),
 			schema.NotNull("exe", "Path of the owner's executable file. Empty if unknown.",

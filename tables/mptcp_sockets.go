@@ -20,13 +20,13 @@ func MPTCPSockets(h *host.Host) schema.Table { return mptcpTable(h, h.MPTCP) }
 func mptcpTable(h *host.Host, read func(context.Context, host.InetFilter) iter.Seq2[*sock.MPTCP, error]) schema.Table {
 	inet := newInetColumns[sock.MPTCP](schema.Pushed, tcpQueues, noFile)
 	inet.proto = schema.NotNull("proto", "mptcp, or mptcp6 for a socket of the IPv6 family.",
-		func(r *mptcpRow) string { return sock.Proto(r.Socket.Family, r.Socket.Protocol) }, schema.Pushed)
+		func(r *mptcpRow) string { return sock.Proto(r.Socket.Family, r.Socket.Protocol) }, schema.Pushed, words("mptcp", "mptcp6"))
 	inet.recvQ = schema.NotNull("recv_q", "Bytes received and not yet read by the program, with the kernel's overhead; for a listener the connections that wait to be accepted.",
 		func(r *mptcpRow) uint32 { return r.Socket.RecvQueue })
 	inet.sendQ = schema.NotNull("send_q", "Bytes that the network layer holds, with the kernel's overhead; for a listener how many connections may wait to be accepted.",
 		func(r *mptcpRow) uint32 { return r.Socket.SendQueue })
 	state := schema.NotNull("state", "State as netstat names TCP's: ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING. An unknown state is its number.",
-		func(r *mptcpRow) string { return r.Socket.State.String() }, schema.Pushed)
+		func(r *mptcpRow) string { return r.Socket.State.String() }, schema.Pushed, namesOf(sock.State.String))
 	listening := listeningColumn("waits for connections: its state is LISTEN",
 		func(r *mptcpRow) bool { return r.Socket.State == sock.Listen }, schema.Hidden, schema.Pushed)
 	return inet.bind(h, schema.TableDef[mptcpRow]{

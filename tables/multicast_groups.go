@@ -27,7 +27,7 @@ func MulticastGroups(h *host.Host) schema.Table {
 			schema.NotNull("group_address", "IP address of the group, or that of the link layer.",
 				func(g *network.Group) string { return g.String() }),
 			schema.NotNull("proto", "List of the kernel that has it: igmp for IPv4, igmp6 for IPv6, dev_mcast for the link layer, which netstat does not show.",
-				func(g *network.Group) string { return g.Proto }),
+				func(g *network.Group) string { return g.Proto }, words("igmp", "igmp6", "dev_mcast")),
 			schema.NotNull("interface_index", "Number of the interface.",
 				func(g *network.Group) uint32 { return g.Index }),
 			schema.Nullable("family", "Address family as a number: 2 for IPv4, 10 for IPv6. NULL for the link layer.",

@@ -42,7 +42,7 @@ func neighborTable(h *host.Host, read func(context.Context, host.Namespaces) ite
 			schema.NotNull("interface", "Network interface on whose link it is; its number if the name is unknown.",
 				func(r *neighborRow) string { return r.names.Name(r.Namespace, r.Interface) }, schema.Needs(needInterfaces)),
 			schema.NotNull("state", "State: REACHABLE, STALE (known, not confirmed lately), DELAY, PROBE, INCOMPLETE (being asked for), FAILED, PERMANENT, NOARP (never asked for, such as groups), NONE.",
-				func(r *neighborRow) string { return r.State.String() }),
+				func(r *neighborRow) string { return r.State.String() }, words("REACHABLE", "STALE", "DELAY", "PROBE", "INCOMPLETE", "FAILED", "PERMANENT", "NOARP", "NONE")),
 			schema.NotNull("flags", "Flags with commas between: router, proxy (this host answers for it), extern_learn, managed, offload, sticky, use, self, master, locked, extern_valid. Empty if there are none.",
 				func(r *neighborRow) string { return r.Flags.String() }),
 			schema.NotNull("router", "1 if it is a router by NDP, else 0.",

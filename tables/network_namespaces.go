@@ -70,7 +70,7 @@ func NetworkNamespaces(h *host.Host) schema.Table {
 		},
 		Columns: []schema.AnyColumn[namespaceRow]{
 			schema.NotNull("inode", "Inode number of the network namespace, as in the links /proc/PID/ns/net: the net_namespace of the other tables.",
-				func(r *namespaceRow) string { return strconv.FormatUint(uint64(r.Inode), 10) }),
+				func(r *namespaceRow) string { return strconv.FormatUint(uint64(r.Inode), 10) }, namespaceNumber()),
 			schema.NotNull("name", "Name that ip netns shows: that of its file in /run/netns, of several the first that was mounted. Empty if there is none.",
 				(*namespaceRow).name),
 			schema.Nullable("pid", "Process in the namespace, of several the one with the lowest number. NULL if this program sees none.",
@@ -82,7 +82,7 @@ func NetworkNamespaces(h *host.Host) schema.Table {
 			schema.NotNull("container_id", "Container that the control group of that process belongs to, in a Kubernetes pod often its sandbox: the identity that Docker, containerd, CRI-O and Podman give it, or the name that LXC and systemd-nspawn give it. Empty if there is none; a container that uses the host's network has no namespace of its own.",
 				func(r *namespaceRow) string { return r.process().ContainerID() }),
 			schema.NotNull("container_runtime", "Runtime of that container, by the control group: docker, containerd, cri-o, podman, lxc, systemd-nspawn. Empty if there is no container or the group does not name its runtime.",
-				func(r *namespaceRow) string { return r.process().Runtime() }),
+				func(r *namespaceRow) string { return r.process().Runtime() }, words("docker", "containerd", "cri-o", "podman", "lxc", "systemd-nspawn")),
 			schema.NotNull("pod_uid", "Identity of the Kubernetes pod that the control group of that process belongs to. Empty if there is none.",
 				func(r *namespaceRow) string { return r.process().PodUID() }),
 			schema.NotNull("own", "1 for the program's own namespace, or with --proc that of process 1: the other tables show it to a statement that does not use net_namespace. Else 0.",

@@ -93,9 +93,9 @@ func NetworkRoutes(h *host.Host) schema.Table {
 		schema.NotNull("table_name", tableNameDoc+" Empty for others, and where table_id is NULL.",
 			func(r *routeRow) string { return r.tables.Name(r.Table) }, schema.Needs(needTableNames)),
 		schema.Nullable("type", "What becomes of the packets: unicast, local, broadcast, anycast, multicast, blackhole, unreachable, prohibit, throw; an unknown type is its number. From /proc empty but for local and anycast routes of IPv6.",
-			func(r *routeRow) (string, bool) { return r.Type.String(), !r.FromProc || r.Type != 0 }),
+			func(r *routeRow) (string, bool) { return r.Type.String(), !r.FromProc || r.Type != 0 }, namesOf(network.RouteType.String)),
 		schema.Nullable("scope", "How far the destination is: global, site, link, host, nowhere; another scope is its number. Empty from /proc.",
-			netlinkOnly(func(r *routeRow) string { return r.Scope.String() })),
+			netlinkOnly(func(r *routeRow) string { return r.Scope.String() }), namesOf(network.Scope.String)),
 		schema.Nullable("protocol", "Who made the route: kernel, boot, static, ra (router advertisement), dhcp, bird, bgp and others; an unknown origin is its number. Empty from /proc.",
 			netlinkOnly(func(r *routeRow) string { return r.Protocol.String() })),
 		schema.Nullable("preferred_source", "Local address from which packets by this route are sent. Empty if the route does not set it, and from /proc.",
@@ -127,7 +127,7 @@ func NetworkRoutes(h *host.Host) schema.Table {
 		schema.Nullable("tos", "Type of service that a packet must have to take an IPv4 route, 0 for any. NULL from /proc.",
 			func(r *routeRow) (uint8, bool) { return r.TOS, !r.FromProc }, schema.Hidden),
 		schema.Nullable("pref", "Preference of the router of an IPv6 route: low, medium, high. Empty for IPv4.",
-			func(r *routeRow) (string, bool) { return network.Preference(r.Preference), r.HasPreference }, schema.Hidden),
+			func(r *routeRow) (string, bool) { return network.Preference(r.Preference), r.HasPreference }, schema.Hidden, words("low", "medium", "high")),
 		schema.Nullable("expires_s", "Seconds until the route expires. NULL if it does not, and from /proc.",
 			func(r *routeRow) (int32, bool) { return r.Expires, r.Expiring }, schema.Hidden),
 		schema.Nullable("realm", "Realm of the destination, in the upper 16 bits that of the source: the next hop's own, or the route's. NULL if there is none, and from /proc.",
@@ -245,5 +245,5 @@ func sourceColumn[R any](note string, fromProc func(*R) bool) *schema.Column[R, 
 				return string(usage.ProcFS)
 			}
 			return string(usage.RTNetlink)
-		}, schema.Hidden, schema.Scope, schema.Shared, schema.Note(note))
+		}, schema.Hidden, schema.Scope, schema.Shared, schema.Note(note), words(string(usage.RTNetlink), string(usage.ProcFS)))
 }

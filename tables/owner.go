@@ -20,7 +20,7 @@ const (
 	needAttempts // retransmits, probes and peers with a key, which come with tcp_info
 	needCongestion
 	needControl // what the congestion control algorithm tells
-	needMemory // what the socket takes of the kernel's memory
+	needMemory  // what the socket takes of the kernel's memory
 	needTypeOfService
 	needInterfaces // names of network interfaces
 	needProtocols  // names of IP protocols
@@ -115,7 +115,7 @@ func namespaces[R any](netNamespace *schema.Column[R, string], q schema.Query) h
 // namespaces.
 func netNamespaceColumn[R any](namespace func(*R) uint32) *schema.Column[R, string] {
 	return schema.Nullable("net_namespace", "Inode number of the network namespace, as in network_namespaces. A statement that uses this column sees the network namespaces of the whole host; one that does not sees the program's own, as netstat does. Empty if the number is not known.",
-		func(r *R) (string, bool) { return namespaceText(namespace(r)), namespace(r) != 0 }, schema.Hidden, schema.Scope, schema.Shared)
+		func(r *R) (string, bool) { return namespaceText(namespace(r)), namespace(r) != 0 }, schema.Hidden, schema.Scope, schema.Shared, namespaceNumber())
 }
 
 // namespaceText spells a network namespace; it is empty if that is not known.

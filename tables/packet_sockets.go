@@ -24,7 +24,7 @@ func PacketSockets(h *host.Host) schema.Table {
 		},
 		Columns: append([]schema.AnyColumn[packetRow]{
 			schema.NotNull("type", "RAW, or DGRAM if the socket gets and sends without the header of the link layer; PACKET for an obsolete kind. An unknown type is its number.",
-				func(r *packetRow) string { return r.Socket.Type.String() }),
+				func(r *packetRow) string { return r.Socket.Type.String() }, namesOf(sock.Type.String)),
 			schema.NotNull("protocol", "EtherType of the frames that the socket gets; 3 is every frame, 0 none. Others below 1536 are the kernel's own numbers.",
 				func(r *packetRow) uint16 { return uint16(r.Socket.Protocol) }),
 			schema.NotNull("protocol_name", "Name of that protocol: ALL, IP, ARP, IPV6, 802.1Q, LLDP, EAPOL, PAUSE and others, as ETH_P_* of linux/if_ether.h. Empty if it has none.",

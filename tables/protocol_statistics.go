@@ -51,7 +51,7 @@ func ProtocolStatistics(h *host.Host) schema.Table {
 						return "gauge"
 					}
 					return "counter"
-				}),
+				}, words("counter", "gauge")),
 			schema.NotNull("description", "Meaning of the counter. Empty if this program does not know it.",
 				func(r *statisticRow) string {
 					_, description, _ := procnet.Describe(r.Value.Protocol, r.Value.Name)

@@ -24,7 +24,7 @@ func RawSockets(h *host.Host) schema.Table {
 		},
 		Columns: append([]schema.AnyColumn[rawRow]{
 			schema.NotNull("proto", "The kernel's list of such sockets: raw, raw6, which are netstat's words; icmp, icmp6 for ping sockets.",
-				func(r *rawRow) string { return r.Socket.Proto() }),
+				func(r *rawRow) string { return r.Socket.Proto() }, words("raw", "raw6", "icmp", "icmp6")),
 			inet.recvQ, inet.sendQ,
 			inet.localAddress, inet.remoteAddress,
 			schema.NotNull("ip_protocol", "IP protocol of the packets as a number, such as 1 for ICMP, 58 for ICMPv6; netstat shows it in place of a port. A raw socket with 255 sends any and gets none.",
@@ -39,7 +39,7 @@ func RawSockets(h *host.Host) schema.Table {
 						return ""
 					}
 					return r.Socket.State.String()
-				}),
+				}, words("ESTABLISHED")),
 			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
 			schema.NotNull("drops", "Packets that were dropped at this socket, because its receive queue was full or a check failed.",
 				func(r *rawRow) int64 { return int64(min(r.Socket.Drops, math.MaxInt64)) }),

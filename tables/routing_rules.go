@@ -56,7 +56,7 @@ func ruleTable(h *host.Host, read func(context.Context, host.Namespaces) iter.Se
 			schema.Nullable("mark", "Mark of the packet, of which mask says which bits count. NULL for any.",
 				func(r *ruleRow) (uint32, bool) { return r.Mark, r.Mask != 0 }),
 			schema.NotNull("action", "What the rule does: lookup (in a table), goto, nop, blackhole, unreachable, prohibit; an unknown one is its number.",
-				func(r *ruleRow) string { return r.Action.String() }),
+				func(r *ruleRow) string { return r.Action.String() }, namesOf(network.RuleAction.String)),
 			schema.Nullable("table_id", "Number of the table that the rule looks in. NULL for other actions and with vrf.",
 				func(r *ruleRow) (uint32, bool) { return r.Table, r.Table != 0 }),
 			schema.NotNull("table_name", tableNameDoc+" Empty for others.",

@@ -20,7 +20,7 @@ func SCTPSockets(h *host.Host) schema.Table {
 		return schema.Nullable(name, doc+" NULL for an endpoint.", func(r *sctpRow) (uint32, bool) { return get(r), r.Socket.IsAssociation })
 	}
 	state := schema.NotNull("state", "State of the socket as netstat names it: CLOSE, LISTEN, SYN_SENT, ESTABLISHED, CLOSE_WAIT. A socket with several associations is LISTEN or CLOSE in their rows too. An unknown state is its number.",
-		func(r *sctpRow) string { return r.Socket.State.String() })
+		func(r *sctpRow) string { return r.Socket.State.String() }, namesOf(sock.State.String))
 	return inet.bind(h, schema.TableDef[sctpRow]{
 		Name: "sctp_sockets",
 		Doc:  "SCTP endpoints and associations of this network namespace, one row each, from /proc/net/sctp: what netstat -aS shows.",
@@ -47,9 +47,9 @@ func SCTPSockets(h *host.Host) schema.Table {
 			schema.Nullable("association_id", "The kernel's number of the association. NULL for an endpoint.",
 				func(r *sctpRow) (int32, bool) { return r.Socket.Number, r.Socket.IsAssociation }),
 			schema.Nullable("association_state", "State of the association: CLOSED, COOKIE_WAIT, COOKIE_ECHOED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT, SHUTDOWN_RECEIVED, SHUTDOWN_ACK_SENT. An unknown state is its number. Empty for an endpoint.",
-				func(r *sctpRow) (string, bool) { return r.Socket.Association.String(), r.Socket.IsAssociation }),
+				func(r *sctpRow) (string, bool) { return r.Socket.Association.String(), r.Socket.IsAssociation }, namesOf(sock.AssociationState.String)),
 			schema.NotNull("type", "STREAM for a socket with at most one association, SEQPACKET for one with any number.",
-				func(r *sctpRow) string { return r.Socket.Type.String() }),
+				func(r *sctpRow) string { return r.Socket.Type.String() }, namesOf(sock.Type.String)),
 			listeningColumn("is an endpoint that waits for associations: its state is LISTEN",
 				func(r *sctpRow) bool { return !r.Socket.IsAssociation && r.Socket.State == sock.Listen }, schema.Hidden),
 			sctpCounter("retransmitted_chunks", "Data chunks that were sent again.", func(r *sctpRow) uint32 { return r.Socket.Retransmits }),

@@ -52,9 +52,9 @@ func SocketSources(h *host.Host) schema.Table {
 			schema.Nullable("net_namespace", "Inode number of the network namespace that is read. Empty if unknown.",
 				func(r *sourceRow) (string, bool) {
 					return strconv.FormatUint(uint64(r.Namespace), 10), r.Namespace != 0
-				}),
+				}, namespaceNumber()),
 			schema.NotNull("source", "Source that the list has now: sock_diag or ctnetlink (netlink), bpf (an iterator in the kernel) or procfs (/proc/net, /proc/PID/fd). Empty if the network namespace cannot be read, if there is no such list, or if no source offers it.",
-				func(r *sourceRow) string { return string(r.Now.Source) }),
+				func(r *sourceRow) string { return string(r.Now.Source) }, words(string(usage.SockDiag), string(usage.CTNetlink), string(usage.BPF), string(usage.RTNetlink), string(usage.ProcFS))),
 			schema.NotNull("reason", "Why the source is procfs, which is slower and knows less, why there is no list, or why it or the network namespace cannot be read: only sock_diag lists mptcp, mptcp6 and vsock. Then what the list lacked when it was last read: see complete. Empty if the source is the fastest and nothing was lacking.",
 				(*sourceRow).reason),
 			schema.Nullable("complete", "1 if everything could be read when this process last read the list, 0 if something was left out, such as what is of other users, or a list that every Linux has and that is missing: reason says what, how many times, and one example. 0 for a network namespace that could not be read. NULL if it was not read yet.",

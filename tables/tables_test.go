@@ -177,6 +177,15 @@ func TestFixtures(t *testing.T) {
 		for _, row := range read(t, table, schema.Request{Used: names}) {
 			got = append(got, strings.Join(row, "|"))
 		}
+		for _, c := range table.Spec().Columns {
+			for _, row := range want[1:] {
+				if i := slices.Index(want[0], c.Name); i >= 0 {
+					if mistake := c.Mistake(row[i], false); mistake != "" {
+						t.Errorf("a row is thought to be none: %s", mistake)
+					}
+				}
+			}
+		}
 		for _, row := range want[1:] {
 			var line []string
 			for _, i := range order {

@@ -78,7 +78,7 @@ func TCPCongestion(h *host.Host) schema.Table {
 	columns := slices.Concat(c.connection(), []schema.AnyColumn[connectionRow]{
 		c.congestion,
 		schema.NotNull("congestion_state", "State of congestion avoidance: open, disorder, cwr, recovery, loss.",
-			func(r *connectionRow) string { return tcpInfo(r).CongestionState() }),
+			func(r *connectionRow) string { return tcpInfo(r).CongestionState() }, words("open", "disorder", "cwr", "recovery", "loss")),
 		schema.Nullable("snd_wscale", "Bits by which the peer shifts its windows. NULL if windows are not scaled.",
 			func(r *connectionRow) (uint8, bool) { return tcpInfo(r).SendScale() }),
 		schema.Nullable("rcv_wscale", "Bits by which this host shifts its windows. NULL if windows are not scaled.",

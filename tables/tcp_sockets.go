@@ -15,7 +15,7 @@ type tcpRow = row[sock.TCP]
 func TCPSockets(h *host.Host) schema.Table {
 	inet := newInetColumns[sock.TCP](schema.Pushed, tcpQueues, noFile)
 	state := schema.NotNull("state", "TCP state as netstat names it: ESTABLISHED, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING. An unknown state is its number. BOUND is the state of sockets with bound_only = 1.",
-		func(r *tcpRow) string { return r.Socket.State.String() }, schema.Pushed)
+		func(r *tcpRow) string { return r.Socket.State.String() }, schema.Pushed, namesOf(sock.State.String))
 	bound := schema.NotNull("bound_only", "1 if the socket is bound to a port and neither listens nor connects, else 0. A statement that uses this column sees these sockets too, as ss -B does; one that does not leaves them out, as netstat does. Only sock_diag lists them, since Linux 6.8.",
 		func(r *tcpRow) bool { return r.Socket.State == sock.Bound }, schema.Hidden, schema.Scope)
 	listening := listeningColumn("waits for connections: its state is LISTEN",
@@ -34,7 +34,7 @@ func TCPSockets(h *host.Host) schema.Table {
 			state,
 			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
 			schema.NotNull("timer", "Running timer, as in netstat -o: off, on (retransmission), keepalive, timewait, probe (zero window); delack (delayed acknowledgement) of newer kernels.",
-				func(r *tcpRow) string { return r.Socket.Timer.String() }),
+				func(r *tcpRow) string { return r.Socket.Timer.String() }, namesOf(sock.Timer.String)),
 			schema.Nullable("timer_expires_ms", "Milliseconds until that timer fires. NULL if none runs.",
 				func(r *tcpRow) (uint32, bool) { return r.Socket.TimerExpires, r.Socket.Timer != sock.TimerOff }, schema.Hidden),
 			schema.NotNull("retransmits", "Times that the segment waiting for its acknowledgement was sent again. In SYN_RECV from /proc, the times that this was due.",

@@ -31,7 +31,7 @@ func UDPSockets(h *host.Host) schema.Table {
 						return ""
 					}
 					return r.Socket.State.String()
-				}),
+				}, words("ESTABLISHED")),
 			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
 			schema.NotNull("drops", "Datagrams that were dropped at this socket, because its receive queue was full or a checksum was wrong.",
 				func(r *udpRow) int64 { return int64(min(r.Socket.Drops, math.MaxInt64)) }, schema.Needs(needMemory)),

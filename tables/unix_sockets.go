@@ -21,7 +21,7 @@ func UnixSockets(h *host.Host) schema.Table {
 	}
 	needPeerProcess := schema.Needs(needUnixPeer | needHolders | needPeerHolders)
 	state := schema.NotNull("state", "State as netstat names it: LISTENING, CONNECTED, CONNECTING (waits to be accepted; in the client's namespace), DISCONNECTING, FREE; empty for a socket that is not connected. An unknown state is its number.",
-		func(r *unixRow) string { return r.Socket.State.String() }, schema.Pushed)
+		func(r *unixRow) string { return r.Socket.State.String() }, schema.Pushed, namesOf(sock.UnixState.String))
 	return owner.bind(h, schema.TableDef[unixRow]{
 		Name: "unix_sockets",
 		Doc:  "Sockets of unix(7) of this network namespace, in every state: what netstat -ax shows.",
@@ -38,7 +38,7 @@ func UnixSockets(h *host.Host) schema.Table {
 			schema.NotNull("flags", "Flags as netstat writes them between [ and ], with blanks between: ACC (accepts connections), W (waits for data), N (no space for data). Linux sets only ACC. Empty if there are none.",
 				func(r *unixRow) string { return r.Socket.FlagNames() }),
 			schema.NotNull("type", "Type as netstat names it: STREAM, DGRAM, SEQPACKET. An unknown type is its number.",
-				func(r *unixRow) string { return r.Socket.Type.String() }),
+				func(r *unixRow) string { return r.Socket.Type.String() }, namesOf(sock.Type.String)),
 			state,
 			owner.inode, owner.pid, owner.program,
 			schema.NotNull("path", `What the socket is bound to: a path as the program gave it, with its blanks, or @ and an abstract name. As the kernel does in /proc, NUL bytes of an abstract name are shown as @ too, so that an abstract name a and a file @a read alike. Empty if it is not bound. From /proc, a path that imitates a whole line of /proc/net/unix reads as another socket: see uncertain.`,

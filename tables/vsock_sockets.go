@@ -21,7 +21,7 @@ func vsockTable(h *host.Host, read func(context.Context, host.VsockFilter) iter.
 		return schema.Nullable(name, doc, func(r *vsockRow) (uint32, bool) { return get(r), get(r) != sock.AnyVsock })
 	}
 	state := schema.NotNull("state", "State as netstat names TCP's: CLOSE if it is not connected, SYN_SENT, ESTABLISHED, CLOSING, LISTEN. An unknown state is its number.",
-		func(r *vsockRow) string { return r.Socket.State.String() }, schema.Pushed)
+		func(r *vsockRow) string { return r.Socket.State.String() }, schema.Pushed, namesOf(sock.State.String))
 	listening := listeningColumn("waits for connections: its state is LISTEN",
 		func(r *vsockRow) bool { return r.Socket.State == sock.Listen }, schema.Hidden, schema.Pushed)
 	return owner.bind(h, schema.TableDef[vsockRow]{
@@ -33,7 +33,7 @@ func vsockTable(h *host.Host, read func(context.Context, host.VsockFilter) iter.
 		},
 		Columns: append([]schema.AnyColumn[vsockRow]{
 			schema.NotNull("type", "STREAM, SEQPACKET or DGRAM. An unknown type is its number.",
-				func(r *vsockRow) string { return r.Socket.Type.String() }),
+				func(r *vsockRow) string { return r.Socket.Type.String() }, namesOf(sock.Type.String)),
 			number("local_cid", "Context identifier of the local machine: 1 for the loopback, 2 for the host. NULL for any.", func(r *vsockRow) uint32 { return r.Socket.LocalCID }),
 			number("local_port", "Local port, 32 bits. NULL if it has none.", func(r *vsockRow) uint32 { return r.Socket.LocalPort }),
 			number("remote_cid", "Context identifier of the peer's machine: 1 for the loopback, 2 for the host. NULL if there is no peer.", func(r *vsockRow) uint32 { return r.Socket.RemoteCID }),

@@ -37,12 +37,17 @@ func Text(w io.Writer, specs []*schema.Spec) error {
 	return p.err
 }
 
-// notes is the column's doc and what a reader must know besides.
+// notes is the column's doc and what a reader must know besides: the words that it
+// can have, unless the doc has all of them.
 func notes(c *schema.ColumnInfo) string {
-	if c.Hidden {
-		return c.Doc + " (hidden)"
+	doc := c.Doc
+	if words := c.Words(); c.SynonymOf == "" && slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(doc, word) }) {
+		doc += " One of " + strings.Join(words, ", ") + "."
 	}
-	return c.Doc
+	if c.Hidden {
+		return doc + " (hidden)"
+	}
+	return doc
 }
 
 // Markdown prints tables as a page. Of several tables it describes the columns
@@ -193,6 +198,8 @@ type column struct {
 	Hidden      bool   `json:"hidden"`
 	Required    bool   `json:"required"`
 	Index       bool   `json:"index"`
+	// Values are the words that the column can have, if they are a few.
+	Values []string `json:"values,omitempty"`
 }
 
 // JSON prints an array of tables. A column with index is one whose
@@ -202,7 +209,7 @@ func JSON(w io.Writer, specs []*schema.Spec) error {
 	for _, s := range specs {
 		t := table{Name: s.Name, Description: s.Doc, Platforms: []string{"linux"}, Examples: s.Examples}
 		for _, c := range s.Columns {
-			t.Columns = append(t.Columns, column{Name: c.Name, Description: c.Doc, Type: strings.ToLower(string(c.Type)), Hidden: c.Hidden, Index: c.Pushed})
+			t.Columns = append(t.Columns, column{Name: c.Name, Description: c.Doc, Type: strings.ToLower(string(c.Type)), Hidden: c.Hidden, Index: c.Pushed, Values: c.Words()})
 		}
 		all = append(all, t)
 	}

@@ -107,7 +107,9 @@ func (db *DB) ask(text string, arguments []plain.Argument) (schema.Table, schema
 	}
 	var constraints []schema.Constraint
 	for i, t := range p.terms {
-		constraints = append(constraints, translate(&table.Spec().Columns[t.column], t, arguments[i]).Constraints...)
+		column := &table.Spec().Columns[t.column]
+		db.warnOfList(table, column, arguments[i])
+		constraints = append(constraints, translate(column, t, arguments[i]).Constraints...)
 	}
 	return table, p.query(table, constraints), nil
 }

@@ -44,7 +44,11 @@ type DB struct {
 	// SQLiteOnly has SQLite run the plain statements too, which package plain
 	// runs otherwise.
 	SQLiteOnly bool
+	// Warn, if it is set, is called for each comparison with a constant that no row
+	// of the table can meet, once: such as state = 'ESTAB'.
+	Warn func(warning string)
 
+	warned     map[string]bool
 	conn       *sqlite3.Conn
 	limit      *memlimit.Limit
 	memory     int64 // what SQLite and package plain may each hold, in bytes

@@ -683,3 +683,50 @@ func TestScope(t *testing.T) {
 		})
 	}
 }
+
+// A comparison with a constant that no row can meet is warned of, once, and the
+// answer is as it was.
+func TestWarnings(t *testing.T) {
+	const tcp = "SELECT local_port FROM tcp_sockets t WHERE "
+	for _, c := range []struct {
+		sql  string
+		want []string // parts of the warnings
+	}{
+		{tcp + "state = 'LISTEN'", nil},
+		{tcp + "state = 'ESTAB'", []string{"did you mean 'ESTABLISHED'?"}},
+		{tcp + "'ESTAB' = state", []string{"ESTABLISHED"}},
+		{tcp + "state IS 'ESTAB' ORDER BY local_port + 1", []string{"ESTABLISHED"}},
+		{tcp + "state <> 'ESTAB'", nil},
+		{tcp + "state IN ('LISTEN', 'CLOSED')", []string{"did you mean 'CLOSE'?"}},
+		{tcp + "state = 'LISTEN' OR state = 'closed'", []string{"did you mean 'CLOSE'?"}},
+		{tcp + "state LIKE 'estab%'", nil},
+		{tcp + "state LIKE 'open%'", []string{"no row has state LIKE 'open%'"}},
+		{tcp + "foreign_address = 'localhost'", []string{"tcp_sockets: no row has foreign_address = 'localhost': it is an IP address"}},
+		{tcp + "proto = 'TCP' AND timer = 'none'", []string{"did you mean 'tcp'?", "one of off, on"}},
+		{tcp + "state = lower('LISTEN')", nil}, // no constant
+		{"SELECT 1 FROM (VALUES ('ESTAB')) v JOIN tcp_sockets t ON t.state = v.column1", nil},
+		{tcp + "net_namespace = 'blue'", []string{"see inode and name of network_namespaces"}},
+	} {
+		t.Run(c.sql, func(t *testing.T) {
+			for _, sqliteOnly := range []bool{false, true} {
+				db := open(t, fixtures())
+				db.SQLiteOnly = sqliteOnly
+				var got []string
+				db.Warn = func(warning string) { got = append(got, warning) }
+				for range 2 {
+					if _, err := run(t.Context(), db, c.sql); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if len(got) != len(c.want) {
+					t.Fatalf("SQLite alone: %v: warnings %q, want %q", sqliteOnly, got, c.want)
+				}
+				for i := range got {
+					if !strings.Contains(strings.Join(got, "\n"), c.want[i]) {
+						t.Errorf("warnings %q lack %q", got, c.want[i])
+					}
+				}
+			}
+		})
+	}
+}

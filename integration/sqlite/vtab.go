@@ -8,6 +8,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/osquery-sockets/osquery-sockets/integration/plain"
 	"github.com/osquery-sockets/osquery-sockets/integration/snapshot"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
@@ -66,10 +67,19 @@ func (t *vtab) BestIndex(index *sqlite3.IndexInfo) error {
 	rows, read := tableRows, tableRows
 	for i, k := range index.Constraint {
 		op := schema.Op(k.Op)
-		if !k.Usable || k.Column < 0 || !op.Known() {
+		if !k.Usable || k.Column < 0 {
 			continue
 		}
 		equal := op == schema.EQ || op == schema.IS
+		if like := k.Op == sqlite3.INDEX_CONSTRAINT_LIKE; equal || like {
+			// Not of IN, nor of what another table gives.
+			if v, err := index.RHSValue(i); err == nil && v.Type() == sqlite3.TEXT {
+				t.db.warn(t.table, &columns[k.Column], v.Text(), like)
+			}
+		}
+		if !op.Known() {
+			continue
+		}
 		if !equal && columns[k.Column].Type == schema.Text {
 			continue // no table orders texts
 		}
@@ -96,6 +106,39 @@ func (t *vtab) BestIndex(index *sqlite3.IndexInfo) error {
 	index.EstimatedRows = int64(rows)
 	index.EstimatedCost = float64(scanCost + read)
 	return nil
+}
+
+// warn warns of a comparison that no row can meet, once.
+func (db *DB) warn(table schema.Table, c *schema.ColumnInfo, value string, like bool) {
+	if db.Warn == nil {
+		return
+	}
+	mistake := c.Mistake(value, like)
+	if mistake == "" {
+		return
+	}
+	if mistake = table.Name() + ": " + mistake; !db.warned[mistake] && len(db.warned) < maxWarnings {
+		if db.warned == nil {
+			db.warned = make(map[string]bool)
+		}
+		db.warned[mistake] = true
+		db.Warn(mistake)
+	}
+}
+
+// maxWarnings bounds the warnings of one database.
+const maxWarnings = 20
+
+// warnOfList warns of the values of an IN.
+func (db *DB) warnOfList(table schema.Table, c *schema.ColumnInfo, a plain.Argument) {
+	if !a.In || db.Warn == nil {
+		return
+	}
+	for _, v := range a.List {
+		if v.Kind == schema.Bytes {
+			db.warn(table, c, string(v.Bytes), false)
+		}
+	}
 }
 
 func (t *vtab) Open() (sqlite3.VTabCursor, error) { return &cursor{vtab: t}, nil }
@@ -200,7 +243,9 @@ func (c *cursor) Filter(_ int, planText string, args ...sqlite3.Value) error {
 		if err != nil {
 			return c.fail(err)
 		}
-		terms[i] = translate(&c.table.Spec().Columns[t.column], t, a)
+		column := &c.table.Spec().Columns[t.column]
+		c.db.warnOfList(c.table, column, a)
+		terms[i] = translate(column, t, a)
 	}
 	c.calls = c.db.calls(scanKind{c.vtab, planText})
 	c.repeat(terms)

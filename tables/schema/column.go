@@ -2,6 +2,7 @@ package schema
 
 import (
 	"math"
+	"net/netip"
 	"slices"
 )
 
@@ -35,6 +36,7 @@ type ColumnInfo struct {
 	SynonymOf string
 	Needs     Need
 	synonyms  []string
+	domain    *domain // nil if the column can have any value of its type
 }
 
 // Option adds to a column's declaration.
@@ -101,6 +103,9 @@ func NotNull[R any, V Value](name, doc string, get func(*R) V, options ...Option
 // shown, and compared, as [text.Escape] writes it.
 func Nullable[R any, V Value](name, doc string, get func(*R) (V, bool), options ...Option) *Column[R, V] {
 	c := &Column[R, V]{ColumnInfo{Name: name, Doc: doc, Type: typeOf[V]()}, escaped(get)}
+	if _, ok := any(*new(V)).(netip.Addr); ok {
+		c.about.domain = addresses
+	}
 	for _, o := range options {
 		o(&c.about)
 	}
