@@ -209,8 +209,12 @@ func questions(ours, empty, holder string) []question {
 		{"who holds any socket", []contestant{sql("SELECT inode, pid, fd, program FROM socket_processes"), lsof("-nP", "-iTCP")}},
 		{"sockets of one process", []contestant{
 			sql("SELECT proto, local_address, local_port, remote_address, remote_port, state, pid, program FROM tcp_sockets WHERE pid = " + holder), lsof("-nP", "-a", "-p", holder, "-iTCP")}},
+		{"with timers and uid", []contestant{sql(netstatColumns + ", uid, timer, timer_expires_ms FROM tcp_sockets"), ss("-Hatno")}},
 		{"tcp_info of all", []contestant{
 			sql("SELECT local_address, local_port, remote_address, remote_port, state, rtt_us, cwnd, retrans_total, bytes_acked, bytes_received, delivery_rate_bytes_per_second FROM tcp_info"), ss("-Htni")}},
+		{"listening_services", []contestant{sql("SELECT protocol, address, port, service, exposure, owner, program, username FROM listening_services"), ss("-Hltunp")}},
+		{"our listening", []contestant{command("listening"), ss("-Hltunp")}},
+		{"our why 40000", []contestant{command("why", "40000"), ss("-Hltnp", "sport = :40000")}},
 		{"our netstat -atn", []contestant{command("netstat", "-atn"), netstat("-atn")}},
 		{"our netstat -ltn", []contestant{command("netstat", "-ltn"), netstat("-ltn")}},
 		{"our netstat -atnp", []contestant{command("netstat", "-atnp"), netstat("-atnp")}},
