@@ -11,6 +11,8 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/osquery/osquery-go/gen/osquery"
+
+	"github.com/osquery-sockets/osquery-sockets/integration/sqlite/functions"
 )
 
 // database is SQLite with osquery's tables attached. osquery keeps one, and
@@ -40,6 +42,10 @@ func openDatabase(m *Manager) (*database, error) {
 			conn.Close()
 			return nil, err
 		}
+	}
+	if err := functions.Register(conn, func(string) bool { return true }); err != nil {
+		conn.Close()
+		return nil, err
 	}
 	if err := conn.SetAuthorizer(authorize); err != nil {
 		conn.Close()

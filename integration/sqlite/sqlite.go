@@ -26,6 +26,7 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/integration/memlimit"
 	"github.com/osquery-sockets/osquery-sockets/integration/snapshot"
+	"github.com/osquery-sockets/osquery-sockets/integration/sqlite/functions"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
@@ -104,8 +105,12 @@ func (db *DB) prepare() error {
 	return db.conn.SetAuthorizer(db.authorize)
 }
 
-// registerNamed makes the tables known to SQLite that a text may name.
+// registerNamed makes the tables known to SQLite that a text may name, and osquery's
+// functions.
 func (db *DB) registerNamed(text string) error {
+	if err := functions.Register(db.conn, functions.Named(text)); err != nil {
+		return err
+	}
 	text = strings.ToLower(text)
 	all := strings.Contains(text, "pragma") // some list tables
 	for _, t := range db.tables {
