@@ -67,6 +67,19 @@ func checkAgainst(t *testing.T, row tableRow, before, after, ours ssSocket) {
 	}
 }
 
+// kernelRelease returns the two first numbers of the kernel's release.
+func kernelRelease(t *testing.T) (numbers [2]int) {
+	t.Helper()
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &numbers[0], &numbers[1]); err != nil {
+		t.Fatal(err)
+	}
+	return numbers
+}
+
 // Peers with a key for the MD5 signature are those of ss, and no key is shown.
 func TestMD5PeersAgainstSS(t *testing.T) {
 	s := &seeded{t: t, ns: netnstest.New(t)}
@@ -279,6 +292,9 @@ func TestBoundOnly(t *testing.T) {
 	}
 	if len(want) == 0 {
 		t.Fatal("there is none")
+	}
+	if release := kernelRelease(t); release[0] < 6 || release[0] == 6 && release[1] < 8 {
+		netnstest.NotInThisKernel(t, "TCP_BOUND_INACTIVE")
 	}
 	for _, statement := range []string{
 		"SELECT * FROM tcp_sockets WHERE bound_only = 1",
