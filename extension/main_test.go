@@ -78,8 +78,8 @@ func TestExitCodes(t *testing.T) {
 		{"unknown plan", []string{"query", "--plan", "fast", "SELECT 1"}, 2, "neither auto nor sqlite"},
 		{"too deep", []string{"query", "SELECT 1" + strings.Repeat("||1", 400)}, 1, "SQLite's stack"},
 
-		{"unknown table", []string{"query", "SELECT * FROM nosuch"}, 1, "no such table: nosuch (there are "},
-		{"a name for a terminal", []string{"query", "SELECT * FROM \"a\x1b[31m\xff\""}, 1, `no such table: a\x1b[31m\xff (`},
+		{"unknown table", []string{"query", "SELECT * FROM nosuch"}, 1, "no such table: nosuch\n  SELECT * FROM nosuch\n                ^\nthe tables are "},
+		{"a name for a terminal", []string{"query", "SELECT * FROM \"a\x1b[31m\xff\""}, 1, "no such table: a\\x1b[31m\\xff\n"},
 		{"unknown column", []string{"query", "SELECT nosuch FROM tcp_sockets"}, 1, "no such column: nosuch"},
 		{"broken SQL", []string{"query", "SELEC"}, 1, "syntax error"},
 		{"write", []string{"query", "INSERT INTO tcp_sockets (proto) VALUES (1)"}, 1, "not allowed"},

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/memlimit"
+	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
 	"github.com/osquery-sockets/osquery-sockets/parser/text"
 	"github.com/osquery-sockets/osquery-sockets/tables"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
@@ -66,7 +67,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitOK
 	}
 	if !errors.As(err, new(silent)) {
-		fmt.Fprintf(stderr, "%s: %s\n", command.CommandPath(), text.Printable(err.Error()))
+		var mistake *sqlite.Mistake
+		if errors.As(err, &mistake) {
+			fmt.Fprintf(stderr, "%s: %s\n", command.CommandPath(), text.Printable(mistake.Text))
+			for _, hint := range mistake.Hints {
+				fmt.Fprintln(stderr, text.Printable(hint))
+			}
+		} else {
+			fmt.Fprintf(stderr, "%s: %s\n", command.CommandPath(), text.Printable(err.Error()))
+		}
 	}
 	if errors.As(err, new(incomplete)) {
 		return exitIncomplete

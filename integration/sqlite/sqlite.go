@@ -55,6 +55,7 @@ type DB struct {
 	memory     int64 // what SQLite and package plain may each hold, in bytes
 	tables     []schema.Table
 	registered map[string]bool // the tables that SQLite knows
+	sql        string          // the statement that runs, and those behind it
 	// What went wrong inside of a statement, of which SQLite keeps only words.
 	tableErr error
 	denied   bool
@@ -159,6 +160,7 @@ func (db *DB) Run(ctx context.Context, text string, newResult func() (Result, er
 	}
 	for strings.TrimSpace(text) != "" {
 		db.tableErr, db.denied, db.catalog, db.repeated = nil, false, false, make(map[scanKind]*snapshot.Calls)
+		db.sql = text
 		stmt, tail, err := db.conn.Prepare(text)
 		if err != nil {
 			return db.explain(ctx, err)
@@ -283,16 +285,7 @@ func (db *DB) explain(ctx context.Context, err error) error {
 	}
 	text := strings.TrimPrefix(err.Error(), "sqlite3: ")
 	text = strings.TrimPrefix(text, "SQL logic error: ")
-	if table, ok := strings.CutPrefix(text, "no such table: "); ok {
-		return fmt.Errorf("no such table: %s (there are %s)", table, strings.Join(db.names(), ", "))
-	}
-	if strings.HasPrefix(text, "no such column: ") {
-		return fmt.Errorf("%s (PRAGMA table_info(NAME) lists a table's columns, PRAGMA table_xinfo(NAME) also the hidden ones)", text)
-	}
-	if text == `near ".": syntax error` {
-		return fmt.Errorf("%s (there are no dot commands; sockets.ext schema shows the tables)", text)
-	}
-	return errors.New(text)
+	return &Mistake{text, slices.DeleteFunc(append(pointed(err, db.sql), db.hints(text, db.sql)...), func(s string) bool { return s == "" })}
 }
 
 func (db *DB) names() []string {

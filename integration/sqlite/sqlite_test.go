@@ -134,7 +134,7 @@ func TestSeveralStatements(t *testing.T) {
 func TestErrors(t *testing.T) {
 	db := open(t, fixtures())
 	for _, c := range []struct{ sql, want string }{
-		{"SELECT * FROM foo", "no such table: foo (there are "},
+		{"SELECT * FROM foo", "no such table: foo\n  SELECT * FROM foo\n"},
 		{"SELECT name FROM sqlite_master", "sockets.ext schema describes them"},
 		{"SELECT nosuch FROM tcp_sockets", "no such column: nosuch"},
 		{"SELECT * FROM tcp_sockets WHERE", "incomplete input"},
@@ -728,5 +728,70 @@ func TestWarnings(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The commonest mistakes, each with all of what is said.
+func TestMistakes(t *testing.T) {
+	const columns = "ip_protocols has name, number, aliases, comment; sockets.ext schema ip_protocols shows the hidden ones too, 1"
+	for _, c := range []struct{ sql, want string }{
+		{"SELECT nam FROM ip_protocols", `no such column: nam
+  SELECT nam FROM ip_protocols
+         ^
+did you mean name?
+` + columns},
+		{"SELECT p.number, p.proto\nFROM ip_protocols p", `no such column: p.proto
+  SELECT p.number, p.proto
+                   ^
+` + columns},
+		{"SELECT * FROM ip_protocol", `no such table: ip_protocol
+  SELECT * FROM ip_protocol
+                ^
+did you mean ip_protocols?`},
+		{"SELECT * FROM etc_protocols", `no such table: etc_protocols
+  SELECT * FROM etc_protocols
+                ^
+did you mean ip_protocols?`},
+		{"SELEC * FROM ip_protocols", `near "SELEC": syntax error
+  SELEC * FROM ip_protocols
+  ^`},
+		{"SELECT name, FROM ip_protocols", `near "FROM": syntax error
+  SELECT name, FROM ip_protocols
+               ^`},
+		{"SELECT name\n\tFROM ip_protocols\n\tWHER number = 6", `near "number": syntax error
+   WHER number = 6
+        ^`},
+		{"SELECT 1; SELECT lenght('ä'), 2", `no such function: lenght
+   SELECT lenght('ä'), 2
+          ^
+did you mean length?`},
+		{"SELECT count(name, 1) FROM ip_protocols", `wrong number of arguments to function count()
+  SELECT count(name, 1) FROM ip_protocols
+         ^`},
+		{"SELECT 'x FROM ip_protocols", `unrecognized token: "'x FROM ip_protocols"
+  SELECT 'x FROM ip_protocols
+         ^`},
+		{"SELECT name FROM ip_protocols WHERE number IN (1, 2", "incomplete input"},
+		{".tables", `near ".": syntax error
+  .tables
+  ^
+there are no dot commands here: sockets.ext schema shows the tables`},
+		{"SELECT name, number, aliases, comment, name, number, aliases, comment, numbr, name, number, aliases, comment, name FROM ip_protocols", `no such column: numbr
+  …t, name, number, aliases, comment, numbr, name, number, aliases, co…
+                                      ^
+did you mean number?
+` + columns},
+	} {
+		t.Run(c.sql, func(t *testing.T) {
+			_, err := run(t.Context(), open(t, fixtures()), c.sql)
+			if err == nil || err.Error() != c.want {
+				t.Errorf("got\n%v\nwant\n%s", err, c.want)
+			}
+		})
+	}
+	// A word of a column is a text, for which it lacks the quotes.
+	_, err := run(t.Context(), open(t, fixtures()), "SELECT 1 FROM tcp_sockets WHERE state = LISTEN")
+	if err == nil || !strings.Contains(err.Error(), "\ndid you mean 'LISTEN'?\ntcp_sockets has proto, ") || !strings.Contains(err.Error(), "; sockets.ext schema tcp_sockets shows the hidden ones too, ") {
+		t.Errorf("got %v", err)
 	}
 }

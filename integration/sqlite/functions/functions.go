@@ -35,6 +35,15 @@ func all() ([]function, []collation) {
 	return append(functions, versions...), collations
 }
 
+// Names returns the names of the functions.
+func Names() (names []string) {
+	functions, _ := all()
+	for _, f := range functions {
+		names = append(names, f.name)
+	}
+	return names
+}
+
 // Named returns which names a text may have: a start does no work for the others.
 func Named(text string) func(name string) bool {
 	text = strings.ToLower(text)
