@@ -25,6 +25,7 @@ const (
 	needInterfaces // names of network interfaces
 	needProtocols  // names of IP protocols
 	needMembers    // what packet sockets have asked of interfaces
+	needFilter     // programs of packet sockets
 	needHolders    // the process that has the socket open
 	needAllHolders
 	needSCTPPaths

@@ -78,6 +78,8 @@ func PacketSockets(h *host.Host) schema.Table {
 				packetRing(sock.KnowsTxRing, func(r *packetRow) uint32 { return r.Socket.TxRing.Frames }), schema.Hidden),
 			schema.Nullable("version", "Version of the rings' format: 1, 2, 3 for TPACKET_V1 to TPACKET_V3. NULL from /proc.",
 				packetInfo(func(r *packetRow) uint32 { return r.Socket.Version }), schema.Hidden),
+			schema.NotNull("filter", "Classic BPF program that chooses the frames, as ss -b writes its instructions: code, jt, jf and k, with commas between. Empty if there is none, if it is an eBPF program, without CAP_NET_ADMIN, if the kernel could not send so long a list, and from /proc.",
+				func(r *packetRow) string { return r.Socket.Filter }, schema.Hidden, schema.Needs(needFilter)),
 			schema.Nullable("reserve", "Room before each frame in the ring, in bytes (PACKET_RESERVE). NULL as for version.",
 				packetInfo(func(r *packetRow) uint32 { return r.Socket.Reserve }), schema.Hidden),
 			schema.Nullable("copy_threshold", "Length in bytes above which a frame is queued as well as put in the ring (PACKET_COPY_THRESH); 0 is never. NULL as for version.",
@@ -97,7 +99,7 @@ func PacketSockets(h *host.Host) schema.Table {
 			owner.cookieColumn(""),
 		}, owner.hidden...),
 	}, func(ctx context.Context, q schema.Query) iter.Seq2[*sock.Packet, error] {
-		f := host.PacketFilter{Namespaces: namespaces(owner.netNamespace, q), Memberships: q.Needs(needMembers)}
+		f := host.PacketFilter{Namespaces: namespaces(owner.netNamespace, q), Memberships: q.Needs(needMembers), Program: q.Needs(needFilter)}
 		return h.Packet(ctx, f)
 	})
 }

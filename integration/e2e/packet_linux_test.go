@@ -78,7 +78,7 @@ func packetSockets(t *testing.T, ns *netnstest.NS) map[string]tableRow {
 	add(unix.SOCK_RAW, 0x1234, tableRow{"protocol_name": "", "interface": ""}, nil)
 	add(unix.SOCK_RAW, 0, tableRow{"protocol_name": "", "running": "0"}, nil)
 	add(unix.SOCK_PACKET, 3, tableRow{"type": "PACKET", "running": "1"}, nil)
-	add(unix.SOCK_RAW, 3, tableRow{"filtered": "1", "promiscuous": "1", "memberships": "3"},
+	add(unix.SOCK_RAW, 3, tableRow{"filtered": "1", "promiscuous": "1", "memberships": "3", "filter": strings.Repeat("0x00 0 0 0,", 23) + "0x06 0 0 65535"},
 		all(on(3), classic(24), member(unix.PACKET_MR_PROMISC), member(unix.PACKET_MR_PROMISC), member(unix.PACKET_MR_ALLMULTI), member(unix.PACKET_MR_MULTICAST, 1, 0, 0x5e, 0, 0, 1)))
 	add(unix.SOCK_RAW, 0x800, tableRow{"rx_ring_bytes": "32768", "rx_ring_frames": "16", "tx_ring_bytes": "", "version": "2", "reserve": "16"},
 		all(option(unix.PACKET_VERSION, unix.TPACKET_V2), option(unix.PACKET_RESERVE, 16), func(fd int) error {
@@ -105,7 +105,7 @@ func packetSockets(t *testing.T, ns *netnstest.NS) map[string]tableRow {
 	return want
 }
 
-const packetColumns = "SELECT *, interface_index, rx_ring_frames, tx_ring_frames, version, reserve, copy_threshold, auxdata, origdev, vnet_hdr, loss, receive_buffer_bytes, cookie FROM packet_sockets"
+const packetColumns = "SELECT *, filter, interface_index, rx_ring_frames, tx_ring_frames, version, reserve, copy_threshold, auxdata, origdev, vnet_hdr, loss, receive_buffer_bytes, cookie FROM packet_sockets"
 
 func checkRows(t *testing.T, rows []tableRow, want map[string]tableRow) {
 	t.Helper()
@@ -157,6 +157,19 @@ func TestPacketSockets(t *testing.T) {
 		ss = append(ss, strings.NewReplacer(",)", ")", "o0,", "filtered:0,").Replace(regexp.MustCompile(`\bo[1-9]\d*,`).ReplaceAllString(line, "filtered:1,")))
 	}
 	sameLines(t, "ss -0anem", got, ss)
+
+	got, ss = nil, nil
+	for _, r := range rows {
+		if r["filter"] != "" {
+			got = append(got, r["filter"])
+		}
+	}
+	for _, line := range command(t, ns, "ss", "-H0anbO") {
+		if _, program, ok := strings.Cut(line, "): "); ok {
+			ss = append(ss, strings.TrimSuffix(strings.ReplaceAll(strings.TrimSpace(program), ", ", ","), ","))
+		}
+	}
+	sameLines(t, "ss -0anb", got, ss)
 
 	// What /proc tells, it tells the same; the rest is not known then.
 	fromProc := queries(t, ns, onlyProc, packetColumns, "SELECT last_source FROM socket_sources WHERE proto = 'packet'")

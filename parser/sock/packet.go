@@ -40,6 +40,9 @@ type Packet struct {
 	// PACKET_ADD_MEMBERSHIP, of which Promiscuous are the interfaces that it keeps
 	// in promiscuous mode.
 	Memberships, Promiscuous uint32
+	// Filter is the classic BPF program that chooses the frames, as ss writes it; ""
+	// if there is none, or if it is not known.
+	Filter string
 }
 
 // NoInterface is the Interface of a packet socket whose interface was removed.

@@ -3,6 +3,7 @@ package sockdiag
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"github.com/osquery-sockets/osquery-sockets/parser/netlink"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
@@ -12,13 +13,15 @@ import (
 // PACKET_SHOW_* of include/uapi/linux/packet_diag.h.
 //
 // The kernel ends its list, as if it was whole, at a socket that does not fit
-// into a message, which may have less than 4 KiB. So a program of a filter is not
-// asked for, and the memberships apart from the sockets.
+// into a message, which may have less than 4 KiB. So the program of a filter and the
+// memberships are asked for apart from the sockets.
 const (
 	// PacketDetails asks for everything but the memberships.
 	PacketDetails uint32 = 1<<attrPacketInfo | 1<<2 | 1<<3 | 1<<4
 	// PacketMemberships asks for Memberships and Promiscuous.
 	PacketMemberships uint32 = 1 << attrPacketMembers
+	// PacketProgram asks for the Filter, which the kernel tells with CAP_NET_ADMIN.
+	PacketProgram uint32 = 1 << 5
 )
 
 // Attribute numbers, PACKET_DIAG_*.
@@ -30,6 +33,7 @@ const (
 	attrPacketFanout  = 4
 	attrPacketUID     = 5
 	attrPacketMemory  = 6
+	attrPacketFilter  = 7
 )
 
 // The sizes of structures of include/uapi/linux/packet_diag.h.
@@ -39,6 +43,8 @@ const (
 	packetInfoSize    = 24 // struct packet_diag_info
 	packetMemberSize  = 44 // struct packet_diag_mclist
 	packetRingSize    = 28 // struct packet_diag_ring
+
+	filterSize = 8 // struct sock_filter, include/uapi/linux/filter.h
 
 	memInfoOldSize = 32 // before Linux 4.11: without drops
 )
@@ -89,6 +95,8 @@ func Packet(b []byte, order binary.ByteOrder, s *sock.Packet) error {
 			v := a.Uint32()
 			s.FanoutID, s.FanoutType = uint16(v), sock.FanoutType(v>>16)
 			s.Known |= sock.KnowsFanout
+		case attrPacketFilter:
+			s.Filter = packetFilter(a.Bytes(), order)
 		case attrPacketUID:
 			s.UID, s.HasUID = a.Uint32(), true
 		case attrPacketMemory:
@@ -114,6 +122,15 @@ func packetInfo(value []byte, order binary.ByteOrder, s *sock.Packet) {
 	s.Running = flags&0x1 != 0
 	s.AuxData, s.OrigDev, s.VnetHeader, s.Loss = flags&0x2 != 0, flags&0x4 != 0, flags&0x8 != 0, flags&0x10 != 0
 	s.Known |= sock.KnowsPacketInfo
+}
+
+// packetFilter writes a classic BPF program as ss does.
+func packetFilter(b []byte, order binary.ByteOrder) string {
+	var program []string
+	for ; len(b) >= filterSize; b = b[filterSize:] {
+		program = append(program, fmt.Sprintf("0x%02x %d %d %d", order.Uint16(b), b[2], b[3], order.Uint32(b[4:])))
+	}
+	return strings.Join(program, ",")
 }
 
 func packetRing(a *netlink.Attributes) (r sock.PacketRing) {

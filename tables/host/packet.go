@@ -25,8 +25,8 @@ var packetLists = []*list{
 // PacketFilter says what of packet sockets is wanted.
 type PacketFilter struct {
 	Namespaces Namespaces
-	// Memberships asks for Memberships and Promiscuous.
-	Memberships bool
+	// Memberships asks for Memberships and Promiscuous, Program for the Filter.
+	Memberships, Program bool
 }
 
 // Packet streams the packet sockets of network namespaces. It needs no privilege
@@ -39,17 +39,22 @@ func (h *Host) Packet(ctx context.Context, f PacketFilter) iter.Seq2[*sock.Packe
 			return func(yield func(*sock.Packet, error) bool) {
 				// What may make the kernel's list short is asked for first and apart. A
 				// socket that it then leaves out stays without.
-				members := make(map[uint64]sock.Packet) // by cookie
-				if f.Memberships {
-					var apart usage.Usage
-					for s, err := range source.Decoded(h.diag.Dump(ctx, in, &sockdiag.PacketRequest{Show: sockdiag.PacketMemberships}, &apart), decode) {
+				apart := make(map[uint32]map[uint64]sock.Packet) // by what was asked for, and by cookie
+				for show, wanted := range map[uint32]bool{sockdiag.PacketMemberships: f.Memberships, sockdiag.PacketProgram: f.Program} {
+					if !wanted {
+						continue
+					}
+					all := make(map[uint64]sock.Packet)
+					var asking usage.Usage
+					for s, err := range source.Decoded(h.diag.Dump(ctx, in, &sockdiag.PacketRequest{Show: show}, &asking), decode) {
 						if err != nil {
 							yield(nil, err)
 							return
 						}
-						members[s.Cookie] = *s
+						all[s.Cookie] = *s
 					}
-					use.Wait += apart.Wait
+					use.Wait += asking.Wait
+					apart[show] = all
 				}
 				for s, err := range source.Decoded(h.diag.Dump(ctx, in, &sockdiag.PacketRequest{Show: sockdiag.PacketDetails}, use), decode) {
 					if always := sock.KnowsPacketInfo | sock.KnowsPacketQueue; err == nil && (s.Known&always != always || !s.HasUID) {
@@ -59,10 +64,11 @@ func (h *Host) Packet(ctx context.Context, f PacketFilter) iter.Seq2[*sock.Packe
 						yield(nil, err)
 						return
 					}
-					if m, ok := members[s.Cookie]; ok {
+					if m, ok := apart[sockdiag.PacketMemberships][s.Cookie]; ok {
 						s.Memberships, s.Promiscuous = m.Memberships, m.Promiscuous
 						s.Known |= m.Known & sock.KnowsMemberships
 					}
+					s.Filter = apart[sockdiag.PacketProgram][s.Cookie].Filter
 					s.Namespace = in.Inode
 					if !yield(s, nil) {
 						return
