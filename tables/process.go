@@ -41,6 +41,8 @@ func processColumns[R any](of func(*R) *process.Process, realUser string, option
 				s := of(r).Status()
 				return proc.Capabilities(s.Effective), s.HasEffective
 			}, options...),
+		schema.NotNull("security_context", "Label that a security module has given the process: SELinux's context, as ss -Z shows it, or AppArmor's profile. Empty without such a module.",
+			func(r *R) string { return of(r).SecurityContext() }, options...),
 		schema.NotNull("pod_uid", "Identity of the Kubernetes pod that the process's control group belongs to. Empty if there is none.",
 			func(r *R) string { return of(r).PodUID() }, options...),
 	}

@@ -46,12 +46,15 @@ func runWith(t *testing.T, ns *netnstest.NS, socket int, cmd *exec.Cmd) (pid int
 func psOf(t *testing.T, pid int) tableRow {
 	t.Helper()
 	row := make(tableRow)
-	for column, format := range map[string]string{"comm": "comm", "parent": "ppid", "uid": "ruid", "euid": "euid", "gid": "rgid", "threads": "nlwp"} {
+	for column, format := range map[string]string{"comm": "comm", "parent": "ppid", "uid": "ruid", "euid": "euid", "gid": "rgid", "threads": "nlwp", "security_context": "label"} {
 		out, err := exec.Command("ps", "-o", format+"=", "-p", strconv.Itoa(pid)).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
 		row[column] = strings.TrimSpace(string(out))
+	}
+	if row["security_context"] == "-" { // there is no security module
+		row["security_context"] = ""
 	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -184,7 +187,7 @@ func waitComm(t *testing.T, pid int, path string) {
 // checkProcess compares the columns of a process that holds a socket with the truth.
 func checkProcess(t *testing.T, ns *netnstest.NS, pid int, inode string, before int64, want tableRow) {
 	t.Helper()
-	const columns = "comm, parent, euid, gid, cwd, root, exe_deleted, threads, cap_effective, started, "
+	const columns = "comm, parent, euid, gid, cwd, root, exe_deleted, threads, cap_effective, security_context, started, "
 	for _, statement := range []string{
 		"SELECT " + columns + "process_uid AS uid FROM tcp_sockets WHERE inode = " + inode,
 		"SELECT " + columns + "uid FROM socket_processes WHERE inode = " + inode,

@@ -25,8 +25,10 @@ var notHere = map[string]string{
 	"TestImportDirections": "it runs go list",
 	"TestStartMakesNoMap":  "it runs go list",
 	// Of osquery and of SQL, which no kernel changes; they take minutes here.
-	"TestJoinsAreTheSameEverywhere": "it asks thousands of statements",
-	"TestFaults":                    "it injects hundreds of errors by strace, which takes hours under emulation",
+	"TestJoinsAreTheSameEverywhere":   "it asks thousands of statements",
+	"TestSameRowsInOsquery":           "it asks hundreds of statements",
+	"TestJoinsReadOurTablesAFewTimes": "it asks hundreds of statements",
+	"TestFaults":                      "it injects hundreds of errors by strace, which takes hours under emulation",
 }
 
 // allowedSkips are the reasons for which a test may be skipped, by its name.

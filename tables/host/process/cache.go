@@ -1,10 +1,13 @@
 package process
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/procfs"
@@ -110,6 +113,7 @@ const (
 	partContainer
 	partForward
 	partUnits
+	partSecurity
 
 	allParts part = 1<<16 - 1
 )
@@ -130,6 +134,7 @@ type Process struct {
 	stat           proc.Stat
 	hasStat        bool
 	container      container.Container
+	security       string
 	forwardID      string
 	forward        container.Container
 }
@@ -329,6 +334,20 @@ func (p *Process) Status() proc.Status {
 		return err
 	})
 	return p.status
+}
+
+// SecurityContext returns what a security module such as SELinux or AppArmor has
+// labelled the process with, /proc/PID/attr/current; "" without such a module.
+func (p *Process) SecurityContext() string {
+	p.once(partSecurity, "attr/current", func(path string) error {
+		text, err := readFile(path)
+		if errors.Is(err, syscall.EINVAL) || errors.Is(err, fs.ErrNotExist) {
+			return nil // there is no module, or it labels no process
+		}
+		p.security = strings.TrimRight(text, "\n\x00")
+		return err
+	})
+	return p.security
 }
 
 // Stat returns the family of the process, /proc/PID/stat.
