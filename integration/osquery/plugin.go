@@ -210,8 +210,7 @@ func withoutEmptyLists(text string) string {
 		if n == 0 || n == len(rest) {
 			return text
 		}
-		// No string has this: its quotes would follow backslashes.
-		if !strings.Contains(rest[:n], `","list":[],"affinity":"`) {
+		if !hasEmptyList(rest[:n]) {
 			kept = append(append(kept, rest[:n]...), ',')
 		}
 		rest = rest[n:]
@@ -223,6 +222,14 @@ func withoutEmptyLists(text string) string {
 		}
 		rest = rest[1:]
 	}
+}
+
+// hasEmptyList reports whether an object is {"name":"N","list":[],"affinity":"A"}
+// and nothing more: neither text has a quote, and so no other member.
+func hasEmptyList(object string) bool {
+	name, affinity, found := strings.Cut(strings.TrimPrefix(object, `{"name":"`), `","list":[],"affinity":"`)
+	affinity, ends := strings.CutSuffix(affinity, `"}`)
+	return found && ends && !strings.ContainsAny(name, `"\`) && !strings.ContainsAny(affinity, `"\`)
 }
 
 // objectLength returns the length of the JSON object that a text begins with, 0

@@ -239,6 +239,8 @@ func FuzzParseContext(f *testing.F) {
 	f.Add(`{"constraints":[{"name":"x","list":"","affinity":"TEXT"}]}`)
 	f.Add(`{"constraints":[{"name":"x","list":[],"affinity":"TEXT"},{"name":"\\",\"list\":[],","list":[{"op":2,"expr":"{}\"}],"}],"affinity":"TEXT"},{"name":"y","list":[],"affinity":"TEXT"}],"colsUsed":[]}`)
 	f.Add(`{"constraints":[{"name":"x","list":[],"affinity":"TEXT"}],"colsUsed":["x"]}`)
+	f.Add(`{"constraints":[{"name":"0","list":[],"affinity":"","list":[{}]}]}`)
+	f.Add(`{"constraints":[{"name":"0","list":[{"op":2}],"x":"","list":[],"affinity":""}]}`)
 	table := fixed(row{text: "a"})
 	f.Fuzz(func(t *testing.T, text string) {
 		r, err := parseContext(text)
