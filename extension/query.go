@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
+	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/rowfmt"
@@ -39,18 +41,64 @@ func readSQL(ctx context.Context, r io.Reader) (string, error) {
 	}
 }
 
+// sqlOf returns the SQL of the argument, the file or standard input.
+func sqlOf(c *cobra.Command, args []string, file string) (string, error) {
+	if len(args) == 1 && args[0] != "-" {
+		return args[0], nil
+	}
+	if file == "" || file == "-" {
+		sql, err := readSQL(c.Context(), c.InOrStdin())
+		if err != nil {
+			err = fmt.Errorf("standard input: %w", err)
+		}
+		return sql, err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	sql, err := readSQL(c.Context(), f)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", file, err)
+	}
+	return sql, err
+}
+
+// isTerminal reports whether somebody types there.
+func isTerminal(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd())
+}
+
+// The values of --json, which is a switch with a third one.
+const (
+	jsonOn        = "true"
+	jsonOff       = "false"
+	jsonOfOsquery = "osquery"
+)
+
+// jsonForm checks the value of --json.
+func jsonForm(s string) error {
+	if s != jsonOn && s != jsonOff && s != jsonOfOsquery {
+		return fmt.Errorf("it is none of %s, %s, %s", jsonOn, jsonOff, jsonOfOsquery)
+	}
+	return nil
+}
+
 // newQuery is the command that answers SQL without osquery.
 func newQuery(o *options) *cobra.Command {
 	modes := map[string]*bool{}
+	asJSON, file := jsonOff, ""
 	var format rowfmt.Options
 	var timeout time.Duration
 	plan := "auto"
 	var failIncomplete bool
 	c := &cobra.Command{
-		Use:   "query SQL",
+		Use:   "query [SQL]",
 		Short: "Answer SQL over the tables, without osquery",
 		Long: `Answers SQL over the tables, without osquery. The dialect is SQLite's, as in
-osqueryi; the SQL is one argument, or - to read it from standard input.
+osqueryi; the SQL is one argument, or comes from standard input or a file (-f).
 
 The exit code is 0 when the query succeeded, with or without rows, 1 when it
 failed and 2 for bad usage. What this program may not read is missing in the
@@ -59,22 +107,21 @@ warning; with --fail-incomplete it is exit code 3, after the rows.`,
 		Example: `  sockets.ext query "SELECT local_address, local_port, local_service FROM tcp_sockets WHERE state = 'LISTEN'"
   sockets.ext query --json "SELECT state, count(*) FROM tcp_sockets GROUP BY state"
   echo "SELECT port FROM well_known_services WHERE name = 'https'" | sockets.ext query --list --header=false -`,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(c *cobra.Command, args []string) error {
 			switch {
-			case len(args) == 0:
-				return errors.New("the SQL is missing: give it as one argument, or - to read it from standard input")
 			case len(args) > 1:
 				return fmt.Errorf("%d arguments: put the SQL in quotes, so that it is one", len(args))
+			case len(args) == 1 && file != "":
+				return errors.New("there is SQL in an argument and in a file: give one of them")
+			case len(args) == 0 && file == "" && isTerminal(c.InOrStdin()):
+				return errors.New("the SQL is missing: give it as one argument, by -f FILE, or on standard input")
 			}
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			sql := args[0]
-			if sql == "-" {
-				var err error
-				if sql, err = readSQL(c.Context(), c.InOrStdin()); err != nil {
-					return failed(fmt.Errorf("standard input: %w", err))
-				}
+			sql, err := sqlOf(c, args, file)
+			if err != nil {
+				return failed(err)
 			}
 			if strings.TrimSpace(sql) == "" {
 				return errors.New("the SQL is empty")
@@ -85,6 +132,13 @@ warning; with --fail-incomplete it is exit code 3, after the rows.`,
 					mode = name
 				}
 			}
+			if asJSON != jsonOff {
+				mode, format.Strings = "json", asJSON == jsonOfOsquery
+			}
+			if format.CRLF && mode != "csv" {
+				return errors.New("--crlf is for --csv")
+			}
+			format.Separator = strings.NewReplacer(`\t`, "\t", `\n`, "\n", `\0`, "\x00", `\\`, `\`).Replace(format.Separator)
 			if f := c.Flag("separator"); f.Changed && (format.Separator == "" || mode != "csv" && mode != "list") {
 				return errors.New("--separator is for --csv and --list, and must not be empty")
 			}
@@ -120,18 +174,27 @@ warning; with --fail-incomplete it is exit code 3, after the rows.`,
 		},
 	}
 	usage := map[string]string{
-		"pretty": "print a box, as osqueryi does (the default)",
-		"json":   "print an array of objects whose values are strings, as osqueryi does",
-		"csv":    "print comma-separated values (RFC 4180)",
-		"line":   "print each value on a line of its own, as name = value",
-		"list":   "print values with a separator (|) between them, unquoted",
+		"pretty":   "print a box, as osqueryi does (the default)",
+		"jsonl":    "print an object a line",
+		"csv":      "print comma-separated values (RFC 4180, with plain newlines)",
+		"tsv":      "print values with tabs between them; those in a value are \\t",
+		"markdown": "print a table of Markdown",
+		"line":     "print each value on a line of its own, as name = value",
+		"list":     "print values with a separator (|) between them, unquoted",
 	}
 	for _, mode := range rowfmt.Modes() {
+		if mode == "json" {
+			c.Flags().Var(checked{&asJSON, jsonForm}, mode, "print an array of objects; --json=osquery has every value as a string, as osqueryi does")
+			c.Flag(mode).NoOptDefVal = jsonOn
+			continue
+		}
 		modes[mode] = c.Flags().Bool(mode, false, usage[mode])
 	}
+	c.Flags().StringVarP(&file, "file", "f", "", "read the SQL from this file, - for standard input")
+	c.Flags().BoolVar(&format.CRLF, "crlf", false, "end the lines of --csv with CRLF")
 	c.MarkFlagsMutuallyExclusive(rowfmt.Modes()...)
 	c.Flags().BoolVar(&format.Header, "header", true, "print the names of the columns, in pretty, csv and list")
-	c.Flags().StringVar(&format.Separator, "separator", "", "separator of csv and list")
+	c.Flags().StringVar(&format.Separator, "separator", "", "separator of csv and list; \\t is a tab")
 	c.Flags().BoolVar(&failIncomplete, "fail-incomplete", false, "end with exit code 3 when something could not be read, such as other users' processes")
 	c.Flags().Var(duration{&timeout}, "timeout", "give the statements up after this time, such as 2s (default no limit)")
 	c.Flags().Var(checked{&plan, planName}, "plan", "auto reads the tables of plain statements without SQLite, sqlite has it run every statement: the answers are the same")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -54,7 +55,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		// cobra adds these by itself, for completions that no shell has of us.
 		args = append([]string{"--"}, args...)
 	}
-	root.SetArgs(args)
+	root.SetArgs(asCommand(args))
 	out := &output{Writer: stdout}
 	root.SetIn(stdin)
 	root.SetOut(out)
@@ -85,6 +86,29 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	fmt.Fprintf(stderr, "Try '%s --help'.\n", command.CommandPath())
 	return exitUsage
+}
+
+// sql matches what begins as a statement does.
+var sql = regexp.MustCompile(`(?is)^\s*(select|with|values|explain|pragma)\s`)
+
+// asCommand returns the arguments with the command that they mean: that of a statement
+// is query, wherever its flags stand.
+func asCommand(args []string) []string {
+	switch {
+	case len(args) == 1 && args[0] == "version":
+		return []string{"--version"}
+	case len(args) == 1 && args[0] == "tables":
+		return []string{"schema", "--names"}
+	case slices.ContainsFunc(args, sql.MatchString) && !slices.ContainsFunc(args, isCommand):
+		return append([]string{"query"}, args...)
+	}
+	return args
+}
+
+// isCommand reports whether an argument is the name of a command, or the flag by
+// which osquery starts the extension.
+func isCommand(arg string) bool {
+	return slices.Contains([]string{"query", "listening", "netstat", "schema", "why", "help"}, arg) || strings.HasPrefix(arg, "--socket")
 }
 
 // output keeps the first error of a Writer, which not everybody who writes looks at.
@@ -123,7 +147,7 @@ this program with --socket, and without osquery by the commands below.
 A flag comes from the command line, else from the environment
 (` + allNamespacesVariable + `), else from the file ` + defaultFlags + `
 or the one that ` + flagsVariable + ` names: one flag a line.`,
-		Example: `  sockets.ext query "SELECT * FROM tcp_sockets WHERE state = 'LISTEN'"
+		Example: `  sockets.ext "SELECT * FROM tcp_sockets WHERE state = 'LISTEN'"
   sockets.ext schema tcp_sockets
   osqueryi --extension /usr/lib/osquery/extensions/sockets.ext --extensions_require=sockets`,
 		Version:       version,
@@ -132,9 +156,6 @@ or the one that ` + flagsVariable + ` names: one flag a line.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil
-			}
-			if strings.Contains(args[0], " ") {
-				return fmt.Errorf("a question is asked by the command query: sockets.ext query %q", args[0])
 			}
 			return fmt.Errorf("unknown command %q", args[0])
 		},

@@ -14,11 +14,10 @@ import (
 
 // newSchema is the command that describes the tables.
 func newSchema(o *options) *cobra.Command {
-	var asJSON, asMarkdown, asIndex bool
+	var asJSON, asMarkdown, asIndex, onlyNames bool
 	c := &cobra.Command{
-		Use:   "schema [TABLE]",
+		Use:   "schema [TABLE…]",
 		Short: "Describe the tables: columns, types, examples",
-		Args:  cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var specs []*schema.Spec
 			var names []string
@@ -27,12 +26,27 @@ func newSchema(o *options) *cobra.Command {
 				specs = append(specs, t.Spec())
 				names = append(names, t.Name())
 			}
-			if len(args) == 1 {
-				i := slices.Index(names, strings.ToLower(args[0]))
-				if i < 0 {
-					return fmt.Errorf("no such table: %s (there are %s)", args[0], strings.Join(names, ", "))
+			if len(args) > 0 {
+				every := specs
+				specs = nil
+				for _, name := range args {
+					i := slices.Index(names, strings.ToLower(name))
+					if i < 0 {
+						if nearest := schema.Nearest(name, names); nearest != "" {
+							return fmt.Errorf("no such table: %s; did you mean %s?", name, nearest)
+						}
+						return fmt.Errorf("no such table: %s (there are %s)", name, strings.Join(names, ", "))
+					}
+					specs = append(specs, every[i])
 				}
-				specs = specs[i : i+1]
+			}
+			if onlyNames {
+				for _, s := range specs {
+					if _, err := fmt.Fprintln(c.OutOrStdout(), s.Name); err != nil {
+						return failed(err)
+					}
+				}
+				return nil
 			}
 			print := schemadoc.Text
 			switch {
@@ -49,6 +63,7 @@ func newSchema(o *options) *cobra.Command {
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON, in the shape of osquery's schema files")
 	c.Flags().BoolVar(&asMarkdown, "markdown", false, "as a page of Markdown")
 	c.Flags().BoolVar(&asIndex, "index", false, "as a Markdown table of the tables, one a line")
-	c.MarkFlagsMutuallyExclusive("json", "markdown", "index")
+	c.Flags().BoolVar(&onlyNames, "names", false, "the names alone, one a line")
+	c.MarkFlagsMutuallyExclusive("json", "markdown", "index", "names")
 	return c
 }

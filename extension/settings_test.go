@@ -69,7 +69,7 @@ func TestFlagsFile(t *testing.T) {
 		{"CR LF", strings.ReplaceAll("# with\n\n--services="+someServices+"\n"+format, "\n", "\r\n"), nil},
 		{"blanks and comments", "# a comment\n\n \t\n  # another\n\t--services= " + someServices + " \t\n" + format, nil},
 		{"the last of two", "--services=/nosuch\n--services=" + someServices + "\n" + format, nil},
-		{"flags of other commands", "--max-response=50\n--numeric\n--markdown\n--services=" + someServices + "\n" + format, nil},
+		{"flags of other commands", "--max-response=50\n--numeric\n--index\n--services=" + someServices + "\n" + format, nil},
 		{"the command line wins", "--services=/nosuch\n" + format, []string{"--services", someServices}},
 		{"the command line wins over what it excludes", "--json\n--header=false\n--services=" + someServices, []string{"--list"}},
 		{"one twice", "--list\n--services=" + someServices + "\n" + format, nil},

@@ -6,7 +6,9 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -77,6 +79,30 @@ func findProgram(dir string) (string, error) {
 
 // tableRow is a row of one of our tables by column; NULL is the empty string.
 type tableRow map[string]string
+
+// UnmarshalJSON makes texts of numbers, and the empty one of null.
+func (r *tableRow) UnmarshalJSON(b []byte) error {
+	var values map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(b))
+	decoder.UseNumber()
+	if err := decoder.Decode(&values); err != nil {
+		return err
+	}
+	*r = make(tableRow)
+	for name, value := range values {
+		switch value := value.(type) {
+		case nil:
+			(*r)[name] = ""
+		case json.Number:
+			(*r)[name] = value.String()
+		case string:
+			(*r)[name] = value
+		default:
+			return fmt.Errorf("%s is %v", name, value)
+		}
+	}
+	return nil
+}
 
 // query runs the program in the namespace.
 func query(t *testing.T, ns *netnstest.NS, sql string) []tableRow {

@@ -53,7 +53,7 @@ func TestHostileNeighbours(t *testing.T) {
 		if name == "socket_processes" || name == "service_owners" { // others on this machine come and go
 			statement += " WHERE pid = " + strconv.Itoa(os.Getpid())
 		}
-		return strings.Split(output(t, ns, program, "query", "--csv", statement), "\r\n")
+		return strings.Split(output(t, ns, program, "query", "--csv", statement), "\n")
 	}
 	before := map[string][]string{}
 	for _, name := range names {

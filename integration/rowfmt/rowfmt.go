@@ -1,24 +1,28 @@
 // Package rowfmt prints the rows of a query in the output modes of osqueryi and
 // sqlite3.
 //
-//	mode    for      looks like
-//	pretty  people   a box of + - | around all rows; nothing at all for no rows
-//	json    programs an array of objects, one a line, every value a string
-//	csv     programs RFC 4180: comma, CRLF, quotes where they are needed
-//	line    people   one "name = value" a line, a blank line between rows
-//	list    scripts  values with a separator between them, never quoted
+//	mode      for      looks like
+//	pretty    people   a box of + - | around all rows; nothing at all for no rows
+//	json      programs an array of objects, one a line
+//	jsonl     programs an object a line
+//	csv       programs RFC 4180: comma, quotes where they are needed
+//	tsv       programs tabs between the values; \t, \n, \r and \\ in them
+//	markdown  people   a table of Markdown
+//	line      people   one "name = value" a line, a blank line between rows
+//	list      scripts  values with a separator between them, never quoted
 //
-// NULL is printed as an empty text in every mode, as osqueryi does.
+// NULL is null in json and jsonl, and an empty text in every other mode, as osqueryi
+// prints it.
 //
 // A table's values are visible UTF-8 on one line (see package text) and are
 // printed as they are. Expressions can make other values, such as char(27) or
-// x'ff'. pretty, line and json print those without control characters:
-//   - pretty and line write the bytes of what is not visible as \xNN, but leave
+// x'ff'. pretty, markdown, line and json print those without control characters:
+//   - pretty, markdown and line write the bytes of what is not visible as \xNN, but leave
 //     each backslash, since a table's value may hold an escape;
 //   - json writes controls as JSON does, \n and \u001b, and a byte that is not
 //     UTF-8 as the text \xNN.
 //
-// csv and list give out the bytes that they are given.
+// csv, tsv and list give out the bytes that they are given.
 //
 // Where the tools themselves differ, this package does the following:
 //   - line prints a newline in a value as \x0a, sqlite3 and osqueryi as it is.
@@ -27,8 +31,9 @@
 //     quotes fields with blanks, apostrophes or bytes outside ASCII, and an
 //     empty text that is not NULL. Here only a row of one empty field is "", as
 //     it could not be told from a blank line.
-//   - csv has CRLF, and commas by default. sqlite3 -csv has plain newlines, .mode csv
-//     CRLF; osqueryi --csv has plain newlines, and | unless --separator is given.
+//   - csv has commas by default, and plain newlines, as sqlite3 -csv has; osqueryi
+//     --csv has | unless --separator is given.
+//   - json has numbers as numbers, as sqlite3 -json does; osqueryi has strings.
 //   - pretty counts display columns, so that wide characters do not bend the
 //     box; osqueryi counts code points. Characters of ambiguous width are wide
 //     in an East Asian locale.
@@ -39,6 +44,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -66,13 +72,20 @@ type Options struct {
 	// Separator stands between the values of csv and list. Empty means the
 	// mode's own, "," or "|".
 	Separator string
+	// Strings makes every value of json a string, and NULL the empty one, as
+	// osqueryi does.
+	Strings bool
+	// CRLF ends the lines of csv as RFC 4180 wants it.
+	CRLF bool
 	// Warn, if it is not nil, is told in a line what a reader of the result
 	// has to know of its form.
 	Warn func(string)
 }
 
 // Modes returns the names that [New] knows, the default of osqueryi first.
-func Modes() []string { return []string{"pretty", "json", "csv", "line", "list"} }
+func Modes() []string {
+	return []string{"pretty", "json", "jsonl", "csv", "tsv", "markdown", "line", "list"}
+}
 
 // New returns a Writer for a mode that prints to w. Rows are written as they come,
 // through a buffer of 64 KiB, and a large value in pieces of its size. pretty
@@ -89,13 +102,19 @@ func New(mode string, w io.Writer, o Options) (Writer, error) {
 	case "pretty":
 		s.format = &pretty{header: o.Header, warn: o.Warn}
 	case "json":
-		s.format = &json{}
+		s.format = &json{strings: o.Strings}
+	case "jsonl":
+		s.format = &json{lines: true}
+	case "tsv":
+		s.format = &tsv{header: o.Header}
+	case "markdown":
+		s.format = &markdown{}
 	case "csv":
 		sep := separator(",")
 		if strings.ContainsAny(sep, "\"\r\n") {
 			return nil, fmt.Errorf("csv can not be separated by %q", sep)
 		}
-		s.format = newCSV(sep, o.Header)
+		s.format = newCSV(sep, o.Header, o.CRLF)
 	case "line":
 		s.format = &line{}
 	case "list":
@@ -225,13 +244,17 @@ func (s *stream) Close() error {
 // csv is RFC 4180, with any separator.
 type csv struct {
 	separator string
+	newline   string
 	header    bool
 	quoted    [256]bool // the bytes that make a field need quotes
 	inNumbers bool      // a number may have such a byte
 }
 
-func newCSV(separator string, header bool) *csv {
-	f := &csv{separator: separator, header: header}
+func newCSV(separator string, header, crlf bool) *csv {
+	f := &csv{separator: separator, newline: "\n", header: header}
+	if crlf {
+		f.newline = "\r\n"
+	}
 	// The separator's first byte is enough to look for: a quote too many does
 	// no harm.
 	for _, c := range []byte{'"', '\r', '\n', separator[0]} {
@@ -280,7 +303,7 @@ func (f *csv) row(o *output, cells []schema.Cell, _ bool) {
 	if empty {
 		b = append(b, `""`...)
 	}
-	o.buf = append(b, "\r\n"...)
+	o.buf = append(b, f.newline...)
 }
 
 func (f *csv) field(b, cell []byte) []byte {
@@ -378,10 +401,97 @@ func (f *line) row(o *output, cells []schema.Cell, first bool) {
 
 func (*line) end(*output) {}
 
-// json is an array of objects. Keys come in the order of the columns; of those
-// with the same name the last one is printed, as osquery's rows are maps.
+// tsv puts tabs between the values, and writes those in them as \t.
+type tsv struct{ header bool }
+
+func (f *tsv) begin(o *output, names []string) {
+	if f.header {
+		cells := make([]schema.Cell, len(names))
+		for i, name := range names {
+			cells[i] = schema.Cell{Kind: schema.Bytes, Bytes: []byte(name)}
+		}
+		f.row(o, cells, true)
+	}
+}
+
+func (*tsv) row(o *output, cells []schema.Cell, _ bool) {
+	for i := range cells {
+		if i > 0 {
+			o.buf = append(o.buf, '\t')
+		}
+		if c := &cells[i]; c.Kind == schema.Bytes {
+			o.value(c.Bytes, appendTSV)
+		} else {
+			o.buf = AppendCell(o.buf, c)
+		}
+	}
+	o.buf = append(o.buf, '\n')
+}
+
+func (*tsv) end(*output) {}
+
+func appendTSV(b, value []byte) []byte {
+	for _, c := range value {
+		switch c {
+		case '\t':
+			b = append(b, `\t`...)
+		case '\n':
+			b = append(b, `\n`...)
+		case '\r':
+			b = append(b, `\r`...)
+		case '\\':
+			b = append(b, `\\`...)
+		default:
+			b = append(b, c)
+		}
+	}
+	return b
+}
+
+// markdown is a table of Markdown, whose columns are as wide as their values.
+type markdown struct{}
+
+func (*markdown) begin(o *output, names []string) {
+	for _, name := range names {
+		o.buf = append(appendMarkdown(append(o.buf, "| "...), []byte(name)), ' ')
+	}
+	o.buf = append(o.buf, "|\n"...)
+	for range names {
+		o.buf = append(o.buf, "|---"...)
+	}
+	o.buf = append(o.buf, "|\n"...)
+}
+
+func (*markdown) row(o *output, cells []schema.Cell, _ bool) {
+	for i := range cells {
+		o.buf = append(o.buf, "| "...)
+		if c := &cells[i]; c.Kind == schema.Bytes {
+			o.value(c.Bytes, appendMarkdown)
+		} else {
+			o.buf = AppendCell(o.buf, c)
+		}
+		o.buf = append(o.buf, ' ')
+	}
+	o.buf = append(o.buf, "|\n"...)
+}
+
+func (*markdown) end(*output) {}
+
+func appendMarkdown(b, value []byte) []byte {
+	for i := bytes.IndexByte(value, '|'); i >= 0; i = bytes.IndexByte(value, '|') {
+		b = append(text.AppendPrintable(b, value[:i]), `\|`...)
+		value = value[i+1:]
+	}
+	return text.AppendPrintable(b, value)
+}
+
+// json is an array of objects, or objects alone. Keys come in the order of the
+// columns; of those with the same name the last one is printed, as osquery's rows are
+// maps.
 type json struct {
-	keys []string // with quotes and colon, empty if a later column has the name
+	strings bool     // every value is one
+	lines   bool     // without the array
+	keys    []string // with quotes and colon, empty if a later column has the name
 }
 
 func (f *json) begin(o *output, names []string) {
@@ -392,14 +502,19 @@ func (f *json) begin(o *output, names []string) {
 		}
 		f.keys = append(f.keys, key)
 	}
-	o.buf = append(o.buf, "[\n"...)
+	if !f.lines {
+		o.buf = append(o.buf, "[\n"...)
+	}
 }
 
 func (f *json) row(o *output, cells []schema.Cell, first bool) {
-	if !first {
+	if !first && !f.lines {
 		o.buf = append(o.buf, ",\n"...)
 	}
-	o.buf = append(o.buf, "  {"...)
+	if !f.lines {
+		o.buf = append(o.buf, "  "...)
+	}
+	o.buf = append(o.buf, '{')
 	comma := false
 	for i := range cells {
 		if f.keys[i] == "" {
@@ -409,8 +524,19 @@ func (f *json) row(o *output, cells []schema.Cell, first bool) {
 			o.buf = append(o.buf, ',')
 		}
 		comma = true
-		o.buf = append(append(o.buf, f.keys[i]...), '"')
-		if c := &cells[i]; c.Kind == schema.Bytes {
+		o.buf = append(o.buf, f.keys[i]...)
+		c := &cells[i]
+		switch {
+		case f.strings:
+		case c.Kind == schema.Null:
+			o.buf = append(o.buf, "null"...)
+			continue
+		case c.Kind == schema.Int, c.Kind == schema.Float && !math.IsInf(c.Float, 0):
+			o.buf = AppendCell(o.buf, c)
+			continue
+		}
+		o.buf = append(o.buf, '"')
+		if c.Kind == schema.Bytes {
 			o.value(c.Bytes, appendJSON)
 		} else {
 			o.buf = AppendCell(o.buf, c)
@@ -418,9 +544,16 @@ func (f *json) row(o *output, cells []schema.Cell, first bool) {
 		o.buf = append(o.buf, '"')
 	}
 	o.buf = append(o.buf, '}')
+	if f.lines {
+		o.buf = append(o.buf, '\n')
+	}
 }
 
-func (*json) end(o *output) { o.buf = append(o.buf, "\n]\n"...) }
+func (f *json) end(o *output) {
+	if !f.lines {
+		o.buf = append(o.buf, "\n]\n"...)
+	}
+}
 
 // appendJSON appends a value as it stands between the quotes of a JSON string (RFC
 // 8259, section 7).

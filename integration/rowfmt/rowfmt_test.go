@@ -119,8 +119,15 @@ func TestFormats(t *testing.T) {
 
 		{"plain", "json", header, names, rows, "[\n" +
 			`  {"name":"sshd","n":"22"},` + "\n" +
-			`  {"name":"a much longer name","n":""},` + "\n" +
+			`  {"name":"a much longer name","n":null},` + "\n" +
 			`  {"name":"","n":"-1"}` + "\n]\n"},
+		{"as osquery", "json", rowfmt.Options{Strings: true}, names, rows[1:2], "[\n" + `  {"name":"a much longer name","n":""}` + "\n]\n"},
+		{"plain", "jsonl", header, names, rows[:2], `{"name":"sshd","n":"22"}` + "\n" + `{"name":"a much longer name","n":null}` + "\n"},
+		{"no rows", "jsonl", header, names, nil, ""},
+		{"plain", "tsv", header, names, rows[:2], "name\tn\nsshd\t22\na much longer name\t\n"},
+		{"escapes", "tsv", plain, []string{"a"}, result{{"a\tb\nc\\d\r\x1b"}}, `a\tb\nc\\d\r` + "\x1b\n"},
+		{"plain", "markdown", header, names, rows[:2], "| name | n |\n|---|---|\n| sshd | 22 |\n| a much longer name |  |\n"},
+		{"escapes", "markdown", plain, []string{"a|b"}, result{{"x|y\n|\x1b"}}, "| a\\|b |\n|---|\n| x\\|y\\x0a\\|\\x1b |\n"},
 		{"no rows", "json", plain, names, nil, "[\n\n]\n"},
 		{"no columns", "json", plain, nil, result{{}}, "[\n  {}\n]\n"},
 		{"the last of a name wins", "json", plain, []string{"a", "b", "a"}, result{{"1", "2", "3"}}, "[\n" + `  {"b":"2","a":"3"}` + "\n]\n"},
@@ -130,14 +137,15 @@ func TestFormats(t *testing.T) {
 			`  {"<\"&\\>":"\u0080\u009fé` + "\u00a0\u2028😀" + `"},` + "\n" +
 			`  {"<\"&\\>":"\\xff\\xc3a\\xed\\xa0\\x80` + "\ufffd" + `"}` + "\n]\n"},
 
-		{"plain", "csv", header, names, rows, "name,n\r\nsshd,22\r\na much longer name,\r\n,-1\r\n"},
-		{"no header", "csv", plain, names, rows[:1], "sshd,22\r\n"},
-		{"no rows", "csv", header, names, nil, "name,n\r\n"},
+		{"plain", "csv", header, names, rows, "name,n\nsshd,22\na much longer name,\n,-1\n"},
+		{"no header", "csv", plain, names, rows[:1], "sshd,22\n"},
+		{"no rows", "csv", header, names, nil, "name,n\n"},
+		{"RFC 4180", "csv", rowfmt.Options{Header: true, CRLF: true}, names, rows[:1], "name,n\r\nsshd,22\r\n"},
 		{"quotes", "csv", header, []string{"a,b", `"`}, result{{"x,y", `say "hi"`}, {"a\nb", "c\r"}, {" kept ", "it's|é\x00\xff"}, {`""`, ","}}, "" +
-			`"a,b",""""` + "\r\n" + `"x,y","say ""hi"""` + "\r\n" + "\"a\nb\",\"c\r\"\r\n" + " kept ,it's|é\x00\xff\r\n" + `"""""",","` + "\r\n"},
-		{"empty single column", "csv", header, []string{""}, result{{""}, {null}, {"x"}}, "\"\"\r\n\"\"\r\n\"\"\r\nx\r\n"},
-		{"separator", "csv", rowfmt.Options{Header: true, Separator: "\t"}, names, result{{"a,b", "c\td"}}, "name\tn\r\na,b\t\"c\td\"\r\n"},
-		{"long separator", "csv", rowfmt.Options{Separator: "::"}, names, result{{"a:", "b"}}, "\"a:\"::b\r\n"},
+			`"a,b",""""` + "\n" + `"x,y","say ""hi"""` + "\n" + "\"a\nb\",\"c\r\"\n" + " kept ,it's|é\x00\xff\n" + `"""""",","` + "\n"},
+		{"empty single column", "csv", header, []string{""}, result{{""}, {null}, {"x"}}, "\"\"\n\"\"\n\"\"\nx\n"},
+		{"separator", "csv", rowfmt.Options{Header: true, Separator: "\t"}, names, result{{"a,b", "c\td"}}, "name\tn\na,b\t\"c\td\"\n"},
+		{"long separator", "csv", rowfmt.Options{Separator: "::"}, names, result{{"a:", "b"}}, "\"a:\"::b\n"},
 
 		{"plain", "line", header, names, rows, "" +
 			" name = sshd\n    n = 22\n\n name = a much longer name\n    n = \n\n name = \n    n = -1\n"},
@@ -169,7 +177,7 @@ func TestPrettyKeepsReplacementCharacters(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	if _, err := rowfmt.New("xml", io.Discard, rowfmt.Options{}); err == nil || !strings.Contains(err.Error(), "pretty, json, csv, line, list") {
+	if _, err := rowfmt.New("xml", io.Discard, rowfmt.Options{}); err == nil || !strings.Contains(err.Error(), "pretty, json, jsonl, csv, tsv, markdown, line, list") {
 		t.Errorf("an unknown mode gave %v", err)
 	}
 	for _, sep := range []string{`"`, "\n", "a\rb"} {
@@ -275,8 +283,8 @@ func TestLargeValues(t *testing.T) {
 	large := strings.Repeat(unit, 60_000) // 3 MB, in which every character is cut somewhere
 	printable := strings.Repeat(text.Printable(unit), 60_000)
 	for _, c := range []struct{ mode, value, want string }{
-		{"csv", large, `"` + strings.ReplaceAll(large, `"`, `""`) + "\"\r\n"},
-		{"csv", strings.Repeat("é", 1<<20), strings.Repeat("é", 1<<20) + "\r\n"},
+		{"csv", large, `"` + strings.ReplaceAll(large, `"`, `""`) + "\"\n"},
+		{"csv", strings.Repeat("é", 1<<20), strings.Repeat("é", 1<<20) + "\n"},
 		{"list", large, large + "\n"},
 		{"line", large, "    x = " + printable + "\n"},
 		{"json", large, "[\n  {\"x\":\"" + strings.Repeat(jsonText(t, unit), 60_000) + "\"}\n]\n"},
@@ -583,11 +591,11 @@ func TestNumbers(t *testing.T) {
 		{Kind: schema.Bytes},
 	}
 	for _, c := range []struct{ mode, separator, want string }{
-		{"csv", "", "-15,6.13333333333333,1.0e+20,-Inf,,\r\n"},
-		{"csv", "5", "\"-15\"56.1333333333333351.0e+205-Inf55\r\n"},
-		{"csv", "-", "\"-15\"-6.13333333333333-1.0e+20-\"-Inf\"--\r\n"},
+		{"csv", "", "-15,6.13333333333333,1.0e+20,-Inf,,\n"},
+		{"csv", "5", "\"-15\"56.1333333333333351.0e+205-Inf55\n"},
+		{"csv", "-", "\"-15\"-6.13333333333333-1.0e+20-\"-Inf\"--\n"},
 		{"list", "", "-15|6.13333333333333|1.0e+20|-Inf||\n"},
-		{"json", "", "[\n  {\"a\":\"-15\",\"b\":\"6.13333333333333\",\"c\":\"1.0e+20\",\"d\":\"-Inf\",\"e\":\"\",\"f\":\"\"}\n]\n"},
+		{"json", "", "[\n  {\"a\":-15,\"b\":6.13333333333333,\"c\":1.0e+20,\"d\":\"-Inf\",\"e\":null,\"f\":\"\"}\n]\n"},
 	} {
 		t.Run(c.mode+c.separator, func(t *testing.T) {
 			var out strings.Builder
