@@ -214,7 +214,7 @@ func questions(ours, empty, holder string) []question {
 			sql("SELECT local_address, local_port, remote_address, remote_port, state, rtt_us, cwnd, retrans_total, bytes_acked, bytes_received, delivery_rate_bytes_per_second FROM tcp_info"), ss("-Htni")}},
 		{"listening_services", []contestant{sql("SELECT protocol, address, port, service, exposure, owner, program, username FROM listening_services"), ss("-Hltunp")}},
 		{"our listening", []contestant{command("listening"), ss("-Hltunp")}},
-		{"our why 40000", []contestant{command("why", "40000"), ss("-Hltnp", "sport = :40000")}},
+		{"our why 20000", []contestant{command("why", "20000"), ss("-Hltnp", "sport = :20000")}},
 		{"our netstat -atn", []contestant{command("netstat", "-atn"), netstat("-atn")}},
 		{"our netstat -ltn", []contestant{command("netstat", "-ltn"), netstat("-ltn")}},
 		{"our netstat -atnp", []contestant{command("netstat", "-atnp"), netstat("-atnp")}},
@@ -286,7 +286,8 @@ func (b *benchmark) run(name string, args []string, role string) (m measured, er
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(cmd.Environ(), "LC_ALL=C", roleEnv+"="+role)
-	cmd.Stderr = os.Stderr
+	var said bytes.Buffer
+	cmd.Stderr = &said
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return m, err
@@ -303,7 +304,7 @@ func (b *benchmark) run(name string, args []string, role string) (m measured, er
 		}
 	}
 	if err := cmd.Wait(); err != nil {
-		return m, fmt.Errorf("%s: %w", cmd, errors.Join(err, ctx.Err()))
+		return m, fmt.Errorf("%s: %w\n%s", cmd, errors.Join(err, ctx.Err()), &said)
 	}
 	m.Wall = milliseconds(time.Since(start))
 	m.CPU = milliseconds(cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime())
