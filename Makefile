@@ -14,7 +14,7 @@ TESTS ?= .
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: generate help build run test race integration lint fuzz soak faults kernels vuln bench benchmarks schema clean
+.PHONY: help build run test race integration lint fuzz soak faults kernels vuln bench benchmarks schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,11 +70,6 @@ bench: build ## compare with netstat and ss on a host with SOCKETS (100000) TCP 
 
 benchmarks: ## run the Go benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
-
-generate: ## compile the BPF program tables/host/holders/bpf/holders.bpf.c (needs clang and llvm-strip)
-	cd tables/host/holders/bpf && for target in bpfel bpfeb; do \
-		clang -target $$target -ffile-prefix-map=$$PWD=. -fdebug-compilation-dir=. -O2 -g -Wall -Werror -c holders.bpf.c -o holders_$$target.o && llvm-strip -g holders_$$target.o || exit 1; \
-	done
 
 schema: build ## print the tables' documents from their declarations
 	bin/sockets.ext schema --markdown > tables/README.md

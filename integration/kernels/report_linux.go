@@ -33,8 +33,8 @@ var notHere = map[string]string{
 
 // allowedSkips are the reasons for which a test may be skipped, by its name.
 var allowedSkips = map[string]struct{ said, why string }{
-	"TestFilesOfThreads":            {"fewer than 10000 files", "the guest has too few files open for the iterator"},
-	"TestHoldersByCapabilities":     {"fewer than 10000 files", "the guest has too few files open for the iterator"},
+	"TestFilesOfThreads":            {"fewer than 2000 files", "the guest has too few files open for the iterator"},
+	"TestHoldersByCapabilities":     {"fewer than 2000 files", "the guest has too few files open for the iterator"},
 	"TestPacketSockets":             {"packet_diag", "Debian does not build packet_diag"},
 	"TestPacketSocketsOfTheVerbose": {"packet_diag", "Debian does not build packet_diag"},
 }

@@ -1,34 +1,19 @@
 package holders
 
 import (
-	"bytes"
 	"context"
-	_ "embed"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
-)
-
-// The iterator of bpf/holders.bpf.c in both byte orders, made by make generate.
-var (
-	//go:embed bpf/holders_bpfel.o
-	holdersLittleEndian []byte
-	//go:embed bpf/holders_bpfeb.o
-	holdersBigEndian []byte
 )
 
 // initialPIDNamespace is the one in which the kernel numbers processes for us
 // (PROC_PID_INIT_INO, include/linux/proc_ns.h).
 const initialPIDNamespace = "pid:[4026531836]"
-
-// recordSize is that of struct record in bpf/holders.bpf.c.
-const recordSize = 16
 
 // taskFiles calls visit for each socket among the files of all tasks, which the
 // kernel's BPF iterator lists. It needs Linux 5.8 with BTF and CAP_BPF and
@@ -40,28 +25,11 @@ func taskFiles(ctx context.Context, visit func(Holder)) error {
 	if !mayLoad() {
 		return unix.EPERM // without the work of loading
 	}
-	object := holdersLittleEndian
-	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
-		object = holdersBigEndian
-	}
-	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
+	program, err := taskFilesProgram()
 	if err != nil {
 		return err
 	}
-	var collection *ebpf.Collection
-	if err := withLockedMemory(func() (err error) {
-		collection, err = ebpf.NewCollection(spec)
-		return err
-	}); err != nil {
-		return err
-	}
-	defer collection.Close()
-	iterator, err := link.AttachIter(link.IterOptions{Program: collection.Programs["holders"]})
-	if err != nil {
-		return err
-	}
-	defer iterator.Close()
-	files, err := iterator.Open()
+	files, err := openIterator(program)
 	if err != nil {
 		return err
 	}

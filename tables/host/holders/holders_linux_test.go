@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -19,11 +20,13 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	theirs "github.com/cilium/ebpf/btf"
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/netnstest"
+	"github.com/osquery-sockets/osquery-sockets/parser/btf"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/usage"
 )
@@ -322,7 +325,7 @@ func TestAvailable(t *testing.T) {
 		want    string // the reason; empty if it is available
 	}{
 		{"many files", "/proc", manyFiles, false, "", &Filter{}, ""},
-		{"few files", "/proc", manyFiles - 1, false, "", &Filter{}, "fewer than 10000 files are open on this host, so that a walk is faster"},
+		{"few files", "/proc", manyFiles - 1, false, "", &Filter{}, "fewer than 2000 files are open on this host, so that a walk is faster"},
 		{"few files and denied", "/proc", 0, true, "", &Filter{}, ""},
 		{"some processes", "/proc", manyFiles, false, "", pids, "only some processes are asked about"},
 		{"some processes and denied", "/proc", manyFiles, true, "", pids, ""},
@@ -503,6 +506,78 @@ func TestNothingStaysInTheKernel(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	t.Errorf("%d programs are left", left)
+}
+
+// The program reads where an independent decoder of the kernel's types says that
+// things are.
+func TestPlacesInTheKernel(t *testing.T) {
+	raw, release, err := kernelTypes()
+	if err != nil {
+		skipOrFail(t, fmt.Errorf("%w: %w", errors.ErrUnsupported, err))
+	}
+	defer release()
+	spec, err := theirs.LoadKernelSpec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	members := map[string][]string{
+		"inode": {"i_mode", "i_ino"}, "file": {"f_inode"}, "task_struct": {"tgid"},
+		"bpf_iter__task_file": {"fd", "meta", "task", "file"}, "bpf_iter_meta": {"seq"},
+	}
+	types, err := btf.Parse(raw, binary.NativeEndian, append(slices.Collect(maps.Keys(members)), "bpf_iter_task_file")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for structure, names := range members {
+		for _, name := range names {
+			t.Run(structure+"."+name, func(t *testing.T) {
+				var of *theirs.Struct
+				if err := spec.TypeByName(structure, &of); err != nil {
+					t.Fatal(err)
+				}
+				want, ok := place(of.Members, name)
+				got, err := types.Member(structure, name)
+				if diff := cmp.Diff(want, got); !ok || err != nil || diff != "" {
+					t.Errorf("%v, want (-), got (+):\n%s", err, diff)
+				}
+			})
+		}
+	}
+	t.Run("the function", func(t *testing.T) {
+		var function *theirs.Func
+		if err := spec.TypeByName("bpf_iter_task_file", &function); err != nil {
+			t.Fatal(err)
+		}
+		want, err := spec.TypeID(function)
+		got, err2 := types.Func("bpf_iter_task_file")
+		if err := errors.Join(err, err2); err != nil || got != uint32(want) {
+			t.Errorf("%d, %v, want %d", got, err, want)
+		}
+	})
+}
+
+// place finds a member, also in anonymous ones.
+func place(members []theirs.Member, name string) (m btf.Member, ok bool) {
+	for _, member := range members {
+		offset := member.Offset.Bytes()
+		var inner []theirs.Member
+		switch of := theirs.UnderlyingType(member.Type).(type) {
+		case *theirs.Struct:
+			inner = of.Members
+		case *theirs.Union:
+			inner = of.Members
+		}
+		if member.Name == name {
+			size, err := theirs.Sizeof(member.Type)
+			return btf.Member{Offset: offset, Size: uint32(size)}, err == nil
+		}
+		if member.Name == "" {
+			if m, ok := place(inner, name); ok {
+				return btf.Member{Offset: offset + m.Offset, Size: m.Size}, true
+			}
+		}
+	}
+	return m, false
 }
 
 func BenchmarkFind(b *testing.B) {
