@@ -111,3 +111,13 @@ func PeakMemory(status []byte) (bytes int64, ok bool) {
 	}
 	return 0, false
 }
+
+// Uptime returns how long the host runs, in whole seconds, from /proc/uptime
+// (proc_uptime(5)):
+//
+//	52593.27 103204.11
+func Uptime(text []byte) (seconds int64, ok bool) {
+	whole, _, _ := strings.Cut(string(text), ".")
+	seconds, err := strconv.ParseInt(whole, 10, 64)
+	return seconds, err == nil && seconds >= 0
+}

@@ -187,3 +187,6 @@ func (h *Host) KeptNetNamespaces(ctx context.Context) ([]NetNamespace, error) {
 // a thread of its own, which costs a system call or two. It may not enter one of
 // another host, whose /proc is read.
 func (h *Host) MayEnter(ns *NetNamespace) bool { return h.netns.MayEnter(ns) }
+
+// Proc returns the proc filesystem that the host reads.
+func (h *Host) Proc() string { return h.proc }
