@@ -14,6 +14,7 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/integration/rowfmt"
 	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
+	"github.com/osquery-sockets/osquery-sockets/tables/osquerycore"
 )
 
 // maxSQL bounds the statements that are read from standard input, in bytes.
@@ -151,6 +152,7 @@ warning; with --fail-incomplete it is exit code 3, after the rows.`,
 			}
 			h := o.host(o.log(c.ErrOrStderr()))
 			all, _ := o.tables(h)
+			all = append(all, osquerycore.All(h, osquerycore.Options{Version: version, Start: started})...)
 			db, err := sqlite.Open(all, o.limit(0))
 			if err != nil {
 				return failed(err)

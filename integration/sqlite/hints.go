@@ -11,6 +11,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/sqlite/functions"
+	"github.com/osquery-sockets/osquery-sockets/tables/osquerycore"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
@@ -56,6 +57,9 @@ func (db *DB) hints(message, sql string) []string {
 	_, after, qualified := strings.Cut(name, ".")
 	switch kind {
 	case "no such table":
+		if why := osquerycore.Absent(name); why != "" {
+			return []string{why}
+		}
 		guess := otherTables[strings.ToLower(name)]
 		if guess == "" {
 			guess = schema.Nearest(name, db.names())

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,6 +58,8 @@ const (
 	tableRows    = 10_000
 	equalKeeps   = 100 // one row of so many
 	compareKeeps = 3
+	// failingCost is more than any plan's in which a table gets what it requires.
+	failingCost = 1e15
 )
 
 // BestIndex takes every constraint that may narrow a scan. None is omitted:
@@ -65,22 +68,26 @@ func (t *vtab) BestIndex(index *sqlite3.IndexInfo) error {
 	p := plan{table: t.table.Name()}
 	columns := t.table.Spec().Columns
 	rows, read := tableRows, tableRows
+	lacks := slices.ContainsFunc(columns, func(c schema.ColumnInfo) bool { return c.Required })
 	for i, k := range index.Constraint {
 		op := schema.Op(k.Op)
 		if !k.Usable || k.Column < 0 {
 			continue
 		}
 		equal := op == schema.EQ || op == schema.IS
+		asks := columns[k.Column].Required && (equal || op == schema.LIKE)
 		if like := k.Op == sqlite3.INDEX_CONSTRAINT_LIKE; equal || like {
 			// Not of IN, nor of what another table gives.
 			if v, err := index.RHSValue(i); err == nil && v.Type() == sqlite3.TEXT {
 				t.db.warn(t.table, &columns[k.Column], v.Text(), like)
 			}
 		}
-		if !op.Known() {
+		if asks {
+			lacks = false
+		} else if !op.Known() {
 			continue
 		}
-		if !equal && columns[k.Column].Type == schema.Text {
+		if !equal && !asks && columns[k.Column].Type == schema.Text {
 			continue // no table orders texts
 		}
 		term := term{column: k.Column, op: op}
@@ -105,6 +112,9 @@ func (t *vtab) BestIndex(index *sqlite3.IndexInfo) error {
 	index.IdxStr = p.String()
 	index.EstimatedRows = int64(rows)
 	index.EstimatedCost = float64(scanCost + read)
+	if lacks {
+		index.EstimatedCost = failingCost
+	}
 	return nil
 }
 

@@ -32,6 +32,9 @@ type ColumnInfo struct {
 	// more rows than a statement that does not, such as those of all network
 	// namespaces. Its constraints only narrow, as those of any column.
 	Scope bool
+	// Required columns say what the table shows: it fails without a comparison of one
+	// of them by =, IN or LIKE.
+	Required bool
 	// SynonymOf is the column that this one repeats under another name, or "".
 	SynonymOf string
 	Needs     Need
@@ -53,6 +56,11 @@ func Pushed(c *ColumnInfo) { c.Pushed = true }
 // Scope makes the table look further where a statement uses the column: see
 // [Column.Uses].
 func Scope(c *ColumnInfo) { c.Pushed, c.Scope = true, true }
+
+// Required makes the table show what the column's =, IN and LIKE ask for, and no more:
+// see [Column.Asked]. Such a table, as that of all files, has no whole: the law of
+// push-down holds for what its statements have in common.
+func Required(c *ColumnInfo) { c.Pushed, c.Required = true, true }
 
 // Shared says that other tables have the column too: documents of several tables
 // describe it once.
@@ -150,6 +158,21 @@ func (c *Column[R, V]) Values(q Query) []V {
 	return in
 }
 
+// Asked returns the texts with which a statement compares this [Required] column: by =
+// and IN, and by LIKE.
+func (c *Column[R, V]) Asked(q Query) (equal, like []string) {
+	for _, k := range q.where {
+		switch {
+		case k.Column != c.about.Name:
+		case k.Op == EQ:
+			equal = append(equal, k.Value)
+		case k.Op == LIKE:
+			like = append(like, k.Value)
+		}
+	}
+	return equal, like
+}
+
 // Uses reports whether the statement uses this [Scope] column: selects it or
 // compares it in any way. A host that does not say which columns a statement
 // uses uses it only in a comparison.
@@ -160,7 +183,7 @@ func (c *Column[R, V]) Uses(q Query) bool { return slices.Contains(q.scope, c.ab
 func (c *Column[R, V]) Range(q Query) (lo, hi int64) {
 	lo, hi = math.MinInt64, math.MaxInt64
 	for _, k := range q.where {
-		if k.Op == EQ || k.Column != c.about.Name {
+		if k.Op == EQ || k.Op == LIKE || k.Column != c.about.Name {
 			continue
 		}
 		f, whole, ok := parseNumber(k.Value)

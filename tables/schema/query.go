@@ -13,6 +13,8 @@ const (
 	GE Op = 32
 	// IS is EQ for every value but NULL, which hosts send as no constraint.
 	IS Op = 72
+	// LIKE is for [Required] columns alone: see [Column.Asked].
+	LIKE Op = 65
 )
 
 // SQLite's LIMIT and OFFSET come as constraints on the first column.

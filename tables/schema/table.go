@@ -222,7 +222,7 @@ func (b *bound[R]) Query(r Request) Query {
 		// A synonym's constraint is its column's.
 		about := b.columns[i].info()
 		uses(about)
-		if !k.Op.Known() {
+		if !k.Op.Known() && !(k.Op == LIKE && about.Required) {
 			continue
 		}
 		if k.Op == IS {
