@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/schemadoc"
+	"github.com/osquery-sockets/osquery-sockets/tables/osquerycore"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
@@ -19,23 +21,24 @@ func newSchema(o *options) *cobra.Command {
 		Use:   "schema [TABLE…]",
 		Short: "Describe the tables: columns, types, examples",
 		RunE: func(c *cobra.Command, args []string) error {
-			var specs []*schema.Spec
+			var specs, core []*schema.Spec
 			var names []string
-			all, _ := o.tables(o.host(hclog.NewNullLogger()))
+			h := o.host(hclog.NewNullLogger())
+			all, _ := o.tables(h)
 			for _, t := range all {
 				specs = append(specs, t.Spec())
 				names = append(names, t.Name())
 			}
+			for _, t := range osquerycore.All(h, osquerycore.Options{}) {
+				core = append(core, t.Spec())
+			}
 			if len(args) > 0 {
-				every := specs
-				specs = nil
+				every := append(core, specs...)
+				core, specs = nil, nil
 				for _, name := range args {
-					i := slices.Index(names, strings.ToLower(name))
+					i := slices.IndexFunc(every, func(s *schema.Spec) bool { return s.Name == strings.ToLower(name) })
 					if i < 0 {
-						if nearest := schema.Nearest(name, names); nearest != "" {
-							return fmt.Errorf("no such table: %s; did you mean %s?", name, nearest)
-						}
-						return fmt.Errorf("no such table: %s (there are %s)", name, strings.Join(names, ", "))
+						return noSuchTable(name, names)
 					}
 					specs = append(specs, every[i])
 				}
@@ -57,7 +60,11 @@ func newSchema(o *options) *cobra.Command {
 			case asIndex:
 				print = schemadoc.Index
 			}
-			return failed(print(c.OutOrStdout(), specs))
+			err := print(c.OutOrStdout(), specs)
+			if err == nil && len(core) > 0 && !asJSON && !asIndex {
+				err = schemadoc.Core(c.OutOrStdout(), core, asMarkdown)
+			}
+			return failed(err)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON, in the shape of osquery's schema files")
@@ -66,4 +73,15 @@ func newSchema(o *options) *cobra.Command {
 	c.Flags().BoolVar(&onlyNames, "names", false, "the names alone, one a line")
 	c.MarkFlagsMutuallyExclusive("json", "markdown", "index", "names")
 	return c
+}
+
+// noSuchTable is the error of a name that no table has.
+func noSuchTable(name string, names []string) error {
+	if why := osquerycore.Absent(strings.ToLower(name)); why != "" {
+		return errors.New(why)
+	}
+	if nearest := schema.Nearest(name, names); nearest != "" {
+		return fmt.Errorf("no such table: %s; did you mean %s?", name, nearest)
+	}
+	return fmt.Errorf("no such table: %s (there are %s)", name, strings.Join(names, ", "))
 }

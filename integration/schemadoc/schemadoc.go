@@ -202,6 +202,25 @@ type column struct {
 	Values []string `json:"values,omitempty"`
 }
 
+// Core lists osquery's own tables, which only the command query has: as Markdown, or
+// as plain text.
+func Core(w io.Writer, specs []*schema.Spec, markdown bool) error {
+	p := printer{w: w}
+	if markdown {
+		p.printf("\n## osquery's own tables\n\n`sockets.ext query` answers with these too, so that a published query can be pasted. They have osquery's names, columns, types and values, and are never registered with osquery, which has them. `sockets.ext schema TABLE` prints the columns of one.\n\n")
+	} else {
+		p.printf("\nosquery's own tables, in sockets.ext query alone:\n")
+	}
+	for _, s := range specs {
+		if markdown {
+			p.printf("- `%s`: %s\n", s.Name, strings.TrimPrefix(s.Doc, "osquery's table of "))
+		} else {
+			p.printf("  %s\n", s.Name)
+		}
+	}
+	return p.err
+}
+
 // JSON prints an array of tables. A column with index is one whose
 // constraints narrow the work.
 func JSON(w io.Writer, specs []*schema.Spec) error {

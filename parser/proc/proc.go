@@ -17,8 +17,11 @@ import (
 // NamespaceNumber returns the inode of a network namespace from the target of
 // the link /proc/PID/ns/net (namespaces(7)), such as net:[4026531840]. It
 // returns 0 if s is not such a target.
-func NamespaceNumber(s string) uint32 {
-	digits, ok := strings.CutPrefix(s, "net:[")
+func NamespaceNumber(s string) uint32 { return NamespaceOf("net", s) }
+
+// NamespaceOf is NamespaceNumber of a namespace of any kind, such as pid.
+func NamespaceOf(kind, s string) uint32 {
+	digits, ok := strings.CutPrefix(s, kind+":[")
 	digits, ok2 := strings.CutSuffix(digits, "]")
 	inode, err := strconv.ParseUint(digits, 10, 32)
 	if !ok || !ok2 || err != nil {

@@ -247,7 +247,12 @@ func arpCache(m *machine) schema.Table {
 		RowID: (*row).id,
 		Rows: func(context.Context, schema.Query) iter.Seq2[row, error] {
 			return lines(values(func() ([]procfs.ARPEntry, error) {
-				fs, err := procfs.NewFS(m.Proc())
+				// A copy of a proc filesystem shows the network of its process 1.
+				of := "1"
+				if m.Proc() == host.DefaultProc {
+					of = "self"
+				}
+				fs, err := procfs.NewFS(filepath.Join(m.Proc(), of))
 				if err != nil {
 					return nil, err
 				}

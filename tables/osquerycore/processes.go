@@ -2,7 +2,9 @@ package osquerycore
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
+	"github.com/osquery-sockets/osquery-sockets/parser/proc"
 	"github.com/osquery-sockets/osquery-sockets/parser/sock"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/process"
 	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
@@ -146,16 +149,18 @@ func processes(m *machine) schema.Table {
 }
 
 // read reads the files of a process. It is not ok if the process has ended.
-func (r *processRow) read(fs procfs.FS, q schema.Query) (ok bool, err error) {
-	p, err := fs.Proc(int(r.pid))
+func (r *processRow) read(proc procfs.FS, q schema.Query) (ok bool, err error) {
+	p, err := proc.Proc(int(r.pid))
 	if err == nil {
 		r.stat, err = p.Stat()
 	}
 	if err == nil {
 		r.status, err = p.NewStatus()
 	}
-	if err != nil {
-		return false, ours(err)
+	if errors.Is(err, fs.ErrPermission) || process.BlameFor(err) == process.Gone {
+		return false, nil // ended, or hidden by hidepid
+	} else if err != nil {
+		return false, fmt.Errorf("process %d: %w", r.pid, err)
 	}
 	if q.Needs(needIO) {
 		if r.io, err = p.IO(); err != nil && ours(err) != nil {
@@ -285,30 +290,41 @@ func processMemoryMap(m *machine) schema.Table {
 	}, procfs.Proc.ProcMaps)
 }
 
+// namespaceKinds are those that osquery shows.
+var namespaceKinds = [...]string{"cgroup", "ipc", "mnt", "net", "pid", "user", "uts"}
+
+// namespaces are inode numbers in the order of namespaceKinds, 0 if one cannot be read.
+type namespaces [len(namespaceKinds)]uint32
+
 func processNamespaces(m *machine) schema.Table {
-	type row = item[procfs.Namespaces]
+	type row = item[namespaces]
 	t := schema.TableDef[row]{
 		Name:     "process_namespaces",
-		Doc:      "osquery's table of the namespaces of processes, by their inode numbers. A process that may not be looked at has a row without numbers.",
+		Doc:      "osquery's table of the namespaces of processes, by their inode numbers. A number is empty if it may not be read, and of a process that has ended and waits for its parent.",
 		Examples: []string{"SELECT net_namespace, count(*) FROM process_namespaces GROUP BY net_namespace"},
 	}
-	for _, name := range []string{"cgroup", "ipc", "mnt", "net", "pid", "user", "uts"} {
-		t.Columns = append(t.Columns, schema.NotNull(name+"_namespace", "Inode number of its "+name+" namespace, as text.", func(r *row) string {
-			if n, ok := r.value[name]; ok {
-				return digits(uint64(n.Inode))
+	for i, kind := range namespaceKinds {
+		t.Columns = append(t.Columns, schema.NotNull(kind+"_namespace", "Inode number of the process's "+kind+" namespace, as text.", func(r *row) string {
+			if r.value[i] == 0 {
+				return ""
 			}
-			return ""
+			return digits(uint64(r.value[i]))
 		}))
 	}
-	return itemTable(m, t, func(p procfs.Proc) ([]procfs.Namespaces, error) {
-		all, err := p.Namespaces()
-		if err := ours(err); err != nil {
-			return nil, err
+	return itemTable(m, t, func(p procfs.Proc) ([]namespaces, error) {
+		var all namespaces
+		dir := process.Dir(m.Proc(), int32(p.PID))
+		for i, kind := range namespaceKinds {
+			target, err := os.Readlink(filepath.Join(dir, "ns", kind))
+			if err := ours(err); err != nil {
+				return nil, err
+			}
+			all[i] = proc.NamespaceOf(kind, target)
 		}
-		if process.BlameFor(err) == process.Gone && !isDir(process.Dir(m.Proc(), int32(p.PID))) {
-			return nil, nil
+		if !isDir(dir) {
+			return nil, nil // ended meanwhile
 		}
-		return []procfs.Namespaces{all}, nil
+		return []namespaces{all}, nil
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/osquery-sockets/osquery-sockets/parser/etc"
 	"github.com/osquery-sockets/osquery-sockets/parser/proc"
+	"github.com/osquery-sockets/osquery-sockets/tables/host/regular"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
@@ -180,20 +181,20 @@ func kernelInfo(m *machine) schema.Table {
 // system is a row of system_info.
 type system struct {
 	hostname string
-	cpus     []procfs.CPUInfo
+	cpus     []proc.CPU
 	memory   int64
 }
 
 // first is the first CPU.
-func (s *system) first() procfs.CPUInfo {
+func (s *system) first() proc.CPU {
 	if len(s.cpus) == 0 {
-		return procfs.CPUInfo{}
+		return proc.CPU{}
 	}
 	return s.cpus[0]
 }
 
 func systemInfo(m *machine) schema.Table {
-	cpu := func(name, doc string, get func(procfs.CPUInfo) string) schema.AnyColumn[system] {
+	cpu := func(name, doc string, get func(proc.CPU) string) schema.AnyColumn[system] {
 		return schema.NotNull(name, doc, func(s *system) string { return get(s.first()) })
 	}
 	// Only root may read serial numbers.
@@ -211,17 +212,17 @@ func systemInfo(m *machine) schema.Table {
 				return strings.ToLower(text(m.Root, "sys/class/dmi/id/product_uuid"))
 			}),
 			schema.NotNull("cpu_type", "Architecture, as uname -m shows it.", func(*system) string { return machineName() }),
-			cpu("cpu_subtype", "Model of the CPU, a number; 0 if it is not known.", func(c procfs.CPUInfo) string {
+			cpu("cpu_subtype", "Model of the CPU, a number; 0 if it is not known.", func(c proc.CPU) string {
 				if c.Model == "" {
 					return "0"
 				}
 				return c.Model
 			}),
-			cpu("cpu_brand", "Name of the CPU.", func(c procfs.CPUInfo) string { return strings.TrimSpace(c.ModelName) }),
+			cpu("cpu_brand", "Name of the CPU.", func(c proc.CPU) string { return c.Name }),
 			schema.NotNull("cpu_physical_cores", "Cores.", func(s *system) int32 {
 				cores := make(map[[2]string]bool)
 				for _, c := range s.cpus {
-					cores[[2]string{c.PhysicalID, c.CoreID}] = true
+					cores[[2]string{c.Package, c.Core}] = true
 				}
 				return int32(len(cores))
 			}),
@@ -232,7 +233,7 @@ func systemInfo(m *machine) schema.Table {
 				}
 				return 0, false
 			}),
-			cpu("cpu_microcode", "Version of the microcode.", func(c procfs.CPUInfo) string { return c.Microcode }),
+			cpu("cpu_microcode", "Version of the microcode.", func(c proc.CPU) string { return c.Microcode }),
 			schema.NotNull("physical_memory", "Memory, bytes.", func(s *system) int64 { return s.memory }),
 			dmi("hardware_vendor", "Who made the machine.", "sys_vendor"),
 			dmi("hardware_model", "Model of the machine.", "product_name"),
@@ -251,7 +252,12 @@ func systemInfo(m *machine) schema.Table {
 		if err != nil {
 			return s, err
 		}
-		if s.cpus, err = fs.CPUInfo(); err != nil {
+		file, err := regular.Open(filepath.Join(m.Proc(), "cpuinfo"))
+		if err != nil {
+			return s, err
+		}
+		defer file.Close()
+		if s.cpus, err = proc.CPUs(file); err != nil {
 			return s, err
 		}
 		memory, err := fs.Meminfo()
