@@ -24,6 +24,7 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/parser/sockdiag"
 	"github.com/osquery-sockets/osquery-sockets/tables"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/tables/osquerycore"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
 )
 
@@ -146,6 +147,69 @@ func perTable(t *testing.T, test func(*testing.T, schema.Table)) {
 		table := all()[i]
 		t.Run(table.Spec().Name, func(t *testing.T) { test(t, table) })
 	}
+}
+
+// fixtureCore are osquery's own tables of the fixtures' host: those whose rows do not
+// come of netlink, nor of what a statement asks for.
+func fixtureCore() []schema.Table {
+	h := host.New(fixtures)
+	return slices.DeleteFunc(osquerycore.All(h, osquerycore.Options{Root: "testdata"}), func(t schema.Table) bool {
+		return slices.Contains([]string{"file", "hash", "interface_addresses", "interface_details", "interface_ipv6", "osquery_info", "routes", "time"}, t.Name())
+	})
+}
+
+// perCore runs a test for each of osquery's own tables.
+func perCore(t *testing.T, test func(*testing.T, schema.Table)) {
+	t.Helper()
+	for _, table := range fixtureCore() {
+		t.Run(table.Name(), func(t *testing.T) { test(t, table) })
+	}
+}
+
+// The fixtures of osquery's own tables are written by hand of the same files. They have
+// the columns that do not depend on this machine. The sockets are compared with a real
+// osqueryi in the end-to-end tests, and the files of etc in those of our own tables.
+func TestCoreFixtures(t *testing.T) {
+	perCore(t, func(t *testing.T, table schema.Table) {
+		switch table.Name() {
+		case "process_open_sockets", "listening_ports", "etc_services", "etc_protocols":
+			return
+		}
+		file, err := os.Open(filepath.Join("osquerycore", "testdata", table.Name()+".csv"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		want, err := csv.NewReader(file).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string // in the table's order
+		for _, c := range table.Spec().Columns {
+			if slices.Contains(want[0], c.Name) {
+				names = append(names, c.Name)
+			}
+		}
+		if diff := cmp.Diff(slices.Sorted(slices.Values(want[0])), slices.Sorted(slices.Values(names))); diff != "" {
+			t.Fatalf("the fixture's columns (-) and the table's (+):\n%s", diff)
+		}
+		var got, wanted []string
+		for _, row := range read(t, table, schema.Request{Used: names}) {
+			got = append(got, strings.Join(row, "|"))
+		}
+		for _, row := range want[1:] {
+			var line []string
+			for _, name := range names {
+				line = append(line, row[slices.Index(want[0], name)])
+			}
+			wanted = append(wanted, strings.Join(line, "|"))
+		}
+		slices.Sort(got)
+		slices.Sort(wanted)
+		if diff := cmp.Diff(wanted, got); diff != "" {
+			t.Errorf("the fixture (-) and the table (+) differ:\n%s", diff)
+		}
+	})
 }
 
 func TestFixtures(t *testing.T) {
@@ -288,7 +352,7 @@ func fullRows(t testing.TB, table schema.Table, scope []string) result {
 // Projection: any subset of columns that uses the same scope columns gives the
 // full rows, cut down.
 func TestProjectionLaw(t *testing.T) {
-	perTable(t, func(t *testing.T, table schema.Table) {
+	test := func(t *testing.T, table schema.Table) {
 		columns := table.Spec().Columns
 		random := rand.New(rand.NewPCG(1, 2))
 		for _, scope := range scopes(table) {
@@ -320,13 +384,15 @@ func TestProjectionLaw(t *testing.T) {
 				}
 			}
 		}
-	})
+	}
+	perTable(t, test)
+	perCore(t, test)
 }
 
 // A host that does not say which columns a statement uses sees what a statement
 // without scope columns does, unless it compares one.
 func TestEveryColumnUsed(t *testing.T) {
-	perTable(t, func(t *testing.T, table schema.Table) {
+	test := func(t *testing.T, table schema.Table) {
 		own, whole := fullRows(t, table, nil), scopes(table)
 		for _, limit := range []schema.Op{73, 74} {
 			r := schema.Request{All: true, Constraints: []schema.Constraint{{Column: table.Spec().Columns[0].Name, Op: limit, Value: "1"}}}
@@ -343,14 +409,16 @@ func TestEveryColumnUsed(t *testing.T) {
 				t.Errorf("compared %v: %d rows, want %d", scope, len(got), len(want))
 			}
 		}
-	})
+	}
+	perTable(t, test)
+	perCore(t, test)
 }
 
 // Push-down and scope: a constrained query gives no row that the same query
 // without its constraints has not, and all of those that meet them. The columns
 // that a query compares are used by it.
 func TestPushDownAndScopeLaw(t *testing.T) {
-	perTable(t, func(t *testing.T, table schema.Table) {
+	test := func(t *testing.T, table schema.Table) {
 		columns := table.Spec().Columns
 		full := make(map[string]result) // by the scope columns that are used
 		for _, scope := range scopes(table) {
@@ -441,7 +509,9 @@ func TestPushDownAndScopeLaw(t *testing.T) {
 		if len(whole) >= 20 && narrowed < 700 && !slices.Contains([]string{"socket_sources", "listening_services"}, table.Name()) {
 			t.Errorf("of 2000 constrained queries only %d were narrowed", narrowed)
 		}
-	})
+	}
+	perTable(t, test)
+	perCore(t, test)
 }
 
 // vary writes a value as people do, or another near it.
