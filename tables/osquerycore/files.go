@@ -281,7 +281,7 @@ func files(*machine) schema.Table {
 	}
 	return schema.Bind(schema.TableDef[fileRow]{
 		Name: "file",
-		Doc:  "osquery's table of files of this host. Of a symbolic link it shows the file at its end, if there is one. Names are matched with case, and * ? [ and { are no wildcards.",
+		Doc:  "osquery's table of files of this host. Of a symbolic link it shows the file at its end, if there is one. Names are matched with case, and * ? [ and { are no wildcards; the names . and .. match no pattern.",
 		Examples: []string{
 			"SELECT path, mode, uid FROM file WHERE path = '/etc/passwd'",
 			"SELECT path, size FROM file WHERE path LIKE '/etc/%' AND type = 'regular'",
