@@ -313,6 +313,9 @@ type TCP struct {
 	// MD5Peers are the prefixes of the peers with which the socket has a key for
 	// the MD5 signature option, RFC 2385, with commas between.
 	MD5Peers string
+	// ULP is the upper layer protocol, such as tls, or mptcp for a subflow of
+	// Multipath TCP; "" if there is none, or it is not known.
+	ULP string
 }
 
 // UDP is one UDP or UDP-Lite socket.

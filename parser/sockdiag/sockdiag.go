@@ -159,6 +159,12 @@ func tcpAttribute(a *netlink.Attributes, s *sock.TCP) {
 		s.Congestion = a.Text()
 	case attrMD5:
 		s.MD5Peers = md5Peers(a.Bytes())
+	case attrULPInfo:
+		a.Nested(func() {
+			if a.Type() == ulpName {
+				s.ULP = a.Text()
+			}
+		})
 	default:
 		detail(a, a.Type(), &s.Details)
 	}

@@ -60,7 +60,8 @@ const endpointList = "endpoints"
 func (h *Host) collect(ctx context.Context, f EndpointFilter, handle *netns.Handle, c *endpoint.Collector) error {
 	in := handle.Only()
 	wanted, failed := 0, []error(nil)
-	listeners := InetFilter{Namespaces: in, States: 1 << sock.Listen, LocalPorts: f.Ports, Details: true}
+	multipath := false // whether Multipath TCP may listen
+	listeners := InetFilter{Namespaces: in, States: 1 << sock.Listen, LocalPorts: f.Ports, Details: true, ULP: true}
 	datagrams := InetFilter{Namespaces: in, LocalPorts: f.Ports}
 	if f.Protocols != nil {
 		for p, number := range map[endpoint.Protocol]sock.Protocol{endpoint.UDP: sock.ProtoUDP, endpoint.UDPLite: sock.ProtoUDPLite} {
@@ -76,8 +77,24 @@ func (h *Host) collect(ctx context.Context, f EndpointFilter, handle *netns.Hand
 		// something may be missing.
 		only bool
 	}{
-		{f.wants(endpoint.TCP), func() error { return each(h.TCP(ctx, listeners), c.TCP) }, false},
-		{f.wants(endpoint.TCP), func() error { return each(h.MPTCP(ctx, listeners), c.MPTCP) }, true},
+		{f.wants(endpoint.TCP), func() error {
+			subflow := false
+			err := each(h.TCP(ctx, listeners), func(s *sock.TCP) {
+				fromDiag := s.Known&sock.KnowsInterface != 0
+				subflow = subflow || s.ULP == "mptcp" || !fromDiag
+				c.TCP(s)
+			})
+			multipath = subflow || err != nil
+			return err
+		}, false},
+		// The kernel walks all of its connections for this list: 2 ms for each
+		// namespace, whose listeners mostly have no subflow.
+		{f.wants(endpoint.TCP), func() error {
+			if !multipath {
+				return nil
+			}
+			return each(h.MPTCP(ctx, listeners), c.MPTCP)
+		}, true},
 		{f.wants(endpoint.UDP, endpoint.UDPLite), func() error {
 			return each(h.UDP(ctx, datagrams), func(s *sock.UDP) {
 				if s.Local.Port() != 0 {

@@ -32,6 +32,8 @@ type InetFilter struct {
 	LocalAddrs, RemoteAddrs []netip.Addr
 	// Attempts asks for Retransmits, Probes and MD5Peers of TCP sockets.
 	Attempts bool
+	// ULP asks for the ULP of TCP sockets, with the Details.
+	ULP bool
 	// Info asks for the Info of MPTCP sockets.
 	Info bool
 	// Bound asks for TCP sockets that are bound to a port and neither listen nor
@@ -85,7 +87,7 @@ func noInet(l *list) nlconn.Request {
 // the program's own.
 func (h *Host) TCP(ctx context.Context, f InetFilter) iter.Seq2[*sock.TCP, error] {
 	var attributes uint8
-	if f.Attempts {
+	if f.Attempts || f.ULP {
 		attributes |= sockdiag.Info
 	}
 	if f.Congestion {
