@@ -35,8 +35,8 @@ type fdReader struct {
 }
 
 // sockets calls visit for each socket among the files of a directory such as
-// /proc/PID/fd, and counts the files. A link that cannot be read is passed over;
-// unread is the error of the first such link.
+// /proc/PID/fd, and counts the files that it looked at. A link that cannot be read
+// is passed over; unread is the error of the first such link.
 func (r *fdReader) sockets(path string, visit func(inode uint64, fd int32)) (files int, unread, err error) {
 	dir, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	for err == unix.EINTR {
@@ -84,6 +84,11 @@ func (r *fdReader) sockets(path string, visit func(inode uint64, fd int32)) (fil
 				case process.Ours:
 					return files, unread, err
 				case process.Theirs:
+					if errno == unix.EACCES && files == 1 {
+						// proc_fd_access_allowed, fs/proc/base.c, judges the
+						// process: its other links are denied too.
+						return files, err, nil
+					}
 					unread = cmp.Or(unread, error(err))
 				}
 				continue
