@@ -34,7 +34,7 @@ Exposure is judged by addresses alone: a packet filter may stop what it names.`,
 				_, err := fmt.Fprintln(c.OutOrStdout(), l.SQL()+";")
 				return failed(err)
 			}
-			all, _ := o.tables(o.host(o.log(c.ErrOrStderr())))
+			all, _ := o.tables(o.host(o.report(c.ErrOrStderr())))
 			db, err := sqlite.Open(all, o.limit(0))
 			if err != nil {
 				return failed(err)

@@ -6,10 +6,46 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/osquery-sockets/osquery-sockets/parser/text"
 )
+
+// plainLog writes each message as one line for people, such as
+//
+//	warning: the file is missing (list=tcp, number=1)
+type plainLog struct {
+	w     io.Writer
+	least hclog.Level
+}
+
+// Accept implements [hclog.SinkAdapter].
+func (l *plainLog) Accept(_ string, level hclog.Level, message string, args ...any) {
+	if level < l.least {
+		return
+	}
+	word := level.String()
+	if level == hclog.Warn {
+		word = "warning"
+	}
+	var b strings.Builder
+	b.WriteString(word + ": " + message)
+	var details []string
+	for i := 0; i+1 < len(args); i += 2 {
+		if value := fmt.Sprint(args[i+1]); value != "" {
+			details = append(details, fmt.Sprintf("%v=%s", args[i], value))
+		}
+	}
+	if len(details) > 0 {
+		b.WriteString(" (" + strings.Join(details, ", ") + ")")
+	}
+	fmt.Fprintln(l.w, text.Printable(b.String()))
+}
 
 // maxLogLines is how many lines wait for a standard error that nobody reads.
 const maxLogLines = 1000

@@ -75,6 +75,8 @@ func TestExitCodes(t *testing.T) {
 		{"help of a command", []string{"query", "--help"}, 0, ""},
 		{"schema", []string{"schema"}, 0, ""},
 		{"schema of a table", []string{"schema", "TCP_sockets"}, 0, ""},
+		{"schema of columns", []string{"schema", "--columns", "%_PORT"}, 0, ""},
+		{"schema of no column", []string{"schema", "--columns", "nosuch"}, 1, `no column matches "nosuch"`},
 
 		{"within its time", []string{"query", "--timeout", "1m", "--plan", "sqlite", "SELECT 1"}, 0, ""},
 		{"beyond its time", []string{"query", "--timeout", "20ms", "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"}, 1, "given up: it took longer than 20ms"},

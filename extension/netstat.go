@@ -81,7 +81,7 @@ names, and paths with blanks are whole. --strict imitates netstat in that.`,
 				}
 				return nil
 			}
-			all, _ := o.tables(o.host(o.log(c.ErrOrStderr())))
+			all, _ := o.tables(o.host(o.report(c.ErrOrStderr())))
 			db, err := sqlite.Open(all, o.limit(0))
 			if err != nil {
 				return failed(err)

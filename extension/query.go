@@ -150,7 +150,7 @@ warning; with --fail-incomplete it is exit code 3, after the rows.`,
 			if _, err := rowfmt.New(mode, io.Discard, format); err != nil {
 				return err
 			}
-			h := o.host(o.log(c.ErrOrStderr()))
+			h := o.host(o.report(c.ErrOrStderr()))
 			all, _ := o.tables(h)
 			all = append(all, osquerycore.All(h, osquerycore.Options{Version: version, Start: started})...)
 			db, err := sqlite.Open(all, o.limit(0))

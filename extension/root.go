@@ -128,7 +128,7 @@ func (o *output) Write(b []byte) (int, error) {
 // options are the flags of every command.
 type options struct {
 	proc, services, protocols string
-	verbose                   bool
+	verbose, logJSON          bool
 	logLevel                  string
 	allNamespaces             bool
 	memory                    memlimit.Size
@@ -191,7 +191,8 @@ or the one that ` + flagsVariable + ` names: one flag a line.`,
 	root.SetVersionTemplate("sockets.ext {{.Version}}\n")
 	serve.flags(root.Flags())
 	every := root.PersistentFlags()
-	every.BoolVar(&o.verbose, "verbose", false, "say on standard error what happens, in lines of JSON")
+	every.BoolVar(&o.verbose, "verbose", false, "say on standard error what happens; to osquery in lines of JSON")
+	every.BoolVar(&o.logJSON, "log-json", false, "write warnings to standard error in lines of JSON")
 	every.Var(checked{&o.logLevel, logLevel}, "log-level", "least that is said on standard error: error, warn, info, debug, trace")
 	every.Var(checked{&o.proc, notEmpty}, "proc", "proc filesystem to read, or a saved copy of one (default "+host.DefaultProc+")")
 	every.Var(checked{&o.services, notEmpty}, "services", "file of service names (default "+host.DefaultServices+")")
@@ -202,13 +203,27 @@ or the one that ` + flagsVariable + ` names: one flag a line.`,
 	return root
 }
 
-// log writes to standard error what went wrong, or more.
+// log is the log that osquery gets, on standard error.
 func (o *options) log(w io.Writer) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Name: "sockets", Level: o.level(), Output: w, JSONFormat: o.verbose || o.logJSON})
+}
+
+// report is the log that a person gets from a command: a line for each warning.
+func (o *options) report(w io.Writer) hclog.Logger {
+	if o.logJSON {
+		return o.log(w)
+	}
+	log := hclog.NewInterceptLogger(&hclog.LoggerOptions{Level: o.level(), Output: io.Discard})
+	log.RegisterSink(&plainLog{w, o.level()})
+	return log
+}
+
+func (o *options) level() hclog.Level {
 	level := hclog.LevelFromString(o.logLevel)
 	if o.verbose {
 		level = min(level, hclog.Debug)
 	}
-	return hclog.New(&hclog.LoggerOptions{Name: "sockets", Level: level, Output: w, JSONFormat: o.verbose})
+	return level
 }
 
 func (o *options) host(log hclog.Logger) *host.Host {

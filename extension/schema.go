@@ -17,6 +17,7 @@ import (
 // newSchema is the command that describes the tables.
 func newSchema(o *options) *cobra.Command {
 	var asJSON, asMarkdown, asIndex, onlyNames bool
+	var columns string
 	c := &cobra.Command{
 		Use:   "schema [TABLE…]",
 		Short: "Describe the tables: columns, types, examples",
@@ -42,6 +43,13 @@ func newSchema(o *options) *cobra.Command {
 					}
 					specs = append(specs, every[i])
 				}
+			}
+			if c.Flags().Changed("columns") {
+				found, err := schemadoc.Columns(c.OutOrStdout(), append(specs, core...), columns)
+				if err == nil && !found {
+					err = fmt.Errorf("no column matches %q", columns)
+				}
+				return failed(err)
 			}
 			if onlyNames {
 				for _, s := range specs {
@@ -71,7 +79,8 @@ func newSchema(o *options) *cobra.Command {
 	c.Flags().BoolVar(&asMarkdown, "markdown", false, "as a page of Markdown")
 	c.Flags().BoolVar(&asIndex, "index", false, "as a Markdown table of the tables, one a line")
 	c.Flags().BoolVar(&onlyNames, "names", false, "the names alone, one a line")
-	c.MarkFlagsMutuallyExclusive("json", "markdown", "index", "names")
+	c.Flags().StringVar(&columns, "columns", "", "the columns whose names match this pattern of LIKE, or contain it, one a line")
+	c.MarkFlagsMutuallyExclusive("json", "markdown", "index", "names", "columns")
 	return c
 }
 

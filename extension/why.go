@@ -33,7 +33,7 @@ The exit code is 1 if nothing listens there.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			h := o.host(o.log(c.ErrOrStderr()))
+			h := o.host(o.report(c.ErrOrStderr()))
 			all, _ := o.tables(h)
 			db, err := sqlite.Open(all, o.limit(0))
 			if err != nil {

@@ -287,7 +287,7 @@ func TestIncomplete(t *testing.T) {
 				if c.code != 3 {
 					continue
 				}
-				if _, reason, _ := strings.Cut(c.lacks, ": "); !strings.Contains(stdout.String(), reason) || !strings.Contains(stderr.String(), "[WARN]") {
+				if _, reason, _ := strings.Cut(c.lacks, ": "); !strings.Contains(stdout.String(), reason) || !strings.Contains(stderr.String(), "warning: ") {
 					t.Errorf("%s: %s\n%s", flag, &stdout, &stderr)
 				}
 			}

@@ -14,9 +14,16 @@ import (
 )
 
 // Text prints tables as people read them in a terminal: synonyms stand with
-// their column.
+// their column. Of several tables it prints the names first, on one line.
 func Text(w io.Writer, specs []*schema.Spec) error {
 	p := printer{w: w}
+	if len(specs) > 1 {
+		var names []string
+		for _, s := range specs {
+			names = append(names, s.Name)
+		}
+		p.printf("Tables: %s\n\n", strings.Join(names, ", "))
+	}
 	for i, s := range specs {
 		if i > 0 {
 			p.printf("\n")
@@ -35,6 +42,31 @@ func Text(w io.Writer, specs []*schema.Spec) error {
 		}
 	}
 	return p.err
+}
+
+// Columns prints the columns whose names match a pattern of SQLite's LIKE, or
+// contain it if it has no wildcard, in a line each. It reports whether there are
+// any.
+func Columns(w io.Writer, specs []*schema.Spec, pattern string) (found bool, err error) {
+	if !strings.ContainsAny(pattern, "%_") {
+		pattern = "%" + pattern + "%"
+	}
+	p := printer{w: w}
+	var lines [][3]string
+	var widths [2]int
+	for _, s := range specs {
+		for i := range s.Columns {
+			if c := &s.Columns[i]; schema.Like(pattern, c.Name) {
+				line := [3]string{s.Name + "." + c.Name, string(c.Type), notes(c)}
+				lines = append(lines, line)
+				widths[0], widths[1] = max(widths[0], len(line[0])), max(widths[1], len(line[1]))
+			}
+		}
+	}
+	for _, line := range lines {
+		p.printf("%-*s  %-*s  %s\n", widths[0], line[0], widths[1], line[1], line[2])
+	}
+	return len(lines) > 0, p.err
 }
 
 // notes is the column's doc and what a reader must know besides: the words that it

@@ -71,3 +71,22 @@ func TestMarkdown(t *testing.T) {
 		t.Errorf("%d columns are described among the shared ones, want 200 or more", named)
 	}
 }
+
+func TestColumns(t *testing.T) {
+	specs := []*schema.Spec{
+		{Name: "one", Columns: []schema.ColumnInfo{{Name: "local_port", Type: schema.Integer, Doc: "Port."}, {Name: "state", Type: schema.Text, Doc: "State."}}},
+		{Name: "others", Columns: []schema.ColumnInfo{{Name: "ports", Type: schema.Text, Doc: "Ports."}}},
+	}
+	for _, test := range []struct{ pattern, want string }{
+		{"port", "one.local_port  INTEGER  Port.\nothers.ports    TEXT     Ports.\n"},
+		{"%_PORT", "one.local_port  INTEGER  Port.\n"},
+		{"stat_", "one.state  TEXT  State.\n"},
+		{"x", ""},
+	} {
+		var b strings.Builder
+		found, err := schemadoc.Columns(&b, specs, test.pattern)
+		if err != nil || b.String() != test.want || found != (test.want != "") {
+			t.Errorf("%s: found %v, error %v, got\n%s\nwant\n%s", test.pattern, found, err, b.String(), test.want)
+		}
+	}
+}

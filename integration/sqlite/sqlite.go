@@ -55,12 +55,14 @@ type DB struct {
 	memory     int64 // what SQLite and package plain may each hold, in bytes
 	tables     []schema.Table
 	registered map[string]bool // the tables that SQLite knows
+	listed     map[string]bool // those that are in sqlite_schema too
 	sql        string          // the statement that runs, and those behind it
 	// What went wrong inside of a statement, of which SQLite keeps only words.
-	tableErr error
-	denied   bool
-	catalog  bool  // was asked for
-	broken   error // no further statement can run
+	tableErr  error
+	denied    bool
+	temporary bool  // tables were asked for, of which there are none
+	listing   bool  // the database makes its own entries
+	broken    error // no further statement can run
 	// repeated are the scans of the statement that runs.
 	repeated      map[scanKind]*snapshot.Calls
 	snapshotGrant time.Duration
@@ -87,7 +89,7 @@ func Open(tables []schema.Table, limit *memlimit.Limit) (_ *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{conn: conn, limit: limit, memory: memory, tables: tables, registered: make(map[string]bool), snapshotGrant: snapshot.DefaultGrant}
+	db := &DB{conn: conn, limit: limit, memory: memory, tables: tables, registered: make(map[string]bool), listed: make(map[string]bool), snapshotGrant: snapshot.DefaultGrant}
 	if err := db.prepare(); err != nil {
 		conn.Close()
 		return nil, err
@@ -113,17 +115,36 @@ func (db *DB) registerNamed(text string) error {
 		return err
 	}
 	text = strings.ToLower(text)
-	all := strings.Contains(text, "pragma") // some list tables
+	catalog := strings.Contains(text, "sqlite_") || strings.Contains(text, "table_list")
 	for _, t := range db.tables {
-		if db.registered[t.Name()] || !all && !strings.Contains(text, t.Name()) {
-			continue
+		var err error
+		switch name := t.Name(); {
+		case db.listed[name]:
+		case catalog:
+			err = db.list(t)
+			db.listed[name] = err == nil
+		case db.registered[name], !strings.Contains(text, "pragma") && !strings.Contains(text, name):
+		default:
+			err = db.register(t, false)
+			db.registered[name] = err == nil
 		}
-		if err := db.register(t); err != nil {
+		if err != nil {
 			return fmt.Errorf("table %s: %w", t.Name(), err)
 		}
-		db.registered[t.Name()] = true
 	}
 	return nil
+}
+
+// list makes a table known to SQLite, and puts it into sqlite_schema, which costs
+// more than [DB.register].
+func (db *DB) list(t schema.Table) error {
+	if err := db.register(t, true); err != nil {
+		return err
+	}
+	db.listing = true
+	defer func() { db.listing = false }()
+	name := sqlite3.QuoteIdentifier(t.Name())
+	return db.conn.Exec("CREATE VIRTUAL TABLE main." + name + " USING " + name)
 }
 
 // Close frees the database. Of a broken one nothing is used again.
@@ -159,7 +180,7 @@ func (db *DB) Run(ctx context.Context, text string, newResult func() (Result, er
 		return err
 	}
 	for strings.TrimSpace(text) != "" {
-		db.tableErr, db.denied, db.catalog, db.repeated = nil, false, false, make(map[scanKind]*snapshot.Calls)
+		db.tableErr, db.denied, db.temporary, db.repeated = nil, false, false, make(map[scanKind]*snapshot.Calls)
 		db.sql = text
 		stmt, tail, err := db.conn.Prepare(text)
 		if err != nil {
@@ -277,8 +298,8 @@ func (db *DB) explain(ctx context.Context, err error) error {
 	if db.tableErr != nil {
 		return db.tableErr
 	}
-	if db.catalog {
-		return fmt.Errorf("SQLite's catalogue has no virtual tables: there are %s; sockets.ext schema describes them", strings.Join(db.names(), ", "))
+	if db.temporary {
+		return errors.New("there are no temporary tables: sqlite_schema lists the tables, sockets.ext schema describes them")
 	}
 	if db.denied {
 		return errors.New("not allowed: this database can only be read, so no writes, no ATTACH, no transactions, and of PRAGMA only table_info(NAME) and the like")
@@ -301,10 +322,13 @@ var readingPragmas = []string{"table_info", "table_xinfo", "table_list", "functi
 
 // authorize allows a statement to read and to compute.
 func (db *DB) authorize(action sqlite3.AuthorizerActionCode, name, _, _, _ string) sqlite3.AuthorizerReturnCode {
+	if db.listing {
+		return sqlite3.AUTH_OK
+	}
 	switch action {
 	case sqlite3.AUTH_READ:
-		if catalog := strings.ToLower(name); catalog == "sqlite_master" || catalog == "sqlite_schema" {
-			db.catalog = true
+		if catalog := strings.ToLower(name); catalog == "sqlite_temp_master" || catalog == "sqlite_temp_schema" {
+			db.temporary = true
 			return sqlite3.AUTH_DENY
 		}
 		return sqlite3.AUTH_OK

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/memlimit"
@@ -135,7 +136,9 @@ func TestErrors(t *testing.T) {
 	db := open(t, fixtures())
 	for _, c := range []struct{ sql, want string }{
 		{"SELECT * FROM foo", "no such table: foo\n  SELECT * FROM foo\n"},
-		{"SELECT name FROM sqlite_master", "sockets.ext schema describes them"},
+		{"SELECT name FROM temp.sqlite_master", "sqlite_schema lists the tables"},
+		{"INSERT INTO sqlite_schema VALUES (1, 2, 3, 4, 5)", "not allowed"},
+		{"DROP TABLE tcp_sockets -- sqlite_schema", "not allowed"},
 		{"SELECT nosuch FROM tcp_sockets", "no such column: nosuch"},
 		{"SELECT * FROM tcp_sockets WHERE", "incomplete input"},
 		{"SELEC 1", `near "SELEC": syntax error`},
@@ -153,7 +156,7 @@ func TestErrors(t *testing.T) {
 		{"CREATE TEMP TABLE t AS SELECT * FROM tcp_sockets", "not allowed"},
 		{"CREATE VIEW v AS SELECT 1", "not allowed"},
 		{"CREATE VIRTUAL TABLE v USING tcp_sockets", "not allowed"},
-		{"ALTER TABLE tcp_sockets RENAME TO x", "may not be altered"},
+		{"ALTER TABLE tcp_sockets RENAME TO x", "not allowed"},
 		{"PRAGMA journal_mode = WAL", "not allowed"},
 		{"PRAGMA writable_schema = 1", "not allowed"},
 		{"PRAGMA temp_store_directory = '/tmp'", "not allowed"},
@@ -793,5 +796,29 @@ did you mean number?
 	_, err := run(t.Context(), open(t, fixtures()), "SELECT 1 FROM tcp_sockets WHERE state = LISTEN")
 	if err == nil || !strings.Contains(err.Error(), "\ndid you mean 'LISTEN'?\ntcp_sockets has proto, ") || !strings.Contains(err.Error(), "; sockets.ext schema tcp_sockets shows the hidden ones too, ") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The tables are in SQLite's own list, whether a statement has named them or not,
+// and answer as before.
+func TestTablesAreListed(t *testing.T) {
+	var want []string
+	for _, table := range fixtures() {
+		want = append(want, strconv.Quote(table.Name()))
+	}
+	slices.Sort(want)
+	db := open(t, fixtures())
+	before := one(t, db, "SELECT proto, local_port, state FROM tcp_sockets ORDER BY 1, 2, 3")
+	for _, sql := range []string{
+		"SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name",
+		"SELECT tbl_name FROM SQLite_Master ORDER BY 1",
+		"SELECT name FROM pragma_table_list WHERE type = 'virtual' ORDER BY name",
+	} {
+		if diff := cmp.Diff(want, one(t, db, sql)); diff != "" {
+			t.Errorf("%s: want (-), got (+):\n%s", sql, diff)
+		}
+	}
+	if diff := cmp.Diff(before, one(t, db, "SELECT proto, local_port, state FROM tcp_sockets ORDER BY 1, 2, 3")); diff != "" {
+		t.Errorf("once listed: want (-), got (+):\n%s", diff)
 	}
 }

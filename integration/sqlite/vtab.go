@@ -16,8 +16,8 @@ import (
 
 // register makes a table known to SQLite, as an eponymous virtual table
 // (https://sqlite.org/vtab.html#eponymous_virtual_tables): one that needs no
-// CREATE.
-func (db *DB) register(t schema.Table) error {
+// CREATE; or, with create, as one that does.
+func (db *DB) register(t schema.Table, create bool) error {
 	spec := t.Spec()
 	var ddl strings.Builder
 	for i := range spec.Columns {
@@ -39,8 +39,12 @@ func (db *DB) register(t schema.Table) error {
 		}
 		return &vtab{db: db, table: t}, nil
 	}
+	made := connect
+	if !create {
+		made = nil
+	}
 	//lint:ignore SA1019 the method that replaces it needs a later Go
-	return sqlite3.CreateModule(db.conn, spec.Name, nil, connect)
+	return sqlite3.CreateModule(db.conn, spec.Name, made, connect)
 }
 
 // vtab is a table in the eyes of SQLite.
