@@ -37,7 +37,7 @@ func (l *plainLog) Accept(_ string, level hclog.Level, message string, args ...a
 	b.WriteString(word + ": " + message)
 	var details []string
 	for i := 0; i+1 < len(args); i += 2 {
-		if value := fmt.Sprint(args[i+1]); value != "" {
+		if value := fmt.Sprint(args[i+1]); value != "" && value != "0" {
 			details = append(details, fmt.Sprintf("%v=%s", args[i], value))
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -55,12 +56,15 @@ func words(line string) (words []string) {
 	return words
 }
 
-func TestReadmeExplainsEveryCommandAndFlag(t *testing.T) {
-	readme := read(t, "../README.md")
+// The README and the guides.
+func TestDocumentsExplainEveryCommandAndFlag(t *testing.T) {
+	pages := guides(t)
+	pages["README.md"] = read(t, "../README.md")
+	all := strings.Join(slices.Collect(maps.Values(pages)), "\n")
 	var check func(*cobra.Command)
 	check = func(c *cobra.Command) {
-		if !strings.Contains(readme, c.Name()) {
-			t.Errorf("the README has nothing of the command %s", c.Name())
+		if !strings.Contains(all, c.Name()) {
+			t.Errorf("no document has anything of the command %s", c.Name())
 		}
 		if c.Short == "" {
 			t.Errorf("the command %s is not described", c.Name())
@@ -68,8 +72,8 @@ func TestReadmeExplainsEveryCommandAndFlag(t *testing.T) {
 		c.InitDefaultHelpFlag()
 		c.InitDefaultVersionFlag()
 		c.Flags().VisitAll(func(f *pflag.Flag) {
-			if !f.Hidden && !strings.Contains(readme, "`--"+f.Name) {
-				t.Errorf("the README has nothing of the flag --%s of %s", f.Name, c.Name())
+			if !f.Hidden && !strings.Contains(all, "`--"+f.Name) {
+				t.Errorf("no document has anything of the flag --%s of %s", f.Name, c.Name())
 			}
 		})
 		for _, sub := range c.Commands() {
@@ -78,13 +82,15 @@ func TestReadmeExplainsEveryCommandAndFlag(t *testing.T) {
 	}
 	check(newRoot())
 
-	seen := make(map[string]bool)
-	for line := range strings.Lines(readme) {
-		if cell, _, ok := strings.Cut(line, "` |"); ok && strings.HasPrefix(cell, "| `--") {
-			if seen[cell] {
-				t.Errorf("the README explains %s twice", cell[3:])
+	for name, page := range pages {
+		seen := make(map[string]bool)
+		for line := range strings.Lines(page) {
+			if cell, _, ok := strings.Cut(line, "` |"); ok && strings.HasPrefix(cell, "| `--") {
+				if seen[cell] {
+					t.Errorf("%s explains %s twice", name, cell[3:])
+				}
+				seen[cell] = true
 			}
-			seen[cell] = true
 		}
 	}
 }

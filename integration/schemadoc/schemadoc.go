@@ -207,7 +207,11 @@ func Index(w io.Writer, specs []*schema.Spec) error {
 	p := printer{w: w}
 	p.printf("| table | |\n|---|---|\n")
 	for _, s := range specs {
-		p.printf("| [`%s`](tables/README.md#%s) | %s |\n", s.Name, s.Name, s.Doc)
+		first, _, cut := strings.Cut(s.Doc, ". ")
+		if cut {
+			first += "."
+		}
+		p.printf("| [`%s`](tables/README.md#%s) | %s |\n", s.Name, s.Name, first)
 	}
 	return p.err
 }
