@@ -68,9 +68,9 @@ func newOwnerColumns[S any, P socket[S]](noUID string) ownerColumns[S, P] {
 				}
 				return r.lookups.users.Name(number), true
 			}, schema.Needs(needUsers), schema.Shared),
-		inode: schema.Nullable("inode", "Inode of the socket, as in the links /proc/PID/fd/N. NULL if no file refers to it, such as a connection that waits to be accepted or that its program has closed.",
+		inode: schema.Nullable("inode", "Inode of the socket, as in the links /proc/PID/fd/N. NULL if no file refers to it, such as a TCP connection that waits to be accepted, or that its program has closed.",
 			func(r *row[S]) (int64, bool) { return int64(inode(r)), inode(r)-1 < 1<<63-1 }, schema.Synonym("socket"), schema.Pushed, schema.Shared),
-		pid: schema.Nullable("pid", "Process that has the socket open, of several the one with the lowest number; socket_processes lists all. NULL if there is none, such as for a connection that waits to be accepted, or if this program may not see it: without root it sees only this user's processes.",
+		pid: schema.Nullable("pid", "Process that has the socket open, of several the one with the lowest number; socket_processes lists all. NULL if no process has it, or if this program may not see it: without root it sees only this user's processes.",
 			func(r *row[S]) (int32, bool) { h, ok := r.lookups.holder(inode(r)); return h.PID, ok }, schema.Needs(needHolders), schema.Shared),
 		program: schema.NotNull("program", "Name of that process as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name. Empty if there is no such process.",
 			func(r *row[S]) string { return r.lookups.process(inode(r)).Program() }, schema.Needs(needHolders), schema.Shared),

@@ -87,7 +87,7 @@ func notes(c *schema.ColumnInfo) string {
 func Markdown(w io.Writer, specs []*schema.Spec) error {
 	p := printer{w: w}
 	p.printf("# Tables\n\nPrinted by `sockets.ext schema --markdown`. Hidden columns are not part of `SELECT *`; name them.\n\n" +
-		"In a text, `\\xNN` is a byte of a control or invisible character, or of what is not UTF-8; every other backslash is one: see [Names that others chose](../README.md#names-that-others-chose).\n")
+		"In a text, `\\xNN` is a byte of a control or invisible character, or of what is not UTF-8; every other backslash is one: see [Names that others chose](../integration/guides/command.md#names-that-others-chose).\n")
 	shared := sharedColumns(specs)
 	if len(shared) > 0 {
 		p.printf("\n## Shared columns\n\nThese columns mean the same in every table that names them as shared. `sockets.ext schema TABLE` prints all columns of a table, in the order of `SELECT *`.\n\n")
