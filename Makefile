@@ -10,17 +10,44 @@ SOCKETS ?= 100000
 CHURN ?= 30m
 KERNELS ?= 6.1 6.12
 TESTS ?= .
+PREFIX  ?= /usr/local
+DESTDIR ?=
+SHARE    = $(DESTDIR)$(PREFIX)/share
+# What is built from one commit has one date, so that it is the same everywhere.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test race integration lint fuzz soak faults kernels vuln bench benchmarks schema clean
+.PHONY: help build documents install uninstall run test race integration lint fuzz soak faults kernels vuln bench benchmarks schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/sockets.ext
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/sockets.ext ./extension
+
+documents: ## write the manual pages and the shells' completions to bin/share
+	rm -rf bin/share
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) GOOS= GOARCH= $(GO) run -tags documents -ldflags '-X main.version=$(VERSION)' ./extension bin/share
+
+bin/sockets.ext:
+	$(MAKE) build
+
+bin/share:
+	$(MAKE) documents
+
+install: bin/sockets.ext bin/share ## install what is built, as the command osquery-sockets, below DESTDIR and PREFIX (/usr/local)
+	install -D -m 0755 bin/sockets.ext $(DESTDIR)$(PREFIX)/lib/osquery-sockets/sockets.ext
+	install -d $(DESTDIR)$(PREFIX)/bin
+	ln -sf ../lib/osquery-sockets/sockets.ext $(DESTDIR)$(PREFIX)/bin/osquery-sockets
+	cd bin/share && find . -type f -exec install -D -m 0644 '{}' '$(abspath $(SHARE))/{}' ';'
+
+uninstall: ## remove what make install put below DESTDIR and PREFIX
+	rm -f $(DESTDIR)$(PREFIX)/bin/osquery-sockets $(DESTDIR)$(PREFIX)/lib/osquery-sockets/sockets.ext
+	rm -f $(SHARE)/man/man1/osquery-sockets.1 $(SHARE)/man/man1/osquery-sockets-*.1
+	rm -f $(SHARE)/bash-completion/completions/osquery-sockets $(SHARE)/zsh/site-functions/_osquery-sockets $(SHARE)/fish/vendor_completions.d/osquery-sockets.fish
+	test ! -d $(DESTDIR)$(PREFIX)/lib/osquery-sockets || rmdir $(DESTDIR)$(PREFIX)/lib/osquery-sockets
 
 run: build ## print what listens on this host, the most exposed first
 	bin/sockets.ext listening
@@ -37,6 +64,7 @@ integration: ## run the tests against the kernel, netstat and sqlite3; none may 
 lint: ## check format, vet for several architectures, staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'ed: $$unformatted"; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags documents ./extension
 	@for arch in arm64 s390x 386; do echo "go vet for linux/$$arch"; GOOS=linux GOARCH=$$arch $(GO) vet ./... || exit 1; done
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff

@@ -18,8 +18,9 @@ func newListening(o *options) *cobra.Command {
 	var l listening.Options
 	var json, sql bool
 	c := &cobra.Command{
-		Use:   "listening",
-		Short: "Print what listens on this host, the most exposed first",
+		Use:               "listening",
+		Short:             "Print what listens on this host, the most exposed first",
+		ValidArgsFunction: cobra.NoFileCompletions,
 		Long: `Prints what takes something from outside its process, in every network
 namespace of the host: one line for each endpoint, the most exposed first, from
 the table listening_services. Sockets of UDP clients are left out; those that may

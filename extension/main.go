@@ -1,3 +1,5 @@
+//go:build !documents
+
 // Command sockets.ext serves a Linux host's sockets and services as osquery
 // tables, and answers the same SQL without osquery.
 package main
@@ -10,15 +12,6 @@ import (
 	"syscall"
 	"time"
 )
-
-// version and commit are set by the Makefile.
-var (
-	version = "unknown"
-	commit  = ""
-)
-
-// started is when the program was.
-var started = time.Now()
 
 // endTimeout bounds the end that a signal asks for: serving osquery may still
 // have calls to answer, and a reader of our output may have stopped reading.

@@ -127,8 +127,6 @@ func TestExitCodes(t *testing.T) {
 		{"netstat's switch", []string{"netstat", "--tcp=2"}, 2, `invalid argument "2" for "--tcp" flag: it takes true or false`},
 		{"netstat's extend", []string{"netstat", "--extend=3", "--sql"}, 2, "from 0 to 2"},
 		{"netstat's extend thrice", []string{"netstat", "-teee", "--sql"}, 0, ""},
-		{"complete", []string{"__complete", "query", ""}, 2, `unknown command "__complete"`},
-		{"complete without descriptions", []string{"__completeNoDesc", ""}, 2, `unknown command "__completeNoDesc"`},
 		{"help of no command", []string{"help", "nosuch"}, 2, `unknown command "nosuch"`},
 		{"help of a command by help", []string{"help", "query"}, 0, ""},
 		{"memory", []string{"query", "--memory-limit", "1MiB", "SELECT 1"}, 2, "from 32MiB to 1TiB"},

@@ -96,8 +96,9 @@ func newQuery(o *options) *cobra.Command {
 	plan := "auto"
 	var failIncomplete bool
 	c := &cobra.Command{
-		Use:   "query [SQL]",
-		Short: "Answer SQL over the tables, without osquery",
+		Use:               "query [SQL]",
+		Short:             "Answer SQL over the tables, without osquery",
+		ValidArgsFunction: cobra.NoFileCompletions,
 		Long: `Answers SQL over the tables, without osquery. The dialect is SQLite's, as in
 osqueryi; the SQL is one argument, or comes from standard input or a file (-f).
 

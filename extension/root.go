@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
@@ -18,6 +21,22 @@ import (
 	"github.com/osquery-sockets/osquery-sockets/tables"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
 	"github.com/osquery-sockets/osquery-sockets/tables/schema"
+)
+
+// version and commit are set by the Makefile.
+var (
+	version = "unknown"
+	commit  = ""
+)
+
+// started is when the program was.
+var started = time.Now()
+
+const (
+	// extensionName is the program's name, which osquery wants to end so.
+	extensionName = "sockets.ext"
+	// installedName is the command that packages install: a link to the program.
+	installedName = "osquery-sockets"
 )
 
 // The exit codes.
@@ -51,9 +70,8 @@ func failed(err error) error {
 // run is the program: everything but the process around it.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot()
-	if len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd) {
-		// cobra adds these by itself, for completions that no shell has of us.
-		args = append([]string{"--"}, args...)
+	if filepath.Base(os.Args[0]) == installedName {
+		rename(root, installedName)
 	}
 	root.SetArgs(asCommand(args))
 	out := &output{Writer: stdout}
@@ -95,6 +113,8 @@ var sql = regexp.MustCompile(`(?is)^\s*(select|with|values|explain|pragma)\s`)
 // is query, wherever its flags stand.
 func asCommand(args []string) []string {
 	switch {
+	case len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd):
+		return args
 	case len(args) == 1 && args[0] == "version":
 		return []string{"--version"}
 	case len(args) == 1 && args[0] == "tables":
@@ -139,7 +159,7 @@ func newRoot() *cobra.Command {
 	o := options{logLevel: "warn", memory: -1}
 	var serve serveOptions
 	root := &cobra.Command{
-		Use:   "sockets.ext",
+		Use:   extensionName,
 		Short: "A Linux host's sockets and services as SQL",
 		Long: `A Linux host's sockets and services as SQL: as tables of osquery, which starts
 this program with --socket, and without osquery by the commands below.
@@ -179,7 +199,10 @@ or the one that ` + flagsVariable + ` names: one flag a line.`,
 		return err
 	})
 	root.PersistentPreRunE = func(c *cobra.Command, args []string) error {
-		if c.Name() == "help" { // which is there whatever the file of flags has
+		switch c.Name() {
+		case cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd: // what a shell asks at a Tab key
+			return nil
+		case "help": // which is there whatever the file of flags has
 			if _, rest, err := root.Find(args); err != nil || len(rest) > 0 {
 				return fmt.Errorf("unknown command %q", strings.Join(args, " "))
 			}
@@ -188,7 +211,7 @@ or the one that ` + flagsVariable + ` names: one flag a line.`,
 		return settings(c)
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetVersionTemplate("sockets.ext {{.Version}}\n")
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	serve.flags(root.Flags())
 	every := root.PersistentFlags()
 	every.BoolVar(&o.verbose, "verbose", false, "say on standard error what happens; to osquery in lines of JSON")
@@ -201,6 +224,19 @@ or the one that ` + flagsVariable + ` names: one flag a line.`,
 	every.Var(memory{&o.memory}, "memory-limit", "memory above which a query fails, such as 256MiB; 0 is no limit (default 80 % of the control group's limit, and 256MiB at most for osquery)")
 	root.AddCommand(newQuery(&o), newListening(&o), newNetstat(&o), newSchema(&o), newWhy(&o))
 	return root
+}
+
+// rename gives the program another name, in its examples too.
+func rename(c *cobra.Command, name string) {
+	if !c.HasParent() {
+		c.Use = name
+	}
+	for _, before := range []string{"  ", "  sudo ", "| "} {
+		c.Example = strings.ReplaceAll(c.Example, before+extensionName+" ", before+name+" ")
+	}
+	for _, sub := range c.Commands() {
+		rename(sub, name)
+	}
 }
 
 // log is the log that osquery gets, on standard error.

@@ -21,6 +21,14 @@ func newSchema(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "schema [TABLE…]",
 		Short: "Describe the tables: columns, types, examples",
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			all, _ := o.tables(o.host(hclog.NewNullLogger()))
+			for _, t := range all {
+				names = append(names, t.Name())
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			var specs, core []*schema.Spec
 			var names []string

@@ -13,8 +13,9 @@ import (
 // newWhy is the command that explains what listens.
 func newWhy(o *options) *cobra.Command {
 	return &cobra.Command{
-		Use:   "why PORT|ADDRESS:PORT|PID|NAME",
-		Short: "Explain why something listens",
+		Use:               "why PORT|ADDRESS:PORT|PID|NAME",
+		Short:             "Explain why something listens",
+		ValidArgsFunction: cobra.NoFileCompletions,
 		Long: `Explains on one screen what listens there: the endpoint and how exposed it is, the
 process with its command line and its parents, its user, unit and container, the
 connections that it has, and where else it listens.
