@@ -19,7 +19,7 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: help build documents install uninstall run test race integration lint fuzz soak faults kernels vuln bench benchmarks schema clean
+.PHONY: help build documents install uninstall package run test race integration lint fuzz soak faults kernels vuln bench benchmarks schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ uninstall: ## remove what make install put below DESTDIR and PREFIX
 	rm -f $(SHARE)/man/man1/osquery-sockets.1 $(SHARE)/man/man1/osquery-sockets-*.1
 	rm -f $(SHARE)/bash-completion/completions/osquery-sockets $(SHARE)/zsh/site-functions/_osquery-sockets $(SHARE)/fish/vendor_completions.d/osquery-sockets.fish
 	test ! -d $(DESTDIR)$(PREFIX)/lib/osquery-sockets || rmdir $(DESTDIR)$(PREFIX)/lib/osquery-sockets
+
+package: build documents ## make dist/*.deb, dist/*.rpm, an SBOM and SHA256SUMS; GOARCH=arm64 makes another architecture's
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) GOOS= GOARCH= $(GO) run ./integration/packaging -version '$(VERSION)'
 
 run: build ## print what listens on this host, the most exposed first
 	bin/sockets.ext listening
@@ -105,4 +108,4 @@ schema: build ## print the tables' documents from their declarations
 	bin/sockets.ext schema --index | sed -i -e '/^<!-- tables -->/,/^<!-- end of tables -->/{//!d}' -e '/^<!-- tables -->/r /dev/stdin' README.md
 
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist
