@@ -283,7 +283,7 @@ func TestExtensionWithoutReaderOfItsLog(t *testing.T) {
 				r.Close()
 			}
 			m.WaitFor("sockets")
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			// More lines than a pipe and the queue hold.
 			for range 2000 {

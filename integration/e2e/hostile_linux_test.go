@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +21,9 @@ import (
 
 // hostile is how many objects of each of five kinds a neighbour makes.
 const hostile = 100
+
+// ending matches a row of a connection that the kernel ends by itself, soon.
+var ending = regexp.MustCompile(`,(FIN_WAIT1|FIN_WAIT2|LAST_ACK|CLOSING|TIME_WAIT),`)
 
 // 500 objects of neighbours who mean us harm, beside known sockets: every table
 // answers, with all known rows.
@@ -73,7 +77,7 @@ func TestHostileNeighbours(t *testing.T) {
 			}
 			var lost []string
 			for _, line := range before[name] {
-				if after[line]--; after[line] < 0 {
+				if after[line]--; after[line] < 0 && !ending.MatchString(line) {
 					lost = append(lost, line)
 				}
 			}

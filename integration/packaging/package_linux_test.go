@@ -304,6 +304,8 @@ func TestInstall(t *testing.T) {
 		t.Helper()
 		command(t, "make", "-C", "../..", target, "DESTDIR="+dir, "PREFIX=/opt/x")
 	}
+	targets("build") // of this source
+	targets("documents")
 	targets("install")
 	out := command(t, filepath.Join(dir, "opt/x/bin/osquery-sockets"), "why", "--help")
 	if !strings.Contains(out, "osquery-sockets why") {
