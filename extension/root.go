@@ -128,7 +128,7 @@ func asCommand(args []string) []string {
 // isCommand reports whether an argument is the name of a command, or the flag by
 // which osquery starts the extension.
 func isCommand(arg string) bool {
-	return slices.Contains([]string{"query", "listening", "netstat", "schema", "why", "doctor", "help"}, arg) || strings.HasPrefix(arg, "--socket")
+	return slices.Contains([]string{"query", "listening", "netstat", "schema", "why", "doctor", "metrics", "help"}, arg) || strings.HasPrefix(arg, "--socket")
 }
 
 // output keeps the first error of a Writer, which not everybody who writes looks at.
@@ -224,7 +224,7 @@ or the one that ` + flagsVariable + ` names: one flag a line.`,
 	every.Var(checked{&o.protocols, notEmpty}, "protocols", "file of protocol names (default "+host.DefaultProtocols+")")
 	every.BoolVar(&o.allNamespaces, "all-namespaces", false, "show the network namespaces of the whole host in every table")
 	every.Var(memory{&o.memory}, "memory-limit", "memory above which a query fails, such as 256MiB; 0 is no limit (default 80 % of the control group's limit, and 256MiB at most for osquery)")
-	root.AddCommand(newQuery(&o), newListening(&o), newNetstat(&o), newSchema(&o), newWhy(&o), newDoctor(&o))
+	root.AddCommand(newQuery(&o), newListening(&o), newNetstat(&o), newSchema(&o), newWhy(&o), newDoctor(&o), newMetrics(&o))
 	return root
 }
 
