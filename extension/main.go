@@ -17,11 +17,6 @@ import (
 // have calls to answer, and a reader of our output may have stopped reading.
 const endTimeout = 10 * time.Second
 
-// signalled is why a context ended: by a signal.
-type signalled struct{ syscall.Signal }
-
-func (s signalled) Error() string { return s.Signal.String() }
-
 func main() {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)

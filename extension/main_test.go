@@ -35,6 +35,7 @@ func TestQueryModes(t *testing.T) {
 	}{
 		{nil, box},
 		{[]string{"--pretty"}, box},
+		{[]string{"--box", "--header=false"}, "┌────────┬────┬──┐\n│ domain │ 53 │  │\n└────────┴────┴──┘\n"},
 		{[]string{"--json"}, "[\n  {\"name\":\"domain\",\"port\":53,\"n\":null}\n]\n"},
 		{[]string{"--json=osquery"}, "[\n  {\"name\":\"domain\",\"port\":\"53\",\"n\":\"\"}\n]\n"},
 		{[]string{"--jsonl"}, "{\"name\":\"domain\",\"port\":53,\"n\":null}\n"},

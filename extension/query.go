@@ -12,8 +12,11 @@ import (
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
+	"github.com/osquery-sockets/osquery-sockets/integration/progress"
 	"github.com/osquery-sockets/osquery-sockets/integration/rowfmt"
+	"github.com/osquery-sockets/osquery-sockets/integration/shell"
 	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
+	"github.com/osquery-sockets/osquery-sockets/integration/watch"
 	"github.com/osquery-sockets/osquery-sockets/tables/osquerycore"
 )
 
@@ -66,9 +69,12 @@ func sqlOf(c *cobra.Command, args []string, file string) (string, error) {
 	return sql, err
 }
 
-// isTerminal reports whether somebody types there.
-func isTerminal(r io.Reader) bool {
-	f, ok := r.(*os.File)
+// isTerminal reports whether a stream is a terminal.
+func isTerminal(stream any) bool {
+	if counted, ok := stream.(*output); ok {
+		stream = counted.Writer
+	}
+	f, ok := stream.(*os.File)
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
@@ -87,6 +93,19 @@ func jsonForm(s string) error {
 	return nil
 }
 
+// watching returns what compares the answers of a watched statement; nil if each is
+// printed as it is.
+func watching(c *cobra.Command, mode string, asDiff bool) *watch.Watch {
+	out := c.OutOrStdout().(*output).Writer
+	switch {
+	case asDiff:
+		return &watch.Watch{Out: c.OutOrStdout()}
+	case !isTerminal(out) || mode != "pretty" && mode != "box":
+		return nil
+	}
+	return &watch.Watch{Out: c.OutOrStdout(), Screen: func() watch.Screen { return shell.Screen(out.(*os.File), mode, os.Getenv) }}
+}
+
 // newQuery is the command that answers SQL without osquery.
 func newQuery(o *options) *cobra.Command {
 	modes := map[string]*bool{}
@@ -94,7 +113,8 @@ func newQuery(o *options) *cobra.Command {
 	var format rowfmt.Options
 	var timeout time.Duration
 	plan := "auto"
-	var failIncomplete bool
+	var failIncomplete, asDiff bool
+	var every time.Duration
 	c := &cobra.Command{
 		Use:               "query [SQL]",
 		Short:             "Answer SQL over the tables, without osquery",
@@ -105,7 +125,11 @@ osqueryi; the SQL is one argument, or comes from standard input or a file (-f).
 The exit code is 0 when the query succeeded, with or without rows, 1 when it
 failed and 2 for bad usage. What this program may not read is missing in the
 answer: other users' processes without root, or network namespaces. That is a
-warning; with --fail-incomplete it is exit code 3, after the rows.`,
+warning; with --fail-incomplete it is exit code 3, after the rows.
+
+With --watch the statement runs again and again until Ctrl-C. On a terminal each
+answer takes the place of the one before, and its rows are marked: + came, - went,
+~ changed.`,
 		Example: `  sockets.ext query "SELECT local_address, local_port, local_service FROM tcp_sockets WHERE state = 'LISTEN'"
   sockets.ext query --json "SELECT state, count(*) FROM tcp_sockets GROUP BY state"
   echo "SELECT port FROM well_known_services WHERE name = 'https'" | sockets.ext query --list --header=false -`,
@@ -147,6 +171,9 @@ warning; with --fail-incomplete it is exit code 3, after the rows.`,
 			format.Warn = func(warning string) {
 				fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", c.CommandPath(), warning)
 			}
+			if asDiff && every == 0 {
+				return errors.New("--diff compares a run with the one before: say how often to run by --watch, such as --watch 2s")
+			}
 			// Bad options are to be found before the query runs.
 			if _, err := rowfmt.New(mode, io.Discard, format); err != nil {
 				return err
@@ -161,15 +188,43 @@ warning; with --fail-incomplete it is exit code 3, after the rows.`,
 			defer db.Close()
 			db.SQLiteOnly = plan == "sqlite"
 			db.Warn = func(warning string) { fmt.Fprintf(c.ErrOrStderr(), "warning: %s\n", warning) }
-			ctx := c.Context()
-			if timeout > 0 {
-				var end context.CancelFunc
-				ctx, end = context.WithTimeoutCause(ctx, timeout, fmt.Errorf("it took longer than %v", timeout))
-				defer end()
+			run := func(ctx context.Context, newResult func() (sqlite.Result, error)) error {
+				if timeout > 0 {
+					var end context.CancelFunc
+					ctx, end = context.WithTimeoutCause(ctx, timeout, fmt.Errorf("it took longer than %v", timeout))
+					defer end()
+				}
+				return db.Run(ctx, sql, newResult)
 			}
-			err = db.Run(ctx, sql, func() (sqlite.Result, error) {
-				return rowfmt.New(mode, c.OutOrStdout(), format)
-			})
+			answer := func() error {
+				var line *progress.Line
+				if isTerminal(c.ErrOrStderr()) {
+					line = progress.Start(c.ErrOrStderr())
+					defer line.Stop()
+				}
+				return run(c.Context(), func() (sqlite.Result, error) {
+					w, err := rowfmt.New(mode, line.Writer(c.OutOrStdout()), format)
+					if err != nil {
+						return nil, err
+					}
+					return line.Count(w), nil
+				})
+			}
+			switch w := watching(c, mode, asDiff); {
+			case every == 0:
+				err = answer()
+			case w == nil:
+				err = watch.Loop(c.Context(), every, answer)
+			default:
+				w.Every = every
+				w.Run = func(ctx context.Context, rows *watch.Rows) error {
+					return run(ctx, func() (sqlite.Result, error) { return rows, nil })
+				}
+				err = w.Loop(c.Context())
+			}
+			if every > 0 && errors.As(context.Cause(c.Context()), new(signalled)) {
+				return silent{failed(err)} // it was to go on until then
+			}
 			if lacks := h.Lacks(); err == nil && failIncomplete && len(lacks) > 0 {
 				return incomplete(lacks)
 			}
@@ -178,6 +233,7 @@ warning; with --fail-incomplete it is exit code 3, after the rows.`,
 	}
 	usage := map[string]string{
 		"pretty":   "print a box, as osqueryi does (the default)",
+		"box":      "print a box with lines of Unicode",
 		"jsonl":    "print an object a line",
 		"csv":      "print comma-separated values (RFC 4180, with plain newlines)",
 		"tsv":      "print values with tabs between them; those in a value are \\t",
@@ -196,10 +252,12 @@ warning; with --fail-incomplete it is exit code 3, after the rows.`,
 	c.Flags().StringVarP(&file, "file", "f", "", "read the SQL from this file, - for standard input")
 	c.Flags().BoolVar(&format.CRLF, "crlf", false, "end the lines of --csv with CRLF")
 	c.MarkFlagsMutuallyExclusive(rowfmt.Modes()...)
-	c.Flags().BoolVar(&format.Header, "header", true, "print the names of the columns, in pretty, csv and list")
+	c.Flags().BoolVar(&format.Header, "header", true, "print the names of the columns, in pretty, box, csv, tsv and list")
 	c.Flags().StringVar(&format.Separator, "separator", "", "separator of csv and list; \\t is a tab")
 	c.Flags().BoolVar(&failIncomplete, "fail-incomplete", false, "end with exit code 3 when something could not be read, such as other users' processes")
 	c.Flags().Var(duration{&timeout}, "timeout", "give the statements up after this time, such as 2s (default no limit)")
+	c.Flags().Var(duration{&every}, "watch", "run the statement again after this time, such as 2s, until Ctrl-C")
+	c.Flags().BoolVar(&asDiff, "diff", false, "with --watch: print the rows that came and went, as osquery's result log does: an object a line")
 	c.Flags().Var(checked{&plan, planName}, "plan", "auto reads the tables of plain statements without SQLite, sqlite has it run every statement: the answers are the same")
 	c.Flags().SortFlags = false
 	return c

@@ -67,6 +67,11 @@ func failed(err error) error {
 	return failure{err}
 }
 
+// signalled is why a context ended: by a signal.
+type signalled struct{ syscall.Signal }
+
+func (s signalled) Error() string { return s.Signal.String() }
+
 // run is the program: everything but the process around it.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot()
@@ -128,7 +133,7 @@ func asCommand(args []string) []string {
 // isCommand reports whether an argument is the name of a command, or the flag by
 // which osquery starts the extension.
 func isCommand(arg string) bool {
-	return slices.Contains([]string{"query", "listening", "netstat", "schema", "why", "doctor", "metrics", "help"}, arg) || strings.HasPrefix(arg, "--socket")
+	return slices.Contains([]string{"query", "shell", "listening", "netstat", "schema", "why", "doctor", "metrics", "help"}, arg) || strings.HasPrefix(arg, "--socket")
 }
 
 // output keeps the first error of a Writer, which not everybody who writes looks at.
@@ -180,6 +185,9 @@ or the one that ` + flagsVariable + ` names: one flag a line.`,
 			return fmt.Errorf("unknown command %q", args[0])
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
+			if serve.socket == "" && isTerminal(c.InOrStdin()) && isTerminal(c.OutOrStdout()) {
+				return o.shell(c)
+			}
 			if serve.socket == "" {
 				return errors.New("give a command, or osquery's extension socket by --socket")
 			}
@@ -224,7 +232,7 @@ or the one that ` + flagsVariable + ` names: one flag a line.`,
 	every.Var(checked{&o.protocols, notEmpty}, "protocols", "file of protocol names (default "+host.DefaultProtocols+")")
 	every.BoolVar(&o.allNamespaces, "all-namespaces", false, "show the network namespaces of the whole host in every table")
 	every.Var(memory{&o.memory}, "memory-limit", "memory above which a query fails, such as 256MiB; 0 is no limit (default 80 % of the control group's limit, and 256MiB at most for osquery)")
-	root.AddCommand(newQuery(&o), newListening(&o), newNetstat(&o), newSchema(&o), newWhy(&o), newDoctor(&o), newMetrics(&o))
+	root.AddCommand(newQuery(&o), newShell(&o), newListening(&o), newNetstat(&o), newSchema(&o), newWhy(&o), newDoctor(&o), newMetrics(&o))
 	return root
 }
 

@@ -19,12 +19,15 @@ const (
 	chunkSize = 64 << 10
 )
 
-// pretty is osqueryi's box. The widest value decides on the width of a column: the
+// pretty is osqueryi's box, and sqlite3's. The widest value decides on the width of a column: the
 // rows are held until the last one, or until they take maxHeld. The rows from
 // there on are printed as they come, and a wider value sticks out of the box.
 type pretty struct {
 	header bool
+	max    int // what a line may take of a display, or 0
 	warn   func(string)
+	frame  frame
+	narrow *line // prints the rows of a box that is too wide
 
 	names  []string
 	widths []int    // in display columns
@@ -32,6 +35,23 @@ type pretty struct {
 	size   int      // of held
 	rows   int      // in held
 	begun  bool     // the box is printed, and nothing is held any more
+}
+
+// frame is what a box is drawn with. A rule has its left end, its line, the
+// crossing of a column and its right end.
+type frame struct {
+	bar                 string
+	top, middle, bottom [4]string
+}
+
+// ascii is osqueryi's frame, and lines the one of sqlite3's box.
+func ascii() frame {
+	rule := [4]string{"+", "-", "+", "+"}
+	return frame{"|", rule, rule, rule}
+}
+
+func lines() frame {
+	return frame{"│", [4]string{"┌", "─", "┬", "┐"}, [4]string{"├", "─", "┼", "┤"}, [4]string{"└", "─", "┴", "┘"}}
 }
 
 func (f *pretty) begin(_ *output, names []string) {
@@ -51,13 +71,30 @@ func (f *pretty) row(o *output, cells []schema.Cell, _ bool) {
 			f.warn(fmt.Sprintf("the columns are as wide as the names and the first %d rows need: it takes more than %d MiB to hold more rows; the other output modes have no widths", f.rows, maxHeld>>20))
 		}
 	}
-	if !f.begun {
+	if f.begun {
+		f.printRow(o, cells, false)
+	}
+}
+
+// printRow prints a row of the box, or what stands in its place.
+func (f *pretty) printRow(o *output, cells []schema.Cell, first bool) {
+	if f.narrow != nil {
+		f.narrow.row(o, cells, first)
 		return
 	}
 	for i := range cells {
 		f.cell(o, i, &cells[i])
 	}
-	o.buf = append(o.buf, "|\n"...)
+	o.buf = append(append(o.buf, f.frame.bar...), '\n')
+}
+
+// tooWide reports whether the box is wider than the display.
+func (f *pretty) tooWide() bool {
+	n := 1
+	for _, width := range f.widths {
+		n += width + 3
+	}
+	return f.max > 0 && n > f.max
 }
 
 // hold keeps a row, unless the rows would take too much.
@@ -95,23 +132,29 @@ func (f *pretty) hold(cells []schema.Cell) bool {
 // print begins the box and prints the rows that are held.
 func (f *pretty) print(o *output) {
 	f.begun = true
-	f.border(o)
-	if f.header {
-		for i, name := range f.names {
-			f.cell(o, i, &schema.Cell{Kind: schema.Bytes, Bytes: []byte(name)})
+	row := make([]schema.Cell, len(f.names))
+	if f.tooWide() {
+		f.narrow = &line{}
+		f.narrow.begin(o, f.names)
+	} else {
+		f.rule(o, &f.frame.top)
+		if f.header {
+			for i, name := range f.names {
+				row[i] = schema.Cell{Kind: schema.Bytes, Bytes: []byte(name)}
+			}
+			f.printRow(o, row, true)
+			f.rule(o, &f.frame.middle)
 		}
-		o.buf = append(o.buf, "|\n"...)
-		f.border(o)
 	}
-	column := 0
+	column, first := 0, true
 	for _, b := range f.held {
 		for len(b) > 0 {
 			end := bytes.IndexByte(b, '\n')
-			f.cell(o, column, &schema.Cell{Kind: schema.Bytes, Bytes: b[:end]})
+			row[column] = schema.Cell{Kind: schema.Bytes, Bytes: b[:end]}
 			b = b[end+1:]
-			if column++; column == len(f.names) {
-				column = 0
-				o.buf = append(o.buf, "|\n"...)
+			if column++; column == len(row) {
+				f.printRow(o, row, first)
+				column, first = 0, false
 				o.flush(bufferSize)
 			}
 		}
@@ -121,7 +164,7 @@ func (f *pretty) print(o *output) {
 
 // cell prints a cell of a row, with the line on its left.
 func (f *pretty) cell(o *output, column int, c *schema.Cell) {
-	o.buf = append(o.buf, "| "...)
+	o.buf = append(append(o.buf, f.frame.bar...), ' ')
 	missing := f.widths[column]
 	add := func(b, piece []byte) []byte {
 		start := len(b)
@@ -141,11 +184,13 @@ func (f *pretty) cell(o *output, column int, c *schema.Cell) {
 	}
 }
 
-func (f *pretty) border(o *output) {
+func (f *pretty) rule(o *output, r *[4]string) {
+	left := r[0]
 	for _, width := range f.widths {
-		o.buf = append(append(o.buf, '+'), strings.Repeat("-", width+2)...)
+		o.buf = append(append(o.buf, left...), strings.Repeat(r[1], width+2)...)
+		left = r[2]
 	}
-	o.buf = append(o.buf, "+\n"...)
+	o.buf = append(append(o.buf, r[3]...), '\n')
 }
 
 func (f *pretty) end(o *output) {
@@ -155,7 +200,9 @@ func (f *pretty) end(o *output) {
 	if !f.begun {
 		f.print(o)
 	}
-	f.border(o)
+	if f.narrow == nil {
+		f.rule(o, &f.frame.bottom)
+	}
 }
 
 // width returns how many columns of a display a printable text takes.

@@ -3,6 +3,7 @@
 //
 //	mode      for      looks like
 //	pretty    people   a box of + - | around all rows; nothing at all for no rows
+//	box       people   the same with lines of Unicode, as sqlite3 draws it
 //	json      programs an array of objects, one a line
 //	jsonl     programs an object a line
 //	csv       programs RFC 4180: comma, quotes where they are needed
@@ -16,8 +17,8 @@
 //
 // A table's values are visible UTF-8 on one line (see package text) and are
 // printed as they are. Expressions can make other values, such as char(27) or
-// x'ff'. pretty, markdown, line and json print those without control characters:
-//   - pretty, markdown and line write the bytes of what is not visible as \xNN, but leave
+// x'ff'. pretty, box, markdown, line and json print those without control characters:
+//   - pretty, box, markdown and line write the bytes of what is not visible as \xNN, but leave
 //     each backslash, since a table's value may hold an escape;
 //   - json writes controls as JSON does, \n and \u001b, and a byte that is not
 //     UTF-8 as the text \xNN.
@@ -67,16 +68,19 @@ type Writer interface {
 
 // Options change what the modes print.
 type Options struct {
-	// Header asks for the names of the columns in pretty, csv and list.
+	// Header asks for the names of the columns in pretty, box, csv, tsv and list.
 	Header bool
 	// Separator stands between the values of csv and list. Empty means the
 	// mode's own, "," or "|".
 	Separator string
-	// Strings makes every value of json a string, and NULL the empty one, as
+	// Strings makes every value of json and jsonl a string, and NULL the empty one, as
 	// osqueryi does.
 	Strings bool
 	// CRLF ends the lines of csv as RFC 4180 wants it.
 	CRLF bool
+	// Width is how many columns the display has that the result is for. pretty and
+	// box print rows that are wider as line does. 0 is no limit.
+	Width int
 	// Warn, if it is not nil, is told in a line what a reader of the result
 	// has to know of its form.
 	Warn func(string)
@@ -84,12 +88,12 @@ type Options struct {
 
 // Modes returns the names that [New] knows, the default of osqueryi first.
 func Modes() []string {
-	return []string{"pretty", "json", "jsonl", "csv", "tsv", "markdown", "line", "list"}
+	return []string{"pretty", "box", "json", "jsonl", "csv", "tsv", "markdown", "line", "list"}
 }
 
 // New returns a Writer for a mode that prints to w. Rows are written as they come,
-// through a buffer of 64 KiB, and a large value in pieces of its size. pretty
-// holds the first rows, up to 32 MiB of them.
+// through a buffer of 64 KiB, and a large value in pieces of its size. pretty and box
+// hold the first rows, up to 32 MiB of them.
 func New(mode string, w io.Writer, o Options) (Writer, error) {
 	separator := func(preset string) string {
 		if o.Separator != "" {
@@ -100,11 +104,13 @@ func New(mode string, w io.Writer, o Options) (Writer, error) {
 	s := &stream{output: output{w: w}}
 	switch mode {
 	case "pretty":
-		s.format = &pretty{header: o.Header, warn: o.Warn}
+		s.format = &pretty{header: o.Header, max: o.Width, warn: o.Warn, frame: ascii()}
+	case "box":
+		s.format = &pretty{header: o.Header, max: o.Width, warn: o.Warn, frame: lines()}
 	case "json":
 		s.format = &json{strings: o.Strings}
 	case "jsonl":
-		s.format = &json{lines: true}
+		s.format = &json{lines: true, strings: o.Strings}
 	case "tsv":
 		s.format = &tsv{header: o.Header}
 	case "markdown":

@@ -90,6 +90,26 @@ func TestFormats(t *testing.T) {
 			"| sshd | 22 |\n" +
 			"+------+----+\n"},
 		{"no rows", "pretty", header, names, nil, ""},
+		{"lines", "box", header, names, rows[:2], "" +
+			"┌────────────────────┬────┐\n" +
+			"│ name               │ n  │\n" +
+			"├────────────────────┼────┤\n" +
+			"│ sshd               │ 22 │\n" +
+			"│ a much longer name │    │\n" +
+			"└────────────────────┴────┘\n"},
+		{"as wide as the display", "pretty", rowfmt.Options{Width: 13}, names, rows[:1], "" +
+			"+------+----+\n" +
+			"| sshd | 22 |\n" +
+			"+------+----+\n"},
+		{"wider than the display", "pretty", rowfmt.Options{Header: true, Width: 26}, names, rows, "" +
+			" name = sshd\n" +
+			"    n = 22\n\n" +
+			" name = a much longer name\n" +
+			"    n = \n\n" +
+			" name = \n" +
+			"    n = -1\n"},
+		{"wider than the display, escaped", "box", rowfmt.Options{Width: 3}, []string{"x"}, result{{"a\nb\\"}},
+			"    x = a\\x0ab\\\n"},
 		{"one row of nothing", "pretty", header, []string{"x"}, result{{null}}, "" +
 			"+---+\n| x |\n+---+\n|   |\n+---+\n"},
 		{"odd names", "pretty", header, []string{"", "Name", "a\nb", "Name"}, result{{"", "1", "2", "3"}}, "" +
@@ -177,7 +197,7 @@ func TestPrettyKeepsReplacementCharacters(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	if _, err := rowfmt.New("xml", io.Discard, rowfmt.Options{}); err == nil || !strings.Contains(err.Error(), "pretty, json, jsonl, csv, tsv, markdown, line, list") {
+	if _, err := rowfmt.New("xml", io.Discard, rowfmt.Options{}); err == nil || !strings.Contains(err.Error(), "pretty, box, json, jsonl, csv, tsv, markdown, line, list") {
 		t.Errorf("an unknown mode gave %v", err)
 	}
 	for _, sep := range []string{`"`, "\n", "a\rb"} {
@@ -214,7 +234,7 @@ func TestWriteErrors(t *testing.T) {
 			for ; err == nil && rows < 1000; rows++ {
 				err = w.Row(row)
 			}
-			if mode != "pretty" && (!errors.Is(err, c.want) || rows > 200) {
+			if mode != "pretty" && mode != "box" && (!errors.Is(err, c.want) || rows > 200) {
 				t.Errorf("%s: %d rows and then %v", mode, rows, err)
 			}
 			for range 2 {
