@@ -384,3 +384,111 @@ func TestShellEndsBySignal(t *testing.T) {
 		t.Errorf("it ended by %v", tt.cmd.ProcessState)
 	}
 }
+
+// At the end of the screen the input has the room that it needs, and what was typed
+// ahead runs.
+func TestShellAtTheEndOfTheScreen(t *testing.T) {
+	tt := typeAt(t, setting{columns: 60, rows: 10}, "shell")
+	tt.prompts()
+	tt.types(".mode csv" + enter + ".headers" + enter + ".tabels" + enter + "VALUES (1), (2), (3), (4);" + enter)
+	tt.sees("4\nsockets>")
+	tt.types("SELECT 1," + enter + "2," + enter + "3")
+	tt.sees("...> 3")
+	tt.types(" + 0 + 0 + 0 + 0 + 0 + 0 + 0 + 0 + 0 + 0 + 0 + 0 + 0 AS three;")
+	tt.sees("three;")
+	want := `1
+2
+3
+4
+sockets> SELECT 1,
+│        2,
+    ...> 3 + 0 + 0 + 0 + 0 + 0 + 0 + 0 + 0 + 0 + 0 + 0 + 0 +
+ 0 AS three;`
+	if diff := cmp.Diff(want, strings.TrimPrefix(tt.shown(), "column1\n")); diff != "" {
+		t.Errorf("want (-), got (+):\n%s", diff)
+	}
+	tt.types(enter)
+	tt.sees("1,2,3\nsockets>")
+}
+
+// A statement that is watched is drawn anew until Ctrl-C, with marks, and its last answer
+// stays.
+func TestWatchScreen(t *testing.T) {
+	const sql = "SELECT 'row ' || value AS name, strftime('%f', 'now') AS now FROM generate_series(1, 2)"
+	for name, args := range map[string][]string{"shell": {"shell"}, "query": {"query", "--watch", "100ms", sql}} {
+		t.Run(name, func(t *testing.T) {
+			tt := typeAt(t, setting{columns: 60, rows: 12}, args...)
+			if name == "shell" {
+				tt.prompts()
+				tt.types(".watch 100ms " + sql + enter)
+			}
+			tt.sees(": 2 rows, 2 changed")
+			tt.sees("| ~ | row 2 |")
+			if written := tt.written(); !strings.Contains(written, "\x1b[?1049h") || !strings.Contains(written, "\x1b[33m| ~ |") {
+				t.Errorf("it writes %q", written)
+			}
+			tt.types(ctrlC)
+			if name == "shell" {
+				tt.prompts()
+				tt.types(ctrlD)
+			}
+			tt.ends()
+			if screen := tt.shown(); !strings.Contains(screen, "| ~ | row 2 |") {
+				t.Errorf("at the end the screen has\n%s", screen)
+			}
+			s := tt.cmd.ProcessState.Sys().(syscall.WaitStatus)
+			if ended := s.Signaled() && s.Signal() == syscall.SIGINT; ended != (name == "query") {
+				t.Errorf("it ended by %v", tt.cmd.ProcessState)
+			}
+		})
+	}
+}
+
+// To a shell, a query that Ctrl-C ends has the exit code 130.
+func TestExitCodeOfCtrlC(t *testing.T) {
+	keys, err := pty.Start(exec.Command("sh", "-c", `trap : INT; "$0" query "$1"; echo "exit code $?"`, program, endlessCount))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keys.Close()
+	var out []byte
+	b := make([]byte, 1024)
+	for !bytes.Contains(out, []byte("rows, ")) { // the query runs
+		n, err := keys.Read(b)
+		if err != nil {
+			t.Fatalf("%q, %v", out, err)
+		}
+		out = append(out, b[:n]...)
+	}
+	io.WriteString(keys, ctrlC)
+	rest, _ := io.ReadAll(keys) // ends in EIO
+	if !strings.Contains(string(rest), "exit code 130") {
+		t.Errorf("it prints %q", rest)
+	}
+}
+
+// What is not a terminal gets nothing but the rows.
+func TestNoProgressInPipe(t *testing.T) {
+	const slow = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 3000000) SELECT count(*) AS n FROM c"
+	cmd := exec.Command(program, "query", "--csv", slow)
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "n\n3000000\n" {
+		t.Errorf("it prints %q, %v", out, err)
+	}
+}
+
+// A resized terminal folds the next rows by its new width.
+func TestShellResized(t *testing.T) {
+	tt := typeAt(t, setting{}, "shell")
+	tt.prompts()
+	tt.types("SELECT 'a long text, which is longer' AS a, 2 AS b;" + enter)
+	tt.sees("| a long text")
+	tt.prompts()
+	if err := pty.Setsize(tt.keys, &pty.Winsize{Cols: 30, Rows: 10}); err != nil {
+		t.Fatal(err)
+	}
+	tt.mu.Lock()
+	tt.screen.Resize(30, 10)
+	tt.mu.Unlock()
+	tt.types("SELECT 'a long text, which is longer' AS a, 2 AS b;" + enter)
+	tt.sees("    a = a long text, which is")
+}

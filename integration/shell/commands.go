@@ -81,6 +81,9 @@ func Help() string {
 // command runs a line that begins with a dot.
 func (s *shell) command(ctx context.Context, input string) error {
 	name, argument, _ := strings.Cut(input, " ")
+	if argument == "" {
+		name = strings.TrimSuffix(name, ";")
+	}
 	c, ok := find(name)
 	if !ok {
 		var names []string

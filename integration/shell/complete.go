@@ -92,9 +92,9 @@ func (v *Vocabulary) sql(text string, cursor int) (prefix string, all []Candidat
 	}
 	named := v.named(statement)
 	words := significant(before)
-	if n := len(words); n >= 2 && words[n-1].text == "." && statement[:at] == strings.TrimRight(statement[:at], " ") {
-		qualifier := words[n-2].text + "."
-		for _, c := range columns(named[strings.ToLower(words[n-2].text)]) {
+	if n := len(before); n >= 2 && before[n-1].text == "." && before[n-2].kind == word {
+		qualifier := before[n-2].text + "."
+		for _, c := range columns(named[strings.ToLower(before[n-2].text)]) {
 			c.Text = qualifier + c.Text
 			all = append(all, c)
 		}
@@ -122,7 +122,7 @@ func (v *Vocabulary) sql(text string, cursor int) (prefix string, all []Candidat
 		return prefix, all
 	}
 	for name, t := range named {
-		if name != t.Name() {
+		if name != t.Name() && !strings.EqualFold(name, prefix) {
 			all = append(all, Candidate{name, ofAliases, t.Name()})
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/reeflective/readline"
 	"golang.org/x/term"
 )
@@ -38,7 +39,7 @@ type editor struct {
 func newEditor(in *os.File, h *history, v *Vocabulary, colours *highlighter) *editor {
 	e := &editor{fd: int(in.Fd()), readline: readline.NewShell()}
 	rl := e.readline
-	rl.Prompt.Primary(func() string { return prompt })
+	rl.Prompt.Primary(func() string { return room(rl, e.fd) + prompt })
 	rl.Prompt.Secondary(func() string { return continuation })
 	rl.AcceptMultiline = func(line []rune) bool { return complete(string(line)) }
 	rl.History.Add("history", h)
@@ -53,7 +54,8 @@ func newEditor(in *os.File, h *history, v *Vocabulary, colours *highlighter) *ed
 	})
 	for name, value := range map[string]any{
 		"completion-ignore-case": true, "multiline-column": colours != nil, "menu-complete-display-prefix": true,
-		// To ask the terminal for the cursor would lose what is typed meanwhile.
+		// To ask the terminal for the cursor, at each key, would lose what is typed
+		// meanwhile.
 		"cursor-position-probe":   false,
 		"echo-control-characters": false, "bell-style": "none", "history-autosuggest": false,
 	} {
@@ -63,6 +65,22 @@ func newEditor(in *os.File, h *history, v *Vocabulary, colours *highlighter) *ed
 		rl.Config.Set("completion-selection-style", "\x1b[7m")
 	}
 	return e
+}
+
+// room is a sequence that makes the terminal scroll unless there is a line below the
+// input. The editor moves there and back, and does not ask where the end of
+// the terminal is.
+func room(rl *readline.Shell, fd int) string {
+	width, height, err := term.GetSize(fd)
+	if err != nil || width < 1 || height < 2 {
+		return ""
+	}
+	rows := 0
+	for line := range strings.SplitSeq(string(*rl.Line()), "\n") {
+		rows += 1 + (len(prompt)+runewidth.StringWidth(line))/width
+	}
+	rows = min(rows, height-1)
+	return strings.Repeat("\x1bD", rows) + fmt.Sprintf("\x1b[%dA", rows)
 }
 
 // shown returns the candidates as the editor shows them.
@@ -86,6 +104,7 @@ func (e *editor) read(ctx context.Context) (string, error) {
 		text string
 		err  error
 	}
+	e.readline.Line().Set() // room measures it before the editor empties it
 	read := make(chan input, 1)
 	go func() {
 		text, err := e.readline.Readline()

@@ -30,7 +30,7 @@ type Step struct {
 // Steps returns SQLite's plan for a statement, which does not run.
 func (db *DB) Steps(ctx context.Context, sql string) ([]Step, error) {
 	var plan planRows
-	err := db.Run(ctx, "EXPLAIN QUERY PLAN "+sql, func() (Result, error) {
+	err := db.Run(ctx, "EXPLAIN QUERY PLAN\n"+sql, func() (Result, error) {
 		if plan.begun {
 			return nil, errors.New("there are several statements: one can be explained")
 		}

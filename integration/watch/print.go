@@ -79,7 +79,7 @@ func (d *Difference) Draw(w io.Writer, s Screen, title string) error {
 	if s.Box {
 		mode = "box"
 	}
-	names := append([]string{" "}, d.Names...)
+	names := append([]string{"±"}, d.Names...)
 	out, err := rowfmt.New(mode, &box, rowfmt.Options{Header: true, Width: s.Width})
 	if err != nil {
 		return err
