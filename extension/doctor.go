@@ -35,7 +35,7 @@ missing in the answers then.`,
 			if err != nil {
 				return failed(err)
 			}
-			all, _ := o.tables(o.host(o.log(c.ErrOrStderr())))
+			all, _ := o.tables(o.host(o.report(c.ErrOrStderr())))
 			db, err := sqlite.Open(all, o.limit(0))
 			if err != nil {
 				return failed(err)

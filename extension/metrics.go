@@ -24,7 +24,7 @@ another name and rename it, as in the example, so that nobody reads half of it.`
   sudo sockets.ext metrics > /var/lib/node_exporter/sockets.prom.new && mv /var/lib/node_exporter/sockets.prom.new /var/lib/node_exporter/sockets.prom`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			all, _ := o.tables(o.host(o.log(c.ErrOrStderr())))
+			all, _ := o.tables(o.host(o.report(c.ErrOrStderr())))
 			db, err := sqlite.Open(all, o.limit(0))
 			if err != nil {
 				return failed(err)

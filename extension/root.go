@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -133,7 +134,7 @@ func asCommand(args []string) []string {
 // isCommand reports whether an argument is the name of a command, or the flag by
 // which osquery starts the extension.
 func isCommand(arg string) bool {
-	return slices.Contains([]string{"query", "shell", "listening", "netstat", "schema", "why", "doctor", "metrics", "help"}, arg) || strings.HasPrefix(arg, "--socket")
+	return slices.Contains([]string{"query", "shell", "listening", "netstat", "schema", "why", "doctor", "metrics", "approve", "help"}, arg) || strings.HasPrefix(arg, "--socket")
 }
 
 // output keeps the first error of a Writer, which not everybody who writes looks at.
@@ -154,6 +155,7 @@ func (o *output) Write(b []byte) (int, error) {
 type options struct {
 	proc, services, protocols string
 	verbose, logJSON          bool
+	register                  string
 	logLevel                  string
 	allNamespaces             bool
 	memory                    memlimit.Size
@@ -230,9 +232,10 @@ or the one that ` + flagsVariable + ` names: one flag a line.`,
 	every.Var(checked{&o.proc, notEmpty}, "proc", "proc filesystem to read, or a saved copy of one (default "+host.DefaultProc+")")
 	every.Var(checked{&o.services, notEmpty}, "services", "file of service names (default "+host.DefaultServices+")")
 	every.Var(checked{&o.protocols, notEmpty}, "protocols", "file of protocol names (default "+host.DefaultProtocols+")")
+	every.Var(checked{&o.register, notEmpty}, "register", "register of approved listeners, which only root may be able to change (default "+host.DefaultRegister+")")
 	every.BoolVar(&o.allNamespaces, "all-namespaces", false, "show the network namespaces of the whole host in every table")
 	every.Var(memory{&o.memory}, "memory-limit", "memory above which a query fails, such as 256MiB; 0 is no limit (default 80 % of the control group's limit, and 256MiB at most for osquery)")
-	root.AddCommand(newQuery(&o), newShell(&o), newListening(&o), newNetstat(&o), newSchema(&o), newWhy(&o), newDoctor(&o), newMetrics(&o))
+	root.AddCommand(newQuery(&o), newShell(&o), newListening(&o), newNetstat(&o), newSchema(&o), newWhy(&o), newDoctor(&o), newMetrics(&o), newApprove(&o))
 	return root
 }
 
@@ -273,7 +276,7 @@ func (o *options) level() hclog.Level {
 }
 
 func (o *options) host(log hclog.Logger) *host.Host {
-	return host.New(host.Options{Proc: o.proc, Services: o.services, Protocols: o.protocols, AllNamespaces: o.allNamespaces, Log: log})
+	return host.New(host.Options{Proc: o.proc, Services: o.services, Protocols: o.protocols, Register: o.register, AllNamespaces: o.allNamespaces, Log: log})
 }
 
 // limit is the memory that this program may take: what the flag says, else preset

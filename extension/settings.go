@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"unicode"
 	"unicode/utf8"
 
@@ -30,8 +29,6 @@ const (
 
 	// maxFlags bounds the file, in bytes.
 	maxFlags = 64 << 10
-	// maxLinks bounds the symbolic links on the way to it, as the kernel does.
-	maxLinks = 40
 )
 
 // setting is a line of the file of flags.
@@ -192,86 +189,10 @@ func readFlags(path string, mayBeMissing bool) ([]byte, error) {
 	if !filepath.IsAbs(path) {
 		return nil, errors.New("it is no absolute path")
 	}
-	resolved, err := trustedPath(path)
+	resolved, err := regular.Trusted(path, regular.Trust{Owner: uint32(os.Geteuid())})
 	if err != nil {
 		return nil, err
 	}
 	// Who could put a link there since may do so.
 	return regular.ReadFile(resolved, maxFlags)
-}
-
-// trustedPath returns the path of a regular file without the symbolic links in
-// it. It fails unless the file, each link and each directory on the way, those
-// that links lead through too, are as [trusted] wants them.
-func trustedPath(path string) (string, error) {
-	at, rest := "/", path
-	info, err := os.Lstat(at)
-	for links := 0; ; {
-		if err != nil {
-			return "", err
-		}
-		if err := trusted(at, info); err != nil {
-			return "", err
-		}
-		if info.Mode()&fs.ModeSymlink != 0 {
-			if links++; links > maxLinks {
-				return "", fmt.Errorf("%s: %w", at, syscall.ELOOP)
-			}
-			target, err := os.Readlink(at)
-			if err != nil {
-				return "", err
-			}
-			rest = target + "/" + rest
-			at = filepath.Dir(at)
-			if filepath.IsAbs(target) {
-				at = "/"
-			}
-		}
-		if rest = strings.TrimLeft(rest, "/"); rest == "" {
-			break
-		}
-		var name string
-		name, rest, _ = strings.Cut(rest, "/")
-		at = filepath.Join(at, name) // has no links but the last, so that .. is right
-		info, err = os.Lstat(at)
-	}
-	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is a %s, not a regular file", at, kind(info.Mode()))
-	}
-	return at, nil
-}
-
-// trusted fails if anyone but root and the user who runs the program owns the
-// file, or may write to it.
-func trusted(path string, info fs.FileInfo) error {
-	what := kind(info.Mode())
-	owner, user := info.Sys().(*syscall.Stat_t).Uid, uint32(os.Geteuid())
-	if owner != 0 && owner != user {
-		also := ""
-		if user != 0 {
-			also = fmt.Sprintf(" or to user %d, who runs this program", user)
-		}
-		return fmt.Errorf("the %s %s belongs to user %d, and must belong to root%s", what, path, owner, also)
-	}
-	if mode := info.Mode(); mode&fs.ModeSymlink == 0 && mode.Perm()&0o022 != 0 {
-		return fmt.Errorf("the %s %s has mode %04o, and only its owner may have write permission", what, path, mode.Perm())
-	}
-	return nil
-}
-
-// kind names the type of a file.
-func kind(mode fs.FileMode) string {
-	switch mode.Type() {
-	case 0:
-		return "file"
-	case fs.ModeDir:
-		return "directory"
-	case fs.ModeSymlink:
-		return "symbolic link"
-	case fs.ModeNamedPipe:
-		return "FIFO"
-	case fs.ModeSocket:
-		return "socket"
-	}
-	return "device"
 }

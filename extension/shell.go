@@ -33,7 +33,7 @@ func (o *options) shell(c *cobra.Command) error {
 	if isTerminal(c.InOrStdin()) {
 		signal.Reset(os.Interrupt) // Ctrl-C is the shell's
 	}
-	h := o.host(o.log(c.ErrOrStderr()))
+	h := o.host(o.report(c.ErrOrStderr()))
 	all, _ := o.tables(h)
 	all = append(all, osquerycore.All(h, osquerycore.Options{Version: version, Start: started})...)
 	out := c.OutOrStdout()

@@ -115,7 +115,7 @@ func missing(t *testing.T, h *host.Host) (all []string) {
 func TestForeignKernel(t *testing.T) {
 	counts := map[string]int{
 		"interface_statistics": 1, "listening_services": 4, "network_routes": 1, "protocol_statistics": 4,
-		"tcp_sockets": 2, "udp_sockets": 1, "unix_sockets": 1,
+		"tcp_sockets": 2, "udp_sockets": 1, "unapproved_listeners": 3, "unix_sockets": 1,
 	}
 	_, never := rowsOf(t, host.New(fixtures)) // those that only netlink has
 	noted := []string{"dev_mcast|", "icmp|", "raw|", "sockstat|"}

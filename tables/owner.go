@@ -40,6 +40,7 @@ const (
 	needVRFs        // names of VRFs, by their routing tables
 	needSpeed       // of interfaces
 	needLower       // the namespaces of the other ends of interfaces
+	needUse         // the listeners that an entry of the register approves
 )
 
 // ownerColumns are the columns of a socket's owner, which the tables of all kinds of

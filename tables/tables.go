@@ -11,6 +11,7 @@ func All(h *host.Host) []schema.Table {
 		return schema.Lazy(name, func() schema.Table { return table(h) })
 	}
 	return []schema.Table{
+		lazy("approved_listeners", ApprovedListeners),
 		lazy("interface_statistics", InterfaceStatistics),
 		lazy("ip_protocols", IPProtocols),
 		lazy("legacy_sockets", LegacySockets),
@@ -38,6 +39,7 @@ func All(h *host.Host) []schema.Table {
 		lazy("tcp_ulp", TCPULP),
 		lazy("tracked_connections", TrackedConnections),
 		lazy("udp_sockets", UDPSockets),
+		lazy("unapproved_listeners", UnapprovedListeners),
 		lazy("unix_sockets", UnixSockets),
 		lazy("vsock_sockets", VsockSockets),
 		lazy("well_known_services", WellKnownServices),

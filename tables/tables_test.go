@@ -30,8 +30,9 @@ import (
 
 // The host of the fixtures: /proc/net of a namespace with sockets in every
 // state, and files of services and protocols. The rows that they must give are beside them,
-// as netstat and getent show them of the same files.
-var fixtures = host.Options{Proc: "testdata/proc", Services: "testdata/etc/services", Protocols: "testdata/etc/protocols"}
+// as netstat and getent show them of the same files. The register belongs to whoever
+// has this copy of the source.
+var fixtures = host.Options{Proc: "testdata/proc", Services: "testdata/etc/services", Protocols: "testdata/etc/protocols", Register: "testdata/etc/approved.yaml", RegisterOwner: uint32(os.Getuid())}
 
 // result is what a scan gives, by row identity.
 type result map[int64][]string

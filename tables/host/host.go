@@ -23,6 +23,8 @@ const (
 	DefaultProc      = process.DefaultProc
 	DefaultServices  = names.DefaultServices
 	DefaultProtocols = names.DefaultProtocols
+	// DefaultRegister is a register of approved listeners.
+	DefaultRegister = "/etc/osquery-sockets/approved.yaml"
 )
 
 // Options say which host to read. The zero value is this one.
@@ -35,6 +37,12 @@ type Options struct {
 	Services string
 	// Protocols is the protocols(5) file. The default one may be missing.
 	Protocols string
+	// Register is the file of approved listeners; with it go the files *.yaml of the
+	// directory whose name ends in .d instead of .yaml. The default one may be missing:
+	// nothing is approved then.
+	Register string
+	// RegisterOwner is who may own these files besides root.
+	RegisterOwner uint32
 	// AllNamespaces makes every table show the network namespaces of the whole
 	// host, as if each statement used its column net_namespace.
 	AllNamespaces bool
@@ -51,6 +59,9 @@ type Host struct {
 	netns   *netns.Set
 	files   *names.Files
 
+	register      string
+	registerOwner uint32
+
 	// The kernel, in the place of which tests put another.
 	diag, route, netfilter, generic *nlconn.Conn
 	wouldLoad                       func(module string) bool
@@ -58,7 +69,7 @@ type Host struct {
 
 // New returns the host that the options describe. It reads nothing yet.
 func New(o Options) *Host {
-	h := &Host{proc: o.Proc, log: o.Log, wouldLoad: nlconn.WouldLoad}
+	h := &Host{proc: o.Proc, log: o.Log, register: o.Register, registerOwner: o.RegisterOwner, wouldLoad: nlconn.WouldLoad}
 	if h.proc == "" {
 		h.proc = DefaultProc
 	}
