@@ -91,6 +91,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		return exitOK
 	}
+	var code verdict
+	if errors.As(err, &code) {
+		return int(code)
+	}
 	if !errors.As(err, new(silent)) {
 		var mistake *sqlite.Mistake
 		if errors.As(err, &mistake) {
@@ -107,6 +111,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	if errors.As(err, new(failure)) {
 		return exitFailed
+	}
+	if errors.As(err, new(notAudited)) {
+		return exitUsage
 	}
 	fmt.Fprintf(stderr, "Try '%s --help'.\n", command.CommandPath())
 	return exitUsage
@@ -134,7 +141,7 @@ func asCommand(args []string) []string {
 // isCommand reports whether an argument is the name of a command, or the flag by
 // which osquery starts the extension.
 func isCommand(arg string) bool {
-	return slices.Contains([]string{"query", "shell", "listening", "netstat", "schema", "why", "doctor", "metrics", "approve", "help"}, arg) || strings.HasPrefix(arg, "--socket")
+	return slices.Contains([]string{"query", "shell", "listening", "netstat", "schema", "why", "doctor", "metrics", "approve", "audit", "help"}, arg) || strings.HasPrefix(arg, "--socket")
 }
 
 // output keeps the first error of a Writer, which not everybody who writes looks at.
@@ -235,7 +242,7 @@ or the one that ` + flagsVariable + ` names: one flag a line.`,
 	every.Var(checked{&o.register, notEmpty}, "register", "register of approved listeners, which only root may be able to change (default "+host.DefaultRegister+")")
 	every.BoolVar(&o.allNamespaces, "all-namespaces", false, "show the network namespaces of the whole host in every table")
 	every.Var(memory{&o.memory}, "memory-limit", "memory above which a query fails, such as 256MiB; 0 is no limit (default 80 % of the control group's limit, and 256MiB at most for osquery)")
-	root.AddCommand(newQuery(&o), newShell(&o), newListening(&o), newNetstat(&o), newSchema(&o), newWhy(&o), newDoctor(&o), newMetrics(&o), newApprove(&o))
+	root.AddCommand(newQuery(&o), newShell(&o), newListening(&o), newNetstat(&o), newSchema(&o), newWhy(&o), newDoctor(&o), newMetrics(&o), newApprove(&o), newAudit(&o))
 	return root
 }
 

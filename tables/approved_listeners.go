@@ -103,7 +103,7 @@ func joinUse(ctx context.Context, h *host.Host, rows iter.Seq2[approvedRow, erro
 		if len(all) == 0 {
 			return
 		}
-		for r, err := range approvable(ctx, h) {
+		for r, err := range approvable(ctx, h, nil) {
 			if err != nil {
 				yield(approvedRow{}, err)
 				return

@@ -41,11 +41,11 @@ func (r *serviceRow) listener() register.Listener {
 }
 
 // approvable streams the endpoints that a register has to approve: all but unix sockets
-// and the sockets of clients.
-func approvable(ctx context.Context, h *host.Host) iter.Seq2[serviceRow, error] {
+// and the sockets of clients. Without protocols those of all.
+func approvable(ctx context.Context, h *host.Host, protocols []endpoint.Protocol) iter.Seq2[serviceRow, error] {
 	// The same columns for every statement: which endpoints are approved depends on all.
 	q := ListeningServices(h).Query(schema.Request{Used: []string{"protocol", "address", "port", "exposure", "role", "program", "exe", "username", "systemd_unit", "container_id", "container_name", "image"}})
-	filter := host.EndpointFilter{}
+	filter := host.EndpointFilter{Protocols: protocols}
 	endpoints := func(yield func(serviceRow, error) bool) {
 		for e, err := range h.Endpoints(ctx, filter) {
 			if err == nil && e.Role == endpoint.Client {
@@ -60,7 +60,7 @@ func approvable(ctx context.Context, h *host.Host) iter.Seq2[serviceRow, error] 
 }
 
 // unapproved streams the endpoints that no entry approves.
-func unapproved(ctx context.Context, h *host.Host) iter.Seq2[unapprovedRow, error] {
+func unapproved(ctx context.Context, h *host.Host, protocols []endpoint.Protocol) iter.Seq2[unapprovedRow, error] {
 	return func(yield func(unapprovedRow, error) bool) {
 		files, err := h.Register(ctx)
 		if err != nil {
@@ -80,7 +80,7 @@ func unapproved(ctx context.Context, h *host.Host) iter.Seq2[unapprovedRow, erro
 			}
 		}
 		today := today()
-		for r, err := range approvable(ctx, h) {
+		for r, err := range approvable(ctx, h, protocols) {
 			if err != nil {
 				yield(unapprovedRow{}, err)
 				return
@@ -102,6 +102,8 @@ func UnapprovedListeners(h *host.Host) schema.Table {
 	text := func(name, doc string, get func(*unapprovedRow) string, options ...schema.Option) schema.AnyColumn[unapprovedRow] {
 		return schema.NotNull(name, doc, get, options...)
 	}
+	protocol := schema.NotNull("protocol", "tcp, udp, udplite, sctp, vsock, raw or icmp, as in listening_services.",
+		func(r *unapprovedRow) string { return string(r.Protocol) }, schema.Pushed, words("tcp", "udp", "udplite", "sctp", "raw", "icmp", "vsock"))
 	return schema.Bind(schema.TableDef[unapprovedRow]{
 		Name: "unapproved_listeners",
 		Doc:  "What listens and has no valid entry in approved_listeners, in every network namespace of the host: the endpoints of listening_services without unix sockets and the sockets of clients. All of them if there is no register.",
@@ -110,8 +112,7 @@ func UnapprovedListeners(h *host.Host) schema.Table {
 			"SELECT u.port, u.differences, a.why, a.approver FROM unapproved_listeners u LEFT JOIN approved_listeners a ON a.file = u.nearest_file AND a.line = u.nearest_line",
 		},
 		Columns: []schema.AnyColumn[unapprovedRow]{
-			text("protocol", "tcp, udp, udplite, sctp, vsock, raw or icmp, as in listening_services.",
-				func(r *unapprovedRow) string { return string(r.Protocol) }, words("tcp", "udp", "udplite", "sctp", "raw", "icmp", "vsock")),
+			protocol,
 			schema.Nullable("address", "IP address: 0.0.0.0 or :: for any. Empty for vsock.",
 				func(r *unapprovedRow) (netip.Addr, bool) { return r.Address, r.isIP() }),
 			schema.Nullable("port", "Port. NULL for raw and icmp.",
@@ -160,8 +161,14 @@ func UnapprovedListeners(h *host.Host) schema.Table {
 				func(r *unapprovedRow) (int32, bool) { return r.owner.PID, r.owner.PID != 0 }, schema.Hidden),
 		},
 		RowID: func(r *unapprovedRow) int64 { return r.ID() },
-		Rows: func(ctx context.Context, _ schema.Query) iter.Seq2[unapprovedRow, error] {
-			return unapproved(ctx, h)
+		Rows: func(ctx context.Context, q schema.Query) iter.Seq2[unapprovedRow, error] {
+			var protocols []endpoint.Protocol
+			for _, p := range protocol.Values(q) {
+				if p = strings.ToLower(p); p != string(endpoint.Unix) {
+					protocols = append(protocols, endpoint.Protocol(p))
+				}
+			}
+			return unapproved(ctx, h, protocols)
 		},
 	})
 }
