@@ -19,7 +19,7 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: help build documents install uninstall package run test race integration lint fuzz soak faults kernels vuln bench benchmarks schema clean
+.PHONY: help build documents install uninstall package run test race integration lint fuzz soak faults kernels vuln bench benchmarks schema packs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +106,9 @@ schema: build ## print the tables' documents from their declarations
 	bin/sockets.ext schema --markdown > tables/README.md
 	bin/sockets.ext schema --json > tables/schema.json
 	bin/sockets.ext schema --index | sed -i -e '/^<!-- tables -->/,/^<!-- end of tables -->/{//!d}' -e '/^<!-- tables -->/r /dev/stdin' README.md
+
+packs: ## print the packs of osquery and the policies of Fleet from the checks
+	$(GO) run ./integration/packs/generate integration/packs
 
 clean: ## remove what was built
 	rm -rf bin dist

@@ -97,7 +97,7 @@ func (r *Report) table(w io.Writer) error {
 			}
 		}
 	}
-	_, err := fmt.Fprintf(w, "\n%d checks: %d pass, %d fail, %d unknown\n", len(r.Results), r.Count(checks.Pass), r.Count(checks.Fail), r.Count(checks.Unknown))
+	_, err := fmt.Fprintf(w, "\nchecks: %d, %d pass, %d fail, %d unknown\n", len(r.Results), r.Count(checks.Pass), r.Count(checks.Fail), r.Count(checks.Unknown))
 	return err
 }
 
