@@ -3,7 +3,7 @@ package metrics
 // metric is a family of series.
 type metric struct {
 	name, help string
-	counter    bool     // grows until the host restarts; else a gauge
+	counter    bool     // grows as long as the network namespace is there; else a gauge
 	unit       string   // the end of the name, or empty
 	labels     []string // of each series
 	sql        string   // gives a row for each series: the labels and the value

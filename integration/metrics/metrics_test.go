@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -64,7 +65,7 @@ func TestPrint(t *testing.T) {
 		t.Errorf("the end is %q", out.String()[max(0, out.Len()-20):])
 	}
 	families := parse(t, out.String())
-	// Lines of the fixture tables/testdata/proc/net/tcp with the state 01.
+	// Lines of the fixture tables/testdata/proc/1/net/tcp with the state 01.
 	if got := value(t, families["sockets_open"], "tcp", "ESTABLISHED"); got != 29 {
 		t.Errorf("%v sockets are ESTABLISHED", got)
 	}
@@ -108,6 +109,34 @@ func TestPrint(t *testing.T) {
 		if len(f.GetMetric()) != 1 || sum(f) != sum(families[name]) {
 			t.Errorf("%s: %d series with the sum %v, want one with %v", name, len(f.GetMetric()), sum(f), sum(families[name]))
 		}
+	}
+}
+
+// The guide has a row for each metric, with its labels, and no others.
+func TestGuide(t *testing.T) {
+	guide, err := os.ReadFile("../guides/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := make(map[string]string) // labels by name
+	for line := range strings.Lines(string(guide)) {
+		if cells := strings.Split(line, "|"); strings.HasPrefix(line, "| `sockets_") && len(cells) > 3 {
+			rows[strings.Trim(cells[1], " `")] = strings.TrimSpace(cells[2])
+		}
+	}
+	for _, m := range metrics {
+		name := m.name
+		if m.counter {
+			name += "_total"
+		}
+		labels, ok := rows[name]
+		if !ok || labels != strings.Join(m.labels, ", ") {
+			t.Errorf("the guide has of %s the labels %q", name, labels)
+		}
+		delete(rows, name)
+	}
+	if len(rows) > 0 {
+		t.Errorf("the guide has metrics that are not there: %v", rows)
 	}
 }
 
