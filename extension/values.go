@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -158,10 +159,10 @@ func onLoss(s string) error {
 	return nil
 }
 
-var validPrefix = regexp.MustCompile(`^([a-z][a-z0-9_]*)?$`)
+var validPrefix = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([a-z][a-z0-9_]*)?$`) })
 
 func tablePrefix(s string) error {
-	if !validPrefix.MatchString(s) {
+	if !validPrefix().MatchString(s) {
 		return errors.New("it is not of small letters, digits and _, with a letter first")
 	}
 	return nil

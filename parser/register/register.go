@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -58,7 +59,7 @@ var protocols = map[string]bool{"tcp": true, "udp": true, "udplite": true, "sctp
 var exposures = []string{"host_only", "link", "private", "public"}
 
 // syntaxLine is how the YAML library names a line.
-var syntaxLine = regexp.MustCompile(`line (\d+): `)
+var syntaxLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`line (\d+): `) })
 
 // Parse decodes a register. A file without anything in it has no entries. An error is a
 // [parser.LineError], which names the line and the word: an entry that is not understood
@@ -125,7 +126,7 @@ func at(node *yaml.Node, reason string) error {
 func syntaxError(file []byte, err error) error {
 	reason := strings.TrimPrefix(err.Error(), "yaml: ")
 	number := 1
-	if m := syntaxLine.FindStringSubmatchIndex(reason); m != nil {
+	if m := syntaxLine().FindStringSubmatchIndex(reason); m != nil {
 		number, _ = strconv.Atoi(reason[m[2]:m[3]])
 		reason = reason[:m[0]] + reason[m[1]:]
 	}

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/prometheus/procfs"
 
@@ -33,7 +34,7 @@ func hardwareAddress(address []byte) string {
 }
 
 // pciSlot is a part of the path of a device on a PCI bus.
-var pciSlot = regexp.MustCompile(`^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
+var pciSlot = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`) })
 
 // slot returns the PCI slot of an interface, "" if it has none.
 func (m *machine) slot(name string) string {
@@ -43,7 +44,7 @@ func (m *machine) slot(name string) string {
 	}
 	slot := ""
 	for part := range strings.SplitSeq(path, "/") {
-		if pciSlot.MatchString(part) {
+		if pciSlot().MatchString(part) {
 			slot = part
 		}
 	}
