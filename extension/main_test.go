@@ -22,6 +22,23 @@ func sockets(t testing.TB, stdin string, args ...string) (code int, stdout, stde
 	return code, out.String(), errs.String()
 }
 
+// From a pipe, the shell prints what the statements print, and fails if one does.
+func TestShellInPipe(t *testing.T) {
+	const sql = ".mode csv\n.headers off\nSELECT port FROM well_known_services WHERE name = 'https' AND protocol = 'tcp';\n"
+	for in, want := range map[string]struct {
+		code   int
+		stderr string
+	}{
+		sql:             {0, ""},
+		sql + "nosuch;": {1, "error: near \"nosuch\": syntax error\n  nosuch;\n  ^\n"},
+	} {
+		code, stdout, stderr := sockets(t, in, append([]string{"shell"}, fixtures...)...)
+		if code != want.code || stdout != "443\n" || stderr != want.stderr {
+			t.Errorf("%q: exit code %d, %q, %q", in, code, stdout, stderr)
+		}
+	}
+}
+
 func TestQueryModes(t *testing.T) {
 	const sql = "SELECT name, port, NULL AS n FROM well_known_services WHERE port = 53 ORDER BY protocol LIMIT 1"
 	const box = "+--------+------+---+\n" +
@@ -107,6 +124,13 @@ func TestExitCodes(t *testing.T) {
 		{"SQL without query", []string{"--csv", "SELECT nosuch"}, 1, "sockets.ext query: no such column: nosuch"},
 		{"SQL twice", []string{"query", "-f", "x.sql", "SELECT 1"}, 2, "in an argument and in a file"},
 		{"no file of SQL", []string{"query", "-f", "/nosuch.sql"}, 1, "open /nosuch.sql"},
+		{"diff without watch", []string{"query", "--diff", "SELECT 1"}, 2, "say how often to run by --watch, such as --watch 2s"},
+		{"watch without a time", []string{"query", "--watch", "2", "SELECT 1"}, 2, "it must be a time from 1ms to 24h"},
+		{"watch of two", []string{"query", "--watch", "1s", "--diff", "SELECT 1; SELECT 2"}, 1, "there are several statements: one can be watched"},
+		{"watch of a mistake", []string{"query", "--watch", "1s", "SELECT nosuch"}, 1, "no such column: nosuch"},
+		{"watch beyond its time", []string{"query", "--watch", "1s", "--timeout", "1ms", "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"}, 1, "it took longer than 1ms"},
+		{"shell of something", []string{"shell", "x"}, 2, `unknown command "x"`},
+		{"shell of nothing", []string{"shell"}, 0, ""},
 		{"CRLF without csv", []string{"query", "--tsv", "--crlf", "SELECT 1"}, 2, "--crlf is for --csv"},
 		{"json of a third kind", []string{"query", "--json=x", "SELECT 1"}, 2, "none of true, false, osquery"},
 		{"unknown flag", []string{"query", "--nosuch", "SELECT 1"}, 2, "unknown flag: --nosuch"},

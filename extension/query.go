@@ -187,7 +187,11 @@ answer takes the place of the one before, and its rows are marked: + came, - wen
 			}
 			defer db.Close()
 			db.SQLiteOnly = plan == "sqlite"
-			db.Warn = func(warning string) { fmt.Fprintf(c.ErrOrStderr(), "warning: %s\n", warning) }
+			var line *progress.Line
+			db.Warn = func(warning string) {
+				line.Erase()
+				fmt.Fprintf(c.ErrOrStderr(), "warning: %s\n", warning)
+			}
 			run := func(ctx context.Context, newResult func() (sqlite.Result, error)) error {
 				if timeout > 0 {
 					var end context.CancelFunc
@@ -197,7 +201,6 @@ answer takes the place of the one before, and its rows are marked: + came, - wen
 				return db.Run(ctx, sql, newResult)
 			}
 			answer := func() error {
-				var line *progress.Line
 				if isTerminal(c.ErrOrStderr()) {
 					line = progress.Start(c.ErrOrStderr())
 					defer line.Stop()

@@ -176,12 +176,14 @@ func newRoot() *cobra.Command {
 		Use:   extensionName,
 		Short: "A Linux host's sockets and services as SQL",
 		Long: `A Linux host's sockets and services as SQL: as tables of osquery, which starts
-this program with --socket, and without osquery by the commands below.
+this program with --socket, and without osquery by the commands below. Alone on a
+terminal it is a shell.
 
 A flag comes from the command line, else from the environment
 (` + allNamespacesVariable + `), else from the file ` + defaultFlags + `
 or the one that ` + flagsVariable + ` names: one flag a line.`,
 		Example: `  sockets.ext "SELECT * FROM tcp_sockets WHERE state = 'LISTEN'"
+  sockets.ext shell
   sockets.ext schema tcp_sockets
   osqueryi --extension /usr/lib/osquery/extensions/sockets.ext --extensions_require=sockets`,
 		Version:       version,

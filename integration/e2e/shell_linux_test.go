@@ -1,8 +1,13 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -491,4 +496,40 @@ func TestShellResized(t *testing.T) {
 	tt.mu.Unlock()
 	tt.types("SELECT 'a long text, which is longer' AS a, 2 AS b;" + enter)
 	tt.sees("    a = a long text, which is")
+}
+
+// A watched statement reads the kernel anew each time.
+func TestWatchSeesSockets(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), keyTimeout)
+	defer cancel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port := l.Addr().(*net.TCPAddr).Port
+	cmd := exec.CommandContext(ctx, program, "query", "--watch", "20ms", "--diff", fmt.Sprintf("SELECT local_port AS port FROM tcp_sockets WHERE state = 'LISTEN' AND local_port = %d", port))
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cancel()
+	lines := bufio.NewScanner(stdout)
+	for _, action := range []string{"added", "removed"} {
+		if !lines.Scan() {
+			t.Fatalf("no line for what was %s: %v", action, lines.Err())
+		}
+		var got struct {
+			Action  string
+			Columns map[string]string
+		}
+		if err := json.Unmarshal(lines.Bytes(), &got); err != nil || got.Action != action || got.Columns["port"] != fmt.Sprint(port) {
+			t.Errorf("it prints %s, %v, want what was %s", lines.Bytes(), err, action)
+		}
+		l.Close()
+	}
 }

@@ -66,25 +66,32 @@ func (l *Line) show() {
 	l.shown = len(text)
 }
 
+// Erase erases the line until it is due again, so that something else can be printed.
+func (l *Line) Erase() {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.shown > 0 {
+		fmt.Fprintf(l.w, "\r%s\r", strings.Repeat(" ", l.shown))
+		l.shown = 0
+	}
+}
+
 // Stop erases the line, for good. It may be called again.
 func (l *Line) Stop() {
 	if l == nil {
 		return
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.stopped {
-		return
+	if !l.stopped {
+		l.stopped = true
+		close(l.end)
 	}
-	l.stopped = true
-	close(l.end)
-	if l.shown > 0 {
-		fmt.Fprintf(l.w, "\r%s\r", strings.Repeat(" ", l.shown))
-	}
+	l.mu.Unlock()
+	l.Erase()
 }
-
-// Rows returns how many rows there were.
-func (l *Line) Rows() int64 { return l.rows.Load() }
 
 // Count returns a result that counts the rows of another.
 func (l *Line) Count(r sqlite.Result) sqlite.Result {

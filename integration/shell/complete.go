@@ -36,7 +36,7 @@ const (
 // word, whatever its case.
 func (v *Vocabulary) Complete(text string, cursor int) (prefix string, all []Candidate) {
 	start := strings.LastIndexByte(text[:cursor], '\n') + 1
-	if line := text[start:]; isCommand(line) && ends(text[:start]) {
+	if line := text[start:]; isCommand(line) && complete(text[:start]) {
 		return v.command(line, cursor-start)
 	}
 	return v.sql(text, cursor)

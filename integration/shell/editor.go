@@ -148,7 +148,7 @@ func (l *lines) read(ctx context.Context) (string, error) {
 		}
 		if l.prompts != nil {
 			p := prompt
-			if l.inputs.sql.Len() > 0 {
+			if !l.inputs.idle() {
 				p = continuation
 			}
 			io.WriteString(l.prompts, p)
@@ -187,6 +187,10 @@ func (l *lines) read(ctx context.Context) (string, error) {
 // line reads a line without its end. A line that Ctrl-C gave up before is still read
 // for the next call.
 func (l *lines) line(ctx context.Context) (string, error) {
+	select {
+	case <-l.interrupted: // it was for the statement before
+	default:
+	}
 	if l.next == nil {
 		next := make(chan line, 1)
 		l.next = next

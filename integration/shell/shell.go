@@ -50,6 +50,7 @@ type shell struct {
 	typed    bool     // somebody types the input
 	colours  bool
 
+	line    *progress.Line // of the statement that runs, nil if there is none
 	mode    string
 	headers bool
 	timer   bool
@@ -138,7 +139,10 @@ func (s *shell) open() (err error) {
 	return err
 }
 
-func (s *shell) warn(warning string) { fmt.Fprintf(s.Err, "warning: %s\n", warning) }
+func (s *shell) warn(warning string) {
+	s.line.Erase()
+	fmt.Fprintf(s.Err, "warning: %s\n", warning)
+}
 
 // loop runs the inputs.
 func (s *shell) loop(ctx context.Context, r reader) error {
@@ -247,11 +251,11 @@ func (s *shell) show(ctx context.Context, print func(io.Writer) error) error {
 
 // query runs SQL and prints the rows.
 func (s *shell) query(ctx context.Context, sql string) error {
-	var line *progress.Line
 	if IsTerminal(s.Err) && s.typed {
-		line = progress.Start(s.Err)
-		defer line.Stop()
+		s.line = progress.Start(s.Err)
+		defer func() { s.line.Stop(); s.line = nil }()
 	}
+	line := s.line
 	began := time.Now()
 	var took time.Duration
 	err := s.show(ctx, func(out io.Writer) error {

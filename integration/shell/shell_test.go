@@ -55,8 +55,10 @@ func TestPipe(t *testing.T) {
 		{"lines", ".mode csv\nSELECT 1 AS a,\n\n 2\nAS b; SELECT 3 AS c;", "a,b\n1,2\nc\n3\n", ""},
 		{"CR LF", ".mode csv\r\nSELECT 1\r\nAS a;\r\n", "a\n1\n", ""},
 		{"semicolons in a text", ".mode list\n.headers off\nSELECT 'a;\n.b' /* ; */ -- ;\n, \";\nc\";", "a;\n.b|;\nc\n", ""},
+		{"a command behind a comment", "-- as CSV;\n.mode csv\nSELECT 1 AS a;", "a\n1\n", ""},
+		{"quotes twice", ".mode list\n.headers off\nSELECT 'it''s;\n''', \"a\"\"b;\", 1 AS [c;d], 2 AS `e;f` /*;\n*/;", "it's;\n'|a\"b;|1|2\n", ""},
 		{"comments", "-- nothing\n/* nothing */ ;\n", "", ""},
-		{"a command in a statement", "SELECT 1\n.mode csv\n;", "", "error: near \".\": syntax error\n  .mode csv\n  ^\nthere are no dot commands here: sockets.ext schema shows the tables\n"},
+		{"a command in a statement", "SELECT 1\n.mode csv\n;", "", "error: near \".\": syntax error\n  .mode csv\n  ^\na dot command stands on a line of its own, in sockets.ext shell; sockets.ext schema shows the tables\n"},
 		{"goes on after an error", ".mode csv\nnonsense;\nSELECT 1 AS a;", "a\n1\n", "error: near \"nonsense\": syntax error\n  nonsense;\n  ^\n"},
 		{"the wrong command", ".tabels\n", "", "error: there is no command .tabels; did you mean .tables?\n"},
 		{"no command", ".dump\n", "", "error: there is no command .dump: .help lists them\n"},
@@ -142,6 +144,15 @@ func (zeros) Read(b []byte) (int, error) {
 func TestEndlessInput(t *testing.T) {
 	if _, _, err := run(t, zeros{}); err == nil || !strings.Contains(err.Error(), "a line has more than 16777216 bytes") {
 		t.Errorf("an endless line gave %v", err)
+	}
+}
+
+// Lines of a text that does not end are read once each.
+func TestLongInput(t *testing.T) {
+	in := "SELECT length('" + strings.Repeat("a;\n", 1<<20) + "') AS n;"
+	out, errs, err := run(t, strings.NewReader(".mode csv\n"+in))
+	if err != nil || out != "n\n3145728\n" {
+		t.Errorf("it prints %.100q, %.100q, %v", out, errs, err)
 	}
 }
 

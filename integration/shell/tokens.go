@@ -96,49 +96,68 @@ func inWord(r rune) bool {
 // isCommand reports whether a line is a command of the shell.
 func isCommand(line string) bool { return strings.HasPrefix(strings.TrimSpace(line), ".") }
 
-// ends reports whether SQL ends with a semicolon, or has nothing but blanks and
-// comments.
-func ends(sql string) bool {
-	something := false
-	for _, t := range tokens(sql) {
-		switch {
-		case t.open:
-			return false
-		case t.kind == mark && t.text == ";":
-			something = false
-		case t.kind != blank && t.kind != comment:
-			something = true
-		}
-	}
-	return !something
-}
-
 // inputs collects lines into commands and SQL.
 type inputs struct {
-	sql strings.Builder // that has not ended
+	sql  strings.Builder
+	some bool   // sql has a statement that has not ended
+	open string // what ends the literal, quoted name or comment that sql ends in
 }
 
 // add takes a line without its end, and returns what is complete with it, "" if more
 // must come.
 func (in *inputs) add(line string) string {
-	if in.sql.Len() == 0 {
-		if isCommand(line) || strings.TrimSpace(line) == "" {
-			return strings.TrimSpace(line)
-		}
-	} else {
+	if in.idle() && isCommand(line) {
+		in.rest() // comments
+		return strings.TrimSpace(line)
+	}
+	if in.sql.Len() > 0 {
 		in.sql.WriteByte('\n')
 	}
 	in.sql.WriteString(line)
-	if !strings.Contains(line, ";") || !ends(in.sql.String()) {
-		return ""
+	if in.scan(line) && in.idle() {
+		return in.rest()
 	}
-	return in.rest()
+	return ""
 }
+
+// scan reads on in a line, and reports whether a statement ends there.
+func (in *inputs) scan(line string) (ends bool) {
+	for line != "" {
+		if in.open != "" {
+			// A quote that is written twice ends one literal and begins another: that makes
+			// no difference here.
+			_, after, ended := strings.Cut(line, in.open)
+			if ended {
+				in.open = ""
+			}
+			line = after
+			continue
+		}
+		t := next(line)
+		line = line[len(t.text):]
+		switch {
+		case t.kind == mark && t.text == ";":
+			in.some, ends = false, true
+		case t.kind != blank && t.kind != comment:
+			in.some = true
+		}
+		if t.open {
+			in.open = map[byte]string{'/': "*/", '[': "]"}[t.text[0]]
+			if in.open == "" {
+				in.open = t.text[:1]
+			}
+		}
+	}
+	return ends
+}
+
+// idle reports whether nothing is to be continued.
+func (in *inputs) idle() bool { return in.open == "" && !in.some }
 
 // rest returns what is not complete, and forgets it.
 func (in *inputs) rest() string {
 	sql := in.sql.String()
-	in.sql.Reset()
+	*in = inputs{}
 	return sql
 }
 
@@ -148,7 +167,7 @@ func complete(text string) bool {
 	for line := range strings.SplitSeq(text, "\n") {
 		in.add(line)
 	}
-	return ends(in.rest())
+	return in.idle()
 }
 
 // keywords are the words of SQLite's SELECT.

@@ -76,7 +76,7 @@ func (db *DB) hints(message, sql string) []string {
 	case "no such function":
 		return []string{didYouMean(schema.Nearest(name, db.functions()))}
 	case `near "."`:
-		return []string{"there are no dot commands here: sockets.ext schema shows the tables"}
+		return []string{"a dot command stands on a line of its own, in sockets.ext shell; sockets.ext schema shows the tables"}
 	}
 	return nil
 }

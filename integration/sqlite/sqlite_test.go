@@ -778,7 +778,7 @@ did you mean length?`},
 		{".tables", `near ".": syntax error
   .tables
   ^
-there are no dot commands here: sockets.ext schema shows the tables`},
+a dot command stands on a line of its own, in sockets.ext shell; sockets.ext schema shows the tables`},
 		{"SELECT name, number, aliases, comment, name, number, aliases, comment, numbr, name, number, aliases, comment, name FROM ip_protocols", `no such column: numbr
   …t, name, number, aliases, comment, numbr, name, number, aliases, co…
                                       ^
