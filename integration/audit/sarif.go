@@ -52,9 +52,10 @@ func (r *Report) sarif(w io.Writer) error {
 	log := object{
 		"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0",
 		"runs": []object{{
-			"tool":        object{"driver": object{"name": "osquery-sockets", "version": r.Version, "rules": rules}},
+			"tool":        object{"driver": object{"name": "osquery-sockets", "version": r.Version, "language": "en-US", "rules": rules}},
 			"invocations": []object{{"executionSuccessful": true, "startTimeUtc": r.Began.UTC().Format(time.RFC3339), "endTimeUtc": r.Began.Add(r.Took).UTC().Format(time.RFC3339), "machine": r.Host, "commandLine": r.Command}},
 			"results":     results,
+			"language":    "en-US", "newlineSequences": []string{"\r\n", "\n"}, // the defaults, which some validators want
 		}},
 	}
 	encoder := json.NewEncoder(w)
