@@ -19,7 +19,7 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: help build documents install uninstall package run test race integration lint fuzz soak faults kernels vuln bench benchmarks schema packs clean
+.PHONY: help build documents install uninstall package release run test race integration lint fuzz soak faults kernels vuln bench benchmarks schema packs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,13 @@ uninstall: ## remove what make install put below DESTDIR and PREFIX
 
 package: build documents ## make dist/*.deb, dist/*.rpm, an SBOM and SHA256SUMS; GOARCH=arm64 makes another architecture's
 	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) GOOS= GOARCH= $(GO) run ./integration/packaging -version '$(VERSION)'
+
+release: ## tag this commit with VERSION (such as v1.2.3) and the notes that CHANGELOG.md has of it
+	@echo '$(VERSION)' | grep -Eq '^v[0-9]+\.[0-9]+\.[0-9]+(-[a-z]+[.]?[0-9]+)?$$' || { echo 'give a version: make release VERSION=v1.2.3'; exit 1; }
+	@changes=$$(git status --porcelain) && test -z "$$changes" || { echo 'commit first what has changed:'; git status --short; exit 1; }
+	@notes=$$(awk -v heading='## $(VERSION:v%=%)' '/^## / { here = $$0 == heading; next } here' CHANGELOG.md) && \
+		test -n "$$notes" || { echo 'CHANGELOG.md has no notes below ## $(VERSION:v%=%)'; exit 1; }; \
+		printf '%s\n' "$$notes" | git tag --annotate --cleanup=whitespace --file - '$(VERSION)'
 
 run: build ## print what listens on this host, the most exposed first
 	bin/sockets.ext listening

@@ -122,7 +122,7 @@ func (r release) stage(ctx context.Context, stage string, info *buildinfo.BuildI
 	if err != nil {
 		return err
 	}
-	compressed := map[string]string{"changelog.gz": filepath.Join(r.Module, "CHANGELOG.md")}
+	compressed := map[string]string{"CHANGELOG.md.gz": filepath.Join(r.Module, "CHANGELOG.md")}
 	for _, page := range pages {
 		compressed[filepath.Join("man1", filepath.Base(page)+".gz")] = page
 	}

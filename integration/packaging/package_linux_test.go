@@ -152,6 +152,13 @@ func (s scratch) life(t *testing.T, old, upgrade string) {
 	}
 }
 
+// debianEnv names the environment variable with the directory of a Debian that
+// debootstrap has made. The packages are installed there too, and purged.
+const debianEnv = "SOCKETS_DEBIAN_ROOT"
+
+// debianRoot is that Debian, in which dpkg runs the scripts.
+func debianRoot(*testing.T) scratch { return dpkgIn(os.Getenv(debianEnv)) }
+
 // dpkgRoot is a root directory for dpkg, which runs the scripts outside of it.
 func dpkgRoot(t *testing.T) scratch {
 	root := t.TempDir()
@@ -163,9 +170,15 @@ func dpkgRoot(t *testing.T) scratch {
 			t.Fatal(err)
 		}
 	}
+	return dpkgIn(root, "--force-script-chrootless")
+}
+
+// dpkgIn is a root directory for dpkg with these options.
+func dpkgIn(root string, options ...string) scratch {
+	options = append(options, "--root="+root, "--force-confold", "--force-downgrade")
 	dpkg := func(t *testing.T, args ...string) {
 		t.Helper()
-		out := command(t, "dpkg", append([]string{"--root=" + root, "--force-script-chrootless", "--force-confold", "--force-downgrade"}, args...)...)
+		out := command(t, "dpkg", slices.Concat(options, args)...)
 		if audit := command(t, "dpkg", "--root="+root, "--audit"); audit != "" {
 			t.Errorf("dpkg %s: %s%s", strings.Join(args, " "), out, audit)
 		}
@@ -280,9 +293,15 @@ func TestPackages(t *testing.T) {
 
 	make("v1.1.0", "dist")
 	old, upgrade := filepath.Join(dir, "dist/osquery-sockets_1.0.0_"+arch), filepath.Join(dir, "dist/osquery-sockets_1.1.0_"+arch)
-	for name, root := range map[string]func(*testing.T) scratch{"dpkg": dpkgRoot, "rpm": rpmRoot} {
+	roots := map[string]func(*testing.T) scratch{"dpkg": dpkgRoot, "rpm": rpmRoot}
+	if os.Getenv(debianEnv) != "" {
+		roots["debian"] = debianRoot
+	}
+	for name, root := range roots {
 		t.Run(name, func(t *testing.T) {
-			need(t, name)
+			if name != "debian" {
+				need(t, name)
+			}
 			if os.Geteuid() != 0 {
 				netnstest.SkipOrFail(t, name+" needs root")
 			}
@@ -325,6 +344,46 @@ func TestInstall(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// make release tags a clean tree with the notes of its version, and nothing else.
+func TestRelease(t *testing.T) {
+	need(t, "make", "git")
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "Makefile"), content(t, "../../Makefile"))
+	write(t, filepath.Join(dir, "CHANGELOG.md"), "# Changelog\n\n## Unreleased\n\n- later\n\n## 1.2.0\n\n- `two`: \"it's\" $here\n- three\n\n## 1.1.0\n\n- one\n")
+	git := func(args ...string) string {
+		t.Helper()
+		return command(t, "git", append([]string{"-C", dir, "-c", "user.name=x", "-c", "user.email=x@example.org"}, args...)...)
+	}
+	git("init", "-q")
+	git("config", "user.name", "x")
+	git("config", "user.email", "x@example.org")
+	release := func(version string) error {
+		c := exec.CommandContext(t.Context(), "make", "-C", dir, "release", "VERSION="+version)
+		out, err := c.CombinedOutput()
+		t.Logf("%s: %s", version, out)
+		return err
+	}
+	if release("v1.2.0") == nil {
+		t.Error("a tree with files that are not committed was tagged")
+	}
+	git("add", "-A")
+	git("commit", "-q", "-m", "x")
+	for _, version := range []string{"v1.3.0", "1.2.0", "v1.2", "Unreleased"} {
+		if release(version) == nil {
+			t.Errorf("%s was tagged", version)
+		}
+	}
+	if err := release("v1.2.0"); err != nil {
+		t.Fatal(err)
+	}
+	if notes := git("for-each-ref", "--format=%(refname:short)|%(contents)", "refs/tags"); notes != "v1.2.0|- `two`: \"it's\" $here\n- three\n\n" {
+		t.Errorf("the tags are %q", notes)
+	}
+	if release("v1.2.0") == nil {
+		t.Error("one version was tagged twice")
 	}
 }
 
