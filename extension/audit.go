@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/user"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -166,13 +167,26 @@ func (o *options) write(c *cobra.Command, a *auditOptions, r *audit.Report) erro
 	if err := r.Write(&b, a.format); err != nil {
 		return err
 	}
-	part := a.output + ".part"
-	if err := os.WriteFile(part, b.Bytes(), 0o600); err != nil {
-		return err
+	if info, err := os.Stat(a.output); err == nil && !info.Mode().IsRegular() { // such as /dev/null
+		f, err := os.OpenFile(a.output, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(b.Bytes())
+		return errors.Join(err, f.Close())
 	}
-	if err := os.Rename(part, a.output); err != nil {
-		os.Remove(part)
-		return err
+	// A new file, whose name nobody could have put a link at.
+	part, err := os.CreateTemp(filepath.Dir(a.output), ".audit-*")
+	if err != nil {
+		return fmt.Errorf("%s cannot be written: %w", a.output, err)
 	}
-	return nil
+	_, err = part.Write(b.Bytes())
+	err = errors.Join(err, part.Close())
+	if err == nil {
+		err = os.Rename(part.Name(), a.output)
+	}
+	if err != nil {
+		os.Remove(part.Name())
+	}
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -61,5 +62,38 @@ func TestAuditOutput(t *testing.T) {
 	}
 	if names, err := os.ReadDir(filepath.Dir(path)); err != nil || len(names) != 1 {
 		t.Errorf("%v, %v", names, err)
+	}
+}
+
+// A report follows no link that another user could have put beside it, and does not
+// take the place of a device or pipe.
+func TestAuditOutputReplacesFilesOnly(t *testing.T) {
+	dir := t.TempDir()
+	path, other, pipe := filepath.Join(dir, "report"), filepath.Join(dir, "other"), filepath.Join(dir, "pipe")
+	if err := os.Symlink(other, path+".part"); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	for _, to := range []string{path, pipe} {
+		if code, _, stderr := sockets(t, "", append([]string{"audit", "no-sctp", "--output", to}, fixtures...)...); code != 1 || stderr != "" {
+			t.Errorf("%s: exit code %d, stderr %q", to, code, stderr)
+		}
+	}
+	if _, err := os.Stat(other); err == nil {
+		t.Error("the link was followed")
+	}
+	if info, err := os.Stat(pipe); err != nil || info.Mode().Type() != os.ModeNamedPipe {
+		t.Errorf("the pipe is %v, %v", info.Mode(), err)
+	}
+	b := make([]byte, 64<<10)
+	if n, err := reader.Read(b); err != nil || !strings.Contains(string(b[:n]), "checks: 1") {
+		t.Errorf("the pipe has %q, %v", b[:n], err)
 	}
 }
