@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/progress"
@@ -74,8 +73,7 @@ func isTerminal(stream any) bool {
 	if counted, ok := stream.(*output); ok {
 		stream = counted.Writer
 	}
-	f, ok := stream.(*os.File)
-	return ok && isatty.IsTerminal(f.Fd())
+	return shell.IsTerminal(stream)
 }
 
 // The values of --json, which is a switch with a third one.

@@ -21,6 +21,7 @@ import (
 	"github.com/creack/pty"
 	"github.com/google/go-cmp/cmp"
 	"github.com/hinshun/vt10x"
+	"golang.org/x/sys/unix"
 )
 
 // typing is the program on a terminal with somebody who types.
@@ -382,9 +383,23 @@ func TestShellPages(t *testing.T) {
 // A signal that ends the shell leaves the terminal as it was.
 func TestShellEndsBySignal(t *testing.T) {
 	tt := typeAt(t, setting{}, "shell")
+	const cooked = unix.ICANON | unix.ECHO | unix.ISIG
+	modes := func() uint32 {
+		termios, err := unix.IoctlGetTermios(int(tt.keys.Fd()), unix.TCGETS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return termios.Lflag & cooked
+	}
 	tt.prompts()
+	if got := modes(); got == cooked {
+		t.Errorf("while it edits a line, the terminal has the modes %#x", got)
+	}
 	tt.cmd.Process.Signal(syscall.SIGTERM)
 	tt.ends()
+	if got := modes(); got != cooked {
+		t.Errorf("it leaves the terminal with the modes %#x, want %#x", got, cooked)
+	}
 	if s := tt.cmd.ProcessState.Sys().(syscall.WaitStatus); !s.Signaled() || s.Signal() != syscall.SIGTERM {
 		t.Errorf("it ended by %v", tt.cmd.ProcessState)
 	}
