@@ -175,7 +175,7 @@ func FuzzParse(f *testing.F) {
 func FuzzGlob(f *testing.F) {
 	f.Add("*a?b*", "xaab")
 	f.Fuzz(func(t *testing.T, pattern, text string) {
-		if Glob(pattern, text) && strings.Trim(pattern, "*?") == pattern && pattern != text {
+		if Glob(pattern, text) && !strings.ContainsAny(pattern, "*?") && pattern != text {
 			t.Errorf("%q matches %q", pattern, text)
 		}
 	})
