@@ -23,43 +23,9 @@ func read(t testing.TB, path string) string {
 	return string(b)
 }
 
-// The README shows what the program prints of the fixtures' host.
-func TestReadmeShowsRealOutput(t *testing.T) {
-	blocks := strings.Split(read(t, "../README.md"), "```console\n")[1:]
-	ran := 0
-	for _, block := range blocks {
-		block, _, _ = strings.Cut(block, "```")
-		for _, example := range strings.Split(block, "$ sockets.ext ")[1:] {
-			line, want, _ := strings.Cut(example, "\n")
-			args := words(line)
-			code, stdout, stderr := sockets(t, "", slices.Insert(args, 1, fixtures...)...)
-			if got := strings.ReplaceAll(stdout, "\r\n", "\n"); code != 0 || got != want {
-				t.Errorf("%s: exit code %d, stderr %q\ngot\n%s\nwant\n%s", line, code, stderr, got, want)
-			}
-			ran++
-		}
-	}
-	if ran < 3 {
-		t.Errorf("only %d examples in the README", ran)
-	}
-}
-
-// words splits a line as a shell does, where only "double quotes" quote.
-func words(line string) (words []string) {
-	for i, part := range strings.Split(line, `"`) {
-		if i%2 == 1 {
-			words = append(words, part)
-		} else {
-			words = append(words, strings.Fields(part)...)
-		}
-	}
-	return words
-}
-
 // The README and the guides.
 func TestDocumentsExplainEveryCommandAndFlag(t *testing.T) {
-	pages := guides(t)
-	pages["README.md"] = read(t, "../README.md")
+	pages := pages(t)
 	all := strings.Join(slices.Collect(maps.Values(pages)), "\n")
 	var check func(*cobra.Command)
 	check = func(c *cobra.Command) {
@@ -95,14 +61,14 @@ func TestDocumentsExplainEveryCommandAndFlag(t *testing.T) {
 	}
 }
 
-// The targets that the README names are there, and those that are there are
-// described.
-func TestReadmeNamesTargets(t *testing.T) {
+// The targets of make that the documents name are there.
+func TestDocumentsNameTargets(t *testing.T) {
 	makefile := read(t, "../Makefile")
-	for _, part := range strings.Split(read(t, "../README.md"), "`make ")[1:] {
-		target := strings.FieldsFunc(part, func(r rune) bool { return r == '`' || r == ' ' })[0]
-		if !strings.Contains(makefile, "\n"+target+":") {
-			t.Errorf("the README names make %s, which is not there", target)
+	for path, text := range pages(t) {
+		for _, m := range regexp.MustCompile("(?m)(?:^|`|sudo )make ([a-z]+)").FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(makefile, "\n"+m[1]+":") {
+				t.Errorf("%s names make %s, which is not there", path, m[1])
+			}
 		}
 	}
 }
