@@ -33,16 +33,22 @@ func unpushed(*schema.ColumnInfo) {}
 // noFile says when the owner of a connection is absent.
 const noFile = "NULL if inode is, such as in TIME_WAIT and for a connection that its program has closed."
 
-// queueDocs say what the kernel counts in the queues of a protocol.
-type queueDocs struct{ received, sent string }
+// transportDocs say how the tables name a protocol, and what the kernel counts in its
+// queues.
+type transportDocs struct {
+	names          []string
+	received, sent string
+}
 
 var (
-	tcpQueues = queueDocs{
+	tcpDocs = transportDocs{
+		[]string{"tcp", "tcp6"},
 		"Bytes received and not yet read by the program; for a listener the connections that wait to be accepted.",
 		"Bytes sent and not yet acknowledged by the peer; for a listener how many connections may wait to be accepted, NULL from /proc.",
 	}
 	// What sk_rmem_alloc_get and sk_wmem_alloc_get of include/net/sock.h count.
-	datagramQueues = queueDocs{
+	datagramDocs = transportDocs{
+		[]string{"udp", "udp6", "udplite", "udplite6"},
 		"Kernel memory of the packets received and not yet read by the program, in bytes and with its overhead: several hundred for a packet of one byte.",
 		"Kernel memory of the packets sent and still on their way out of this host, in bytes and with its overhead.",
 	}
@@ -50,7 +56,7 @@ var (
 
 // newInetColumns makes them; pushed is schema.Pushed if the table narrows by
 // addresses, ports, families and protocols, and noUID says when uid is absent.
-func newInetColumns[S any, P inetSocket[S]](pushed schema.Option, queues queueDocs, noUID string) inetColumns[S, P] {
+func newInetColumns[S any, P inetSocket[S]](pushed schema.Option, docs transportDocs, noUID string) inetColumns[S, P] {
 	inet := func(r *row[S]) *sock.Inet { return P(r.Socket).IP() }
 	details := func(r *row[S]) *sock.Details { return &inet(r).Details }
 	owner := newOwnerColumns[S, P](noUID)
@@ -98,10 +104,10 @@ func newInetColumns[S any, P inetSocket[S]](pushed schema.Option, queues queueDo
 				known(details, sock.KnowsShutdown, func(d *sock.Details) uint8 { return d.Shutdown }), schema.Hidden, schema.Needs(needDetails), schema.Shared),
 		}, memoryColumns(details)...),
 		proto: schema.NotNull("proto", "Protocol as netstat names it, with a 6 for sockets of the family inet6.",
-			func(r *row[S]) string { return sock.Proto(inet(r).Family, inet(r).Protocol) }, pushed, schema.Shared, words("tcp", "tcp6", "udp", "udp6", "udplite", "udplite6")),
-		recvQ: schema.NotNull("recv_q", queues.received,
+			func(r *row[S]) string { return sock.Proto(inet(r).Family, inet(r).Protocol) }, pushed, schema.Shared, words(docs.names...)),
+		recvQ: schema.NotNull("recv_q", docs.received,
 			func(r *row[S]) uint32 { return inet(r).RecvQueue }),
-		sendQ: schema.Nullable("send_q", queues.sent,
+		sendQ: schema.Nullable("send_q", docs.sent,
 			func(r *row[S]) (uint32, bool) { return inet(r).SendQueue, !inet(r).NoBacklog }),
 		localAddress: schema.NotNull("local_address", "Local IP address: 0.0.0.0 or :: for any. An IPv4-mapped one is spelled ::ffff:192.0.2.1.",
 			func(r *row[S]) netip.Addr { return inet(r).Local.Addr() }, pushed, schema.Shared),

@@ -18,7 +18,7 @@ func MPTCPSockets(h *host.Host) schema.Table { return mptcpTable(h, h.MPTCP) }
 
 // mptcpTable is the table of the sockets that read streams.
 func mptcpTable(h *host.Host, read func(context.Context, host.InetFilter) iter.Seq2[*sock.MPTCP, error]) schema.Table {
-	inet := newInetColumns[sock.MPTCP](schema.Pushed, tcpQueues, noFile)
+	inet := newInetColumns[sock.MPTCP](schema.Pushed, tcpDocs, noFile)
 	inet.proto = schema.NotNull("proto", "mptcp, or mptcp6 for a socket of the IPv6 family.",
 		func(r *mptcpRow) string { return sock.Proto(r.Socket.Family, r.Socket.Protocol) }, schema.Pushed, words("mptcp", "mptcp6"))
 	inet.recvQ = schema.NotNull("recv_q", "Bytes received and not yet read by the program, with the kernel's overhead; for a listener the connections that wait to be accepted.",

@@ -14,7 +14,7 @@ type rawRow = row[sock.RawIP]
 
 // RawSockets is the table raw_sockets.
 func RawSockets(h *host.Host) schema.Table {
-	inet := newInetColumns[sock.RawIP](unpushed, datagramQueues, "")
+	inet := newInetColumns[sock.RawIP](unpushed, datagramDocs, "")
 	return inet.bind(h, schema.TableDef[rawRow]{
 		Name: "raw_sockets",
 		Doc:  "Raw sockets of this network namespace, which get a copy of each packet of an IP protocol and send what they like: what netstat -aw shows; and ping sockets, which netstat does not show. Both come from /proc.",

@@ -15,7 +15,7 @@ type sctpRow = row[sock.SCTP]
 
 // SCTPSockets is the table sctp_sockets.
 func SCTPSockets(h *host.Host) schema.Table {
-	inet := newInetColumns[sock.SCTP](unpushed, tcpQueues, noFile)
+	inet := newInetColumns[sock.SCTP](unpushed, tcpDocs, noFile)
 	queue := func(name, doc string, get func(*sctpRow) uint32) *schema.Column[sctpRow, uint32] {
 		return schema.Nullable(name, doc+" NULL for an endpoint.", func(r *sctpRow) (uint32, bool) { return get(r), r.Socket.IsAssociation })
 	}

@@ -20,7 +20,7 @@ type connectionColumns struct {
 
 func newConnectionColumns() connectionColumns {
 	return connectionColumns{
-		inetColumns: newInetColumns[sock.Connection](schema.Pushed, tcpQueues, ""),
+		inetColumns: newInetColumns[sock.Connection](schema.Pushed, tcpDocs, ""),
 		state: schema.NotNull("state", "State of the connection: ESTABLISHED, SYN_SENT, SYN_RECV (both ends connected at once), FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING.",
 			func(r *connectionRow) string { return r.Socket.State.String() }, schema.Pushed, schema.Shared, words("ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "CLOSE_WAIT", "LAST_ACK", "CLOSING")),
 		congestion: schema.NotNull("congestion_algorithm", "Congestion control algorithm, such as cubic.",

@@ -13,7 +13,7 @@ type tcpRow = row[sock.TCP]
 
 // TCPSockets is the table tcp_sockets.
 func TCPSockets(h *host.Host) schema.Table {
-	inet := newInetColumns[sock.TCP](schema.Pushed, tcpQueues, noFile)
+	inet := newInetColumns[sock.TCP](schema.Pushed, tcpDocs, noFile)
 	state := schema.NotNull("state", "TCP state as netstat names it: ESTABLISHED, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING. An unknown state is its number. BOUND is the state of sockets with bound_only = 1.",
 		func(r *tcpRow) string { return r.Socket.State.String() }, schema.Pushed, namesOf(sock.State.String))
 	bound := schema.NotNull("bound_only", "1 if the socket is bound to a port and neither listens nor connects, else 0. A statement that uses this column sees these sockets too, as ss -B does; one that does not leaves them out, as netstat does. Only sock_diag lists them, since Linux 6.8.",

@@ -14,7 +14,7 @@ type udpRow = row[sock.UDP]
 
 // UDPSockets is the table udp_sockets.
 func UDPSockets(h *host.Host) schema.Table {
-	inet := newInetColumns[sock.UDP](schema.Pushed, datagramQueues, "")
+	inet := newInetColumns[sock.UDP](schema.Pushed, datagramDocs, "")
 	return inet.bind(h, schema.TableDef[udpRow]{
 		Name: "udp_sockets",
 		Doc:  "UDP and UDP-Lite sockets of this network namespace, IPv4 and IPv6: what netstat -auU shows.",

@@ -123,10 +123,16 @@ func Markdown(w io.Writer, specs []*schema.Spec) error {
 func sharedColumns(specs []*schema.Spec) (shared []schema.ColumnInfo) {
 	tables := make(map[string]int) // that have the column
 	visible := make(map[string]bool)
+	words := make(map[string][]string) // of all tables
 	for _, s := range specs {
 		for _, c := range s.Columns {
 			if c.Shared {
 				tables[c.Name]++
+				for _, word := range c.Words() {
+					if !slices.Contains(words[c.Name], word) {
+						words[c.Name] = append(words[c.Name], word)
+					}
+				}
 				visible[c.Name] = visible[c.Name] || !c.Hidden
 			}
 		}
@@ -147,6 +153,9 @@ func sharedColumns(specs []*schema.Spec) (shared []schema.ColumnInfo) {
 			}
 			delete(tables, c.Name)
 			c.Hidden = !visible[c.Name]
+			if all := words[c.Name]; all != nil {
+				schema.Words(func() []string { return all })(&c)
+			}
 			if c.Note != "" {
 				c.Doc = strings.TrimSuffix(c.Doc, " "+c.Note)
 			}

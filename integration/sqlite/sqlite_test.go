@@ -704,6 +704,7 @@ func TestWarnings(t *testing.T) {
 		{tcp + "state = 'LISTEN' OR state = 'closed'", []string{"did you mean 'CLOSE'?"}},
 		{tcp + "state LIKE 'estab%'", nil},
 		{tcp + "state LIKE 'open%'", []string{"no row has state LIKE 'open%'"}},
+		{"SELECT 1 FROM udp_sockets WHERE proto = 'tcp'", []string{"udp_sockets: no row has proto = 'tcp': it is one of udp, udp6, udplite, udplite6"}},
 		{tcp + "foreign_address = 'localhost'", []string{"tcp_sockets: no row has foreign_address = 'localhost': it is an IP address"}},
 		{tcp + "proto = 'TCP' AND timer = 'none'", []string{"did you mean 'tcp'?", "one of off, on"}},
 		{tcp + "state = lower('LISTEN')", nil}, // no constant
