@@ -21,9 +21,9 @@ func newListening(o *options) *cobra.Command {
 		Use:               "listening",
 		Short:             "Print what listens on this host, the most exposed first",
 		ValidArgsFunction: cobra.NoFileCompletions,
-		Long: `Prints what takes something from outside its process, in every network
-namespace of the host: one line for each endpoint, the most exposed first, from
-the table listening_services. Sockets of UDP clients are left out; those that may
+		Long: `Prints the endpoints that accept connections or packets, in every network
+namespace of the host: one line each, the most exposed first, from the table
+listening_services. Sockets of UDP clients are left out; those that may
 be a client's or a server's are shown and say so.
 
 Exposure is judged by addresses alone: a packet filter may stop what it names.`,

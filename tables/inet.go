@@ -64,7 +64,7 @@ func newInetColumns[S any, P inetSocket[S]](pushed schema.Option, docs transport
 		ownerColumns: owner,
 		cookie:       owner.cookieColumn(""),
 		details: append([]schema.AnyColumn[row[S]]{
-			schema.Nullable("user", "Name in this machine's /etc/passwd of the user that the process pid runs as, its effective one; username is the socket's owner. Empty if there is no such process or no name.",
+			schema.Nullable("user", "Name in this machine's /etc/passwd of the effective user of the process pid; username is that of the socket's owner. Empty if there is no such process or no name.",
 				func(r *row[S]) (string, bool) {
 					status := r.lookups.process(inet(r).Inode).Status()
 					if !status.HasUsers {
@@ -87,7 +87,7 @@ func newInetColumns[S any, P inetSocket[S]](pushed schema.Option, docs transport
 					d := details(r)
 					return int64(d.CgroupID), d.Known&sock.KnowsCgroupID != 0 && d.CgroupID < 1<<63
 				}, schema.Hidden, schema.Needs(needDetails), schema.Shared),
-			schema.Nullable("tos", "IPv4 type of service of the packets that the socket sends, a byte. NULL if unknown, such as from /proc and, of TCP, in TIME_WAIT.",
+			schema.Nullable("tos", "IPv4 type of service of the packets that the socket sends, a byte. NULL if unknown, such as from /proc and for TCP in TIME_WAIT.",
 				known(details, sock.KnowsTOS, func(d *sock.Details) uint8 { return d.TOS }), schema.Hidden, schema.Needs(needTypeOfService), schema.Shared),
 			schema.Nullable("tclass", "IPv6 traffic class of the packets that the socket sends, a byte. NULL for IPv4 sockets, and as for tos.",
 				known(details, sock.KnowsTClass, func(d *sock.Details) uint8 { return d.TClass }), schema.Hidden, schema.Needs(needTypeOfService), schema.Shared),
@@ -98,7 +98,7 @@ func newInetColumns[S any, P inetSocket[S]](pushed schema.Option, docs transport
 					d := details(r)
 					return d.Options.String(), d.Known&sock.KnowsOptions != 0
 				}, schema.Hidden, schema.Needs(needDetails), schema.Shared),
-			schema.Nullable("class_id", "Class that traffic control may choose by: that of the process's control group of net_cls, else SO_PRIORITY. NULL as for tos.",
+			schema.Nullable("class_id", "Class by which traffic control may choose: that of the process's net_cls control group, else SO_PRIORITY. NULL as for tos.",
 				known(details, sock.KnowsClassID, func(d *sock.Details) uint32 { return d.ClassID }), schema.Hidden, schema.Needs(needTypeOfService), schema.Shared),
 			schema.Nullable("shutdown", shutdownDoc,
 				known(details, sock.KnowsShutdown, func(d *sock.Details) uint8 { return d.Shutdown }), schema.Hidden, schema.Needs(needDetails), schema.Shared),
@@ -141,7 +141,7 @@ func known[R any, V schema.Value](details func(*R) *sock.Details, field sock.Kno
 }
 
 // shutdownDoc describes the column shutdown.
-const shutdownDoc = "Directions that were shut down: 0 none, 1 receiving, 2 sending, 3 both. NULL if unknown, such as from /proc and, of TCP, in TIME_WAIT."
+const shutdownDoc = "Directions that were shut down: 0 none, 1 receiving, 2 sending, 3 both. NULL if unknown, such as from /proc and for TCP in TIME_WAIT."
 
 // memoryColumns are the numbers of ss's skmem, in its order.
 func memoryColumns[R any](details func(*R) *sock.Details) (columns []schema.AnyColumn[R]) {
@@ -154,7 +154,7 @@ func memoryColumns[R any](details func(*R) *sock.Details) (columns []schema.AnyC
 		{"sent_memory_bytes", "Kernel memory of the packets that the network layer holds: t of ss's skmem.", func(m *sock.Memory) uint32 { return m.Sent }},
 		{"send_buffer_bytes", "Limit of the data that may wait to be sent, SO_SNDBUF: tb of ss's skmem.", func(m *sock.Memory) uint32 { return m.SendBuffer }},
 		{"forward_memory_bytes", "Kernel memory set aside for what comes next: f of ss's skmem.", func(m *sock.Memory) uint32 { return m.Forward }},
-		{"queued_memory_bytes", "Kernel memory of the data that wait to be sent or, of TCP, acknowledged: w of ss's skmem.", func(m *sock.Memory) uint32 { return m.Queued }},
+		{"queued_memory_bytes", "Kernel memory of the data that wait to be sent or, for TCP, to be acknowledged: w of ss's skmem.", func(m *sock.Memory) uint32 { return m.Queued }},
 		{"option_memory_bytes", "Kernel memory of socket options and filters: o of ss's skmem.", func(m *sock.Memory) uint32 { return m.Options }},
 		{"backlog_memory_bytes", "Kernel memory of packets that came while the program held the socket: bl of ss's skmem.", func(m *sock.Memory) uint32 { return m.Backlog }},
 	} {

@@ -86,13 +86,13 @@ func InterfaceStatistics(h *host.Host) schema.Table {
 				func(l *network.Link) string { return l.Alias }, schema.Hidden),
 			schema.NotNull("altnames", "Its other names, with commas between; a comma in one is \\x2c. Empty if there are none, and"+notFromProc,
 				func(l *network.Link) string { return l.OtherNames() }, schema.Hidden),
-			schema.Nullable("link_index", "Number of the interface at the other end, as of a veth, or beneath, as of a vlan, in link_namespace. NULL if there is none, and"+notFromProc,
+			schema.Nullable("link_index", "Number of the interface at the other end, such as that of a veth, or of the interface beneath, such as that of a vlan. It is in link_namespace. NULL if there is none, and"+notFromProc,
 				func(l *network.Link) (uint32, bool) { return l.Lower, l.Lower != 0 }, schema.Hidden),
 			schema.Nullable("link_namespace", "Inode number of the network namespace in which that interface is, as in network_namespaces. Empty if there is none, if no process that may be looked at is there and no file keeps it, and"+notFromProc,
 				func(l *network.Link) (string, bool) {
 					return strconv.FormatUint(uint64(l.LowerNamespace), 10), l.LowerNamespace != 0
 				}, schema.Hidden, schema.Needs(needLower)),
-			schema.Nullable("vrf_table", "Routing table of a VRF: table_id of network_routes. NULL of others, and"+notFromProc,
+			schema.Nullable("vrf_table", "Routing table of a VRF: table_id of network_routes. NULL for other interfaces, and"+notFromProc,
 				func(l *network.Link) (uint32, bool) { return l.VRFTable, l.VRFTable != 0 }, schema.Hidden),
 			schema.Nullable("speed", "Speed at which the interface carries packets, Mbit/s. NULL if it is down, if its driver does not say, before Linux 5.6, and"+notFromProc,
 				number(func(l *network.Link) network.Number { return l.Speed }), schema.Hidden, schema.Needs(needSpeed)),

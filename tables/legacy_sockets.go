@@ -41,7 +41,7 @@ func LegacySockets(h *host.Host) schema.Table {
 				func(r *legacyRow) string { return r.Socket.Device }, schema.Synonym("device")),
 			schema.NotNull("local_call", "Call sign besides the local address: the user of netrom, the station of rose.",
 				func(r *legacyRow) string { return r.Socket.LocalCall }),
-			schema.NotNull("remote_call", "Call sign besides the peer's address, of rose.",
+			schema.NotNull("remote_call", "Call sign of a rose peer, beside its address.",
 				func(r *legacyRow) string { return r.Socket.RemoteCall }),
 			schema.NotNull("digipeaters", "Stations by which ax25 reaches the peer, with commas between. An asterisk marks a station that has repeated.",
 				func(r *legacyRow) string { return r.Socket.Digipeaters }),

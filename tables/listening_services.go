@@ -162,7 +162,7 @@ func ListeningServices(h *host.Host) schema.Table {
 	}
 	return schema.Bind(schema.TableDef[serviceRow]{
 		Name: "listening_services",
-		Doc:  "What takes something from outside its process, in every network namespace of the host: one row for each endpoint, however many sockets and processes serve it.",
+		Doc:  "Endpoints that accept connections or packets, in every network namespace of the host: one row each, however many sockets and processes serve it.",
 		Examples: []string{
 			"SELECT protocol, address, port, service, exposure, owner, program FROM listening_services WHERE role = 'server'",
 			"SELECT protocol, address, port, program, container_id FROM listening_services WHERE exposure NOT IN ('host_only', 'link') AND role <> 'client'",
@@ -175,7 +175,7 @@ func ListeningServices(h *host.Host) schema.Table {
 			port,
 			schema.NotNull("service", "Name of the port in the services file, for this protocol; of a raw or icmp socket the name of its IP protocol. Empty if it has none.",
 				(*serviceRow).service, schema.Needs(needServices|needProtocols)),
-			schema.NotNull("ip_versions", "Versions of IP that the endpoint takes: 4, 6, or 46 for both, as one socket at :: does. Empty for vsock and unix.",
+			schema.NotNull("ip_versions", "Versions of IP that the endpoint takes: 4, 6, or 46 for both, such as with one socket at ::. Empty for vsock and unix.",
 				(*serviceRow).versions, words("4", "6", "46")),
 			schema.Nullable("interface", "Network interface that the sockets are bound to; its number if its name is unknown. Empty if they are bound to none.",
 				func(r *serviceRow) (string, bool) {
@@ -194,7 +194,7 @@ func ListeningServices(h *host.Host) schema.Table {
 				func(r *serviceRow) string { return r.Reason }),
 			schema.NotNull("owner", "What has the sockets: process; systemd, which waits to start the process; kernel, such as for VXLAN and NFS; not_permitted if this program may not see some process; unknown if none of these is certain.",
 				func(r *serviceRow) string { return r.owner.kind }, owned, words(ownerProcess, ownerSystemd, ownerKernel, ownerNotPermitted, ownerUnknown)),
-			schema.NotNull("program", "Name of the owner as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name. Of several processes it is the one with the lowest number that is not systemd. Empty if there is none.",
+			schema.NotNull("program", "Name of the owner as netstat shows it: argv[0] without the directories of an absolute path, or the kernel's name if there is no argv[0]. Of several processes it is the one with the lowest number that is not systemd. Empty if there is none.",
 				ofOwner((*process.Process).Program), owned),
 			schema.NotNull("exe", "Path of the owner's executable file. Empty if unknown.",
 				ofOwner((*process.Process).Exe), owned),

@@ -49,7 +49,7 @@ func addressTable(h *host.Host, read func(context.Context, host.Namespaces) iter
 				func(r *addressRow) (netip.Addr, bool) { return r.Peer.Addr(), r.Peer.IsValid() }),
 			schema.NotNull("scope", "Where the address is valid, as the kernel has it: global, site, link, host, nowhere; a number if the administrator chose another.",
 				func(r *addressRow) string { return r.Scope.String() }, namesOf(network.Scope.String)),
-			schema.NotNull("exposure", "What the address is exposed to by its number: loopback, link_local, private, multicast, global, as local_scope of the socket tables.",
+			schema.NotNull("exposure", "What the address itself is exposed to: loopback, link_local, private, multicast, global, as local_scope of the socket tables.",
 				func(r *addressRow) string { return string(sock.ScopeOf(r.Prefix.Addr())) }, scopes()),
 			schema.NotNull("flags", "Flags with commas between: permanent, secondary (IPv4), temporary (IPv6), tentative, deprecated, dadfailed, optimistic, nodad, homeaddress, managetempaddr, noprefixroute, autojoin, stable_privacy. Empty if there are none.",
 				func(r *addressRow) string { return r.Flags.Names(r.Family) }),

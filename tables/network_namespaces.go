@@ -58,7 +58,7 @@ func (r *namespaceRow) keptBy() string {
 func NetworkNamespaces(h *host.Host) schema.Table {
 	keptBy := schema.NotNull("kept_by", "What keeps the namespace, with commas between: process; thread, if no first thread of a process is in it; mount; descriptor, an open one of a process other than this program. A statement that uses this column sees the namespaces too that only a descriptor keeps, and reads the descriptors of every process for it; the tables of sockets do not look into those namespaces.",
 		(*namespaceRow).keptBy, schema.Hidden, schema.Scope)
-	descriptor := schema.NotNull("descriptor", "Descriptor that refers to the namespace, as /proc/PID/fd/NUMBER, of several that of the process with the lowest number. Empty if there is none. A statement that uses this column sees what it does with kept_by.",
+	descriptor := schema.NotNull("descriptor", "Descriptor that refers to the namespace, as /proc/PID/fd/NUMBER; if there are several, that of the process with the lowest number. Empty if there is none. A statement that uses this column sees the same namespaces as with kept_by.",
 		func(r *namespaceRow) string { return r.Descriptor }, schema.Hidden, schema.Scope)
 	return schema.Bind(schema.TableDef[namespaceRow]{
 		Name: "network_namespaces",
@@ -71,13 +71,13 @@ func NetworkNamespaces(h *host.Host) schema.Table {
 		Columns: []schema.AnyColumn[namespaceRow]{
 			schema.NotNull("inode", "Inode number of the network namespace, as in the links /proc/PID/ns/net: the net_namespace of the other tables.",
 				func(r *namespaceRow) string { return strconv.FormatUint(uint64(r.Inode), 10) }, namespaceNumber()),
-			schema.NotNull("name", "Name that ip netns shows: that of its file in /run/netns, of several the first that was mounted. Empty if there is none.",
+			schema.NotNull("name", "Name that ip netns shows: the name of its file in /run/netns; if there are several, of the one that was mounted first. Empty if there is none.",
 				(*namespaceRow).name),
-			schema.Nullable("pid", "Process in the namespace, of several the one with the lowest number. NULL if this program sees none.",
+			schema.Nullable("pid", "Process in the namespace; if there are several, the one with the lowest number. NULL if this program sees none.",
 				func(r *namespaceRow) (int32, bool) { return r.PID, r.PID != 0 }),
 			schema.NotNull("processes", "Number of processes in the namespace that this program sees. A process counts where its first thread is; a namespace that has only other threads counts their processes.",
 				func(r *namespaceRow) int32 { return r.Processes }),
-			schema.NotNull("program", "Name of that process as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name. Empty if there is no such process.",
+			schema.NotNull("program", "Name of that process as netstat shows it: argv[0] without the directories of an absolute path, or the kernel's name if there is no argv[0]. Empty if there is no such process.",
 				func(r *namespaceRow) string { return r.process().Program() }),
 			schema.NotNull("container_id", "Container that the control group of that process belongs to, in a Kubernetes pod often its sandbox: the identity that Docker, containerd, CRI-O and Podman give it, or the name that LXC and systemd-nspawn give it. Empty if there is none; a container that uses the host's network has no namespace of its own.",
 				func(r *namespaceRow) string { return r.process().ContainerID() }),

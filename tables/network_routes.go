@@ -48,7 +48,7 @@ func NetworkRoutes(h *host.Host) schema.Table {
 	columns := []schema.AnyColumn[routeRow]{
 		schema.NotNull("destination", "Address of the network or host that the route leads to: 0.0.0.0 or :: for the default route.",
 			func(r *routeRow) netip.Addr { return r.Destination.Addr() }),
-		schema.Nullable("gateway", "Router by which the destination is reached, for an IPv4 route sometimes an IPv6 one. Empty if it is reached directly, and from /proc for a router of the other family.",
+		schema.Nullable("gateway", "Router to the destination; that of an IPv4 route may be an IPv6 one. Empty if there is none on the way, and from /proc for a router of the other family.",
 			func(r *routeRow) (netip.Addr, bool) { return r.hop.Gateway, r.hop.Gateway.IsValid() }),
 		schema.Nullable("genmask", "Netmask of an IPv4 route. Empty for IPv6.",
 			func(r *routeRow) (netip.Addr, bool) {
@@ -120,7 +120,7 @@ func NetworkRoutes(h *host.Host) schema.Table {
 			func(r *routeRow) string { return r.vrfs.Name(r.Namespace, r.Table) }, schema.Hidden, schema.Needs(needVRFs)),
 		schema.NotNull("encapsulation", "How packets are wrapped on their way: mpls, ip, ip6, seg6, bpf and others. Empty if they are not, and from /proc.",
 			func(r *routeRow) string { return r.hop.Encap.String() }, schema.Hidden),
-		schema.Nullable("source_network", "Network that a packet must come from, of an IPv6 route. Empty if any, and of IPv4.",
+		schema.Nullable("source_network", "Network that a packet must come from to take an IPv6 route. Empty if any may, and for IPv4.",
 			func(r *routeRow) (netip.Addr, bool) { return r.Source.Addr(), r.Source.Bits() > 0 }, schema.Hidden),
 		schema.Nullable("source_prefix_length", "Bits of that network's prefix. NULL if any, and of IPv4.",
 			func(r *routeRow) (uint8, bool) { return uint8(r.Source.Bits()), r.Source.Bits() > 0 }, schema.Hidden),

@@ -46,7 +46,7 @@ func nextHopTable(h *host.Host, read func(context.Context, host.Namespaces) iter
 					}
 					return r.names.Name(r.Namespace, r.Hop.Interface), true
 				}, schema.Needs(needInterfaces)),
-			schema.NotNull("members", "Members of a group as ip-nexthop(8) writes them, such as 1/2,300: numbers of objects, and behind a comma the weight if it is not 1. Empty if it is no group.",
+			schema.NotNull("members", "Members of a group as ip-nexthop(8) writes them, such as 1/2,300: numbers of objects, with the weight after a comma unless it is 1. Empty if it is no group.",
 				func(r *nextHopRow) string { return r.Members() }),
 			schema.NotNull("blackhole", "1 if packets are dropped, else 0.",
 				func(r *nextHopRow) bool { return r.Blackhole }),
@@ -56,7 +56,7 @@ func nextHopTable(h *host.Host, read func(context.Context, host.Namespaces) iter
 				func(r *nextHopRow) string { return r.Scope.String() }),
 			schema.NotNull("protocol", "Who made the object, as in network_routes.",
 				func(r *nextHopRow) string { return r.Protocol.String() }),
-			schema.NotNull("flags", "What is special about it, with blanks between, as next_hop_flags of network_routes. Empty if nothing is.",
+			schema.NotNull("flags", "Flags with blanks between, as next_hop_flags of network_routes. Empty if none is set.",
 				func(r *nextHopRow) string { return r.Hop.Flags.String() }, schema.Hidden),
 			schema.NotNull("fdb", "1 if it is for the forwarding database of a bridge, else 0.",
 				func(r *nextHopRow) bool { return r.FDB }, schema.Hidden),

@@ -53,7 +53,7 @@ func PacketSockets(h *host.Host) schema.Table {
 				func(r *packetRow) (uint32, bool) {
 					return r.Socket.Memberships, r.Socket.Known&sock.KnowsMemberships != 0
 				}, schema.Needs(needMembers)),
-			schema.Nullable("filtered", "1 if a BPF program, such as that of a tcpdump with an expression, chooses the frames, 0 if none does; the kernel's memory for the program shows it. NULL as for drops.",
+			schema.Nullable("filtered", "1 if a BPF program chooses the frames, such as for tcpdump with an expression; else 0. NULL as for drops.",
 				func(r *packetRow) (bool, bool) {
 					return r.Socket.Memory.Options > 0, r.Socket.Known&sock.KnowsPacketMemory != 0
 				}),

@@ -16,9 +16,9 @@ func processColumns[R any](of func(*R) *process.Process, realUser string, option
 		return func(r *R) (uint32, bool) { return get(of(r).Status()) }
 	}
 	return []schema.AnyColumn[R]{
-		schema.NotNull("comm", "Kernel's name of the process, which osquery's table processes and ps call name and comm: 15 bytes of its executable's name, unless it has chosen another. Empty if there is no such process.",
+		schema.NotNull("comm", "Name of the process in the kernel: the first 15 bytes of its executable's name, unless the process has set another. osquery's table processes calls it name, ps calls it comm. Empty if there is no such process.",
 			func(r *R) string { return of(r).Comm() }, options...),
-		schema.Nullable("parent", "Parent of the process. NULL if it has none that /proc shows, as process 1, or if that is unknown.",
+		schema.Nullable("parent", "Parent of the process. NULL if /proc shows none, as for process 1, or if it is unknown.",
 			func(r *R) (int32, bool) { s, ok := of(r).Stat(); return s.Parent, ok && s.Parent != 0 }, options...),
 		schema.Nullable(realUser, "Real user of the process. NULL if unknown.",
 			id(func(s proc.Status) (uint32, bool) { return s.UID, s.HasUsers }), options...),
@@ -26,17 +26,17 @@ func processColumns[R any](of func(*R) *process.Process, realUser string, option
 			id(func(s proc.Status) (uint32, bool) { return s.EUID, s.HasUsers }), options...),
 		schema.Nullable("gid", "Real group of the process. NULL if unknown.",
 			id(func(s proc.Status) (uint32, bool) { return s.GID, s.HasGroups }), options...),
-		schema.NotNull("cwd", "Working directory of the process, with (deleted) behind that of one that was removed. Empty if unknown, as without root for the processes of other users.",
+		schema.NotNull("cwd", "Working directory of the process; (deleted) follows the name of one that was removed. Empty if unknown, such as without root for the processes of other users.",
 			func(r *R) string { return of(r).CWD() }, options...),
-		schema.NotNull("root", "Root directory of the process: / unless chroot(2) has changed it; in a container mostly / too, as that has a mount namespace of its own. Empty as for cwd.",
+		schema.NotNull("root", "Root directory of the process: / unless chroot(2) has changed it. In a container it is mostly / too, because the container has a mount namespace of its own. Empty as for cwd.",
 			func(r *R) string { return of(r).Root() }, options...),
 		schema.Nullable("started", "When the process began, seconds since 1970. NULL if unknown.",
 			func(r *R) (int64, bool) { return of(r).Started() }, options...),
-		schema.Nullable("exe_deleted", "1 if the process's executable file is in no directory any more, by the number of its links: it was removed, replaced, or never had a name, as one of memfd_create(2). Else 0, whatever the file is called. NULL if unknown, as for a thread of the kernel and with --proc of a copy.",
+		schema.Nullable("exe_deleted", "1 if no directory has the process's executable file any more: it was removed, replaced, or never had a name, as with memfd_create(2). Else 0. The number of its links decides, not its name. NULL if unknown, such as for a kernel thread and from a saved copy of /proc.",
 			func(r *R) (bool, bool) { return of(r).ExeDeleted() }, options...),
 		schema.Nullable("threads", "Number of the process's threads. NULL if unknown.",
 			func(r *R) (int32, bool) { s, ok := of(r).Stat(); return s.Threads, ok }, options...),
-		schema.Nullable("cap_effective", "Effective capabilities of the process, such as CAP_NET_ADMIN,CAP_NET_RAW: those that capsh --decode prints. One that this program does not know is its number. Empty if the process has none, or if they are unknown.",
+		schema.Nullable("cap_effective", "Effective capabilities of the process as capsh --decode prints them, such as CAP_NET_ADMIN,CAP_NET_RAW. One that this program does not know is its number. Empty if the process has none, or if they are unknown.",
 			func(r *R) (string, bool) {
 				s := of(r).Status()
 				return proc.Capabilities(s.Effective), s.HasEffective
@@ -53,7 +53,7 @@ func processColumns[R any](of func(*R) *process.Process, realUser string, option
 func containerColumns[R any](of func(*R) container.Container, which string, options ...schema.Option) []schema.AnyColumn[R] {
 	options = append([]schema.Option{schema.Hidden}, options...)
 	return []schema.AnyColumn[R]{
-		schema.NotNull("container_name", "Name of "+which+", in Kubernetes that in its pod, from the files of Docker, of containerd's CRI plugin, and of root's Podman and CRI-O in their default directories, which root can read. Empty if there is none, and with --proc.",
+		schema.NotNull("container_name", "Name of "+which+"; in Kubernetes, its name in the pod. It comes from files that only root can read: those of Docker, of containerd's CRI plugin, and of root's Podman and CRI-O, in their default directories. Empty if there is none, and with --proc.",
 			func(r *R) string { return of(r).Name }, options...),
 		schema.NotNull("image", "Image of that container, such as docker.io/library/nginx:1.27. Empty as for container_name.",
 			func(r *R) string { return of(r).Image }, options...),

@@ -53,7 +53,7 @@ func ruleTable(h *host.Host, read func(context.Context, host.Namespaces) iter.Se
 				func(r *ruleRow) string { return r.Input }),
 			schema.NotNull("output", "Interface that the sending socket is bound to. Empty for any.",
 				func(r *ruleRow) string { return r.Output }),
-			schema.Nullable("mark", "Mark of the packet, of which mask says which bits count. NULL for any.",
+			schema.Nullable("mark", "Mark that the packet must have, in the bits that mask has. NULL for any.",
 				func(r *ruleRow) (uint32, bool) { return r.Mark, r.Mask != 0 }),
 			schema.NotNull("action", "What the rule does: lookup (in a table), goto, nop, blackhole, unreachable, prohibit; an unknown one is its number.",
 				func(r *ruleRow) string { return r.Action.String() }, namesOf(network.RuleAction.String)),

@@ -43,7 +43,7 @@ func SocketProcesses(h *host.Host) schema.Table {
 			inode, pid,
 			schema.NotNull("fd", "File descriptor by which the process has the socket open.",
 				func(r *holderRow) int32 { return r.FD }),
-			schema.NotNull("program", "Its name as netstat shows it: argv[0], of an absolute path its last part, else the kernel's name.",
+			schema.NotNull("program", "Its name as netstat shows it: argv[0] without the directories of an absolute path, or the kernel's name if there is no argv[0].",
 				func(r *holderRow) string { return of(r).Program() }),
 			schema.NotNull("exe", "Path of its executable file. Empty if unknown.",
 				func(r *holderRow) string { return of(r).Exe() }),

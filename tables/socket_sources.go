@@ -57,7 +57,7 @@ func SocketSources(h *host.Host) schema.Table {
 				func(r *sourceRow) string { return string(r.Now.Source) }, words(string(usage.SockDiag), string(usage.CTNetlink), string(usage.BPF), string(usage.RTNetlink), string(usage.ProcFS))),
 			schema.NotNull("reason", "Why the source is procfs, which is slower and knows less, why there is no list, or why it or the network namespace cannot be read: only sock_diag lists mptcp, mptcp6 and vsock. Then what the list lacked when it was last read: see complete. Empty if the source is the fastest and nothing was lacking.",
 				(*sourceRow).reason),
-			schema.Nullable("complete", "1 if everything could be read when this process last read the list, 0 if something was left out, such as what is of other users, or a list that every Linux has and that is missing: reason says what, how many times, and one example. 0 for a network namespace that could not be read. NULL if it was not read yet.",
+			schema.Nullable("complete", "1 if everything could be read when this process last read the list; 0 if something is missing, such as what belongs to other users, or a list that every Linux has. reason then says what, how often, and gives one example. 0 also for a network namespace that could not be read. NULL if this process has not read the list yet: sockets.ext query has to read it in the same run.",
 				func(r *sourceRow) (bool, bool) {
 					return r.Last != nil && r.Last.Lack == (usage.Lack{}), r.Last != nil || r.Proto == ""
 				}),

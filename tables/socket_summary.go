@@ -43,7 +43,7 @@ func SocketSummary(h *host.Host) schema.Table {
 			"SELECT proto, 100.0 * memory_pages / memory_high_pages AS percent FROM socket_summary WHERE memory_high_pages > 0",
 		},
 		Columns: []schema.AnyColumn[host.SocketSummary]{
-			schema.NotNull("proto", "Protocol: tcp, tcp6, udp, udp6, udplite, udplite6, raw, raw6; frag and frag6, the packets that wait for missing fragments; all, the sockets of every family, also of others than IP: Total of ss -s.",
+			schema.NotNull("proto", "Protocol: tcp, tcp6, udp, udp6, udplite, udplite6, raw, raw6; frag and frag6, the packets that wait for missing fragments; all, the sockets of every family and not of IP alone: Total of ss -s.",
 				func(r *host.SocketSummary) string { return r.Proto }),
 			schema.Nullable("family", "Address family as a number: 2 for IPv4, 10 for IPv6. NULL for all.",
 				func(r *host.SocketSummary) (uint8, bool) { return uint8(r.Family), r.Family != 0 }),

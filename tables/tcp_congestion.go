@@ -18,7 +18,7 @@ var congestionColumns = []infoColumn{
 	{"sacked", sock.InfoSacked, "Unacknowledged segments that the peer has acknowledged selectively."},
 	{"fackets", sock.InfoFackets, "Forward acknowledged segments; 0 since Linux 4.15."},
 	{"backoff", sock.InfoBackoff, "Times that the timeout was doubled."},
-	{"reordering", sock.InfoReordering, "Segments by which packets may be reordered before they count as lost."},
+	{"reordering", sock.InfoReordering, "Segments by which packets may be out of order before they count as lost."},
 	{"reord_seen", sock.InfoReorderingSeen, "Times that reordering was seen."},
 	{"dsack_dups", sock.InfoDSACKDups, "Segments that the peer reported as received twice."},
 	{"rcv_ooopack", sock.InfoReceiveOutOfOrder, "Segments received out of order."},

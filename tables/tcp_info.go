@@ -74,7 +74,7 @@ var infoColumns = []infoColumn{
 	{"cwnd", sock.InfoCwnd, "Congestion window, segments."},
 	{"ssthresh", sock.InfoSSThresh, "Slow start threshold, segments. NULL before it is set."},
 	{"snd_mss_bytes", sock.InfoSendMSS, "Largest segment that is sent."},
-	{"rcv_mss_bytes", sock.InfoReceiveMSS, "Largest recently received segment, by which acknowledgements are delayed."},
+	{"rcv_mss_bytes", sock.InfoReceiveMSS, "Largest segment received recently; the kernel delays acknowledgements by it."},
 	{"pmtu_bytes", sock.InfoPMTU, "Path MTU."},
 	{"pacing_rate_bytes_per_second", sock.InfoPacingRate, "Rate at which packets are sent. NULL if it has no limit."},
 	{"delivery_rate_bytes_per_second", sock.InfoDeliveryRate, "Rate at which data was last delivered to the peer."},

@@ -33,7 +33,7 @@ func TCPSockets(h *host.Host) schema.Table {
 			inet.localAddress, inet.localPort, inet.remoteAddress, inet.remotePort,
 			state,
 			inet.uid, inet.username, inet.inode, inet.pid, inet.program,
-			schema.NotNull("timer", "Running timer, as in netstat -o: off, on (retransmission), keepalive, timewait, probe (zero window); delack (delayed acknowledgement) of newer kernels.",
+			schema.NotNull("timer", "Running timer, as in netstat -o: off, on (retransmission), keepalive, timewait, probe (zero window), or delack (delayed acknowledgement) on newer kernels.",
 				func(r *tcpRow) string { return r.Socket.Timer.String() }, namesOf(sock.Timer.String)),
 			schema.Nullable("timer_expires_ms", "Milliseconds until that timer fires. NULL if none runs.",
 				func(r *tcpRow) (uint32, bool) { return r.Socket.TimerExpires, r.Socket.Timer != sock.TimerOff }, schema.Hidden),
