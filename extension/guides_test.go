@@ -239,6 +239,9 @@ func TestPhraseBook(t *testing.T) {
 			t.Errorf("line %d: the columns are %q, want %q", p.Line, got, want)
 		}
 	}
+	if !strings.Contains(read(t, "../README.md"), fmt.Sprintf("| %d commands", len(seen))) {
+		t.Errorf("the README has another number than %d commands", len(seen))
+	}
 	if len(seen) < 60 || programs["netstat"] < 15 || programs["ss"] < 15 || programs["lsof"] < 10 {
 		t.Errorf("%d commands are there: %v", len(seen), programs)
 	}
