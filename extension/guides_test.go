@@ -260,6 +260,38 @@ func namesOf(sql string) (names []string) {
 	return names
 }
 
+// Commands that the documents name, in blocks of sh or between backticks, and their
+// flags are there.
+func TestDocumentsNameCommands(t *testing.T) {
+	n := 0
+	for path, text := range pages(t) {
+		for _, m := range regexp.MustCompile("(?m)(?:^|`)(?:sudo )?(?:sockets.ext|osquery-sockets) ([^`#>|\n]+)").FindAllStringSubmatch(text, -1) {
+			args := shellWords(m[1])
+			if strings.Contains(args[0], "SELECT") || args[0] == "SQL" || args[0] == "…" || strings.HasSuffix(args[0], ":") {
+				continue // a statement, or an error
+			}
+			args = asCommand(args)
+			c, rest, err := newRoot().Find(args)
+			if err != nil || !c.HasParent() && !strings.HasPrefix(rest[0], "--") {
+				t.Errorf("%s: %s: there is no such command, %v", path, m[0], err)
+				continue
+			}
+			c.InitDefaultHelpFlag()
+			c.InitDefaultVersionFlag()
+			for _, arg := range args {
+				name, _, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
+				if strings.HasPrefix(arg, "--") && name != "" && c.Flag(name) == nil {
+					t.Errorf("%s: %s: %s has no flag --%s", path, m[0], c.Name(), name)
+				}
+			}
+			n++
+		}
+	}
+	if n < 30 {
+		t.Errorf("only %d commands are named", n)
+	}
+}
+
 // Files of flags are read without an error.
 func TestDocumentsFilesOfFlags(t *testing.T) {
 	blocksOf(t, "conf", func(t *testing.T, b guides.Block) {
