@@ -24,8 +24,8 @@ do about it: osquery, the list of extensions that it loads and what it wants of
 each, its socket, other copies of the extension, the file of flags, privileges,
 containers, and what the kernel lists. It changes nothing.
 
-The exit code is 1 if something is broken. A warning is no failure: something is
-missing in the answers then.`,
+The exit code is 1 if something is broken. After a warning the program works, but
+its answers lack something.`,
 		Example: `  sudo sockets.ext doctor
   sudo sockets.ext doctor --socket /var/osquery/osquery.em --json`,
 		Args: cobra.NoArgs,

@@ -27,9 +27,9 @@ func newNetstat(o *options) *cobra.Command {
 		Long: `Prints what netstat(8) of net-tools 2.10 prints, with its options, from the
 tables. --sql prints the statements instead, which osquery answers too.
 
-Where netstat is wrong this is not: listeners show the maximum of their backlog
-in Send-Q, all processes that have a socket open are named, with their whole
-names, and paths with blanks are whole. --strict imitates netstat in that.`,
+It corrects netstat where that is wrong: Send-Q of a listener is the maximum of its
+backlog, a socket has all of its processes, and names and paths are not cut off.
+With --strict it prints these as netstat does.`,
 		Example: `  sockets.ext netstat -tulpn
   sockets.ext netstat -ltn --sql`,
 		Args: cobra.NoArgs,
@@ -119,7 +119,7 @@ names, and paths with blanks are whole. --strict imitates netstat in that.`,
 	f.BoolVarP(&interfaces, "interfaces", "i", false, "show the interfaces")
 	f.BoolVarP(&groups, "groups", "g", false, "show the multicast groups")
 	f.BoolVarP(&statistics, "statistics", "s", false, "show the counters of the protocols")
-	f.BoolVarP(&masqueraded, "masquerade", "M", false, "show the connections that are masqueraded")
+	f.BoolVarP(&masqueraded, "masquerade", "M", false, "show the masqueraded connections")
 	f.BoolVarP(&n.Listening, "listening", "l", false, "show listening sockets only")
 	f.BoolVarP(&n.All, "all", "a", false, "show all sockets (default: connected ones)")
 	f.BoolVarP(&numeric, "numeric", "n", false, "show numbers, no names")
@@ -131,7 +131,7 @@ names, and paths with blanks are whole. --strict imitates netstat in that.`,
 	f.BoolVarP(&n.Timers, "timers", "o", false, "show timers")
 	f.BoolVarP(&continuous, "continuous", "c", false, "print it again every second, until interrupted")
 	f.BoolVarP(&n.Wide, "wide", "W", false, "do not cut off addresses")
-	f.BoolVarP(&o.verbose, "verbose", "v", false, "say on standard error what happens")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "log each step to standard error")
 	f.BoolVar(&n.Strict, "strict", false, "imitate netstat where it is wrong")
 	f.BoolVar(&sql, "sql", false, "print the SQL and do not run it")
 	f.BoolP("fib", "F", true, "") // there is nothing else to show
@@ -184,7 +184,7 @@ var elsewhere = map[string]string{
 	"cache":    "-C, --cache is not taken: Linux has no cache of IPv4 routes since 3.6; SELECT * FROM network_routes shows the routes",
 	"ax25":     legacy, "ipx": legacy, "netrom": legacy, "x25": legacy, "rose": legacy, "ddp": legacy, "l2cap": legacy, "rfcomm": legacy,
 	"version": "the version is printed by sockets.ext --version",
-	"context": "-Z, --context is not taken: SELECT pid, program, exe FROM socket_processes shows who has sockets open, without their SELinux context",
+	"context": "-Z, --context is not taken: SELECT pid, program, security_context FROM socket_processes shows it",
 }
 
 // wait waits, or fails with the reason for which the context ends.

@@ -121,9 +121,9 @@ func newQuery(o *options) *cobra.Command {
 osqueryi; the SQL is one argument, or comes from standard input or a file (-f).
 
 The exit code is 0 when the query succeeded, with or without rows, 1 when it
-failed and 2 for bad usage. What this program may not read is missing in the
-answer: other users' processes without root, or network namespaces. That is a
-warning; with --fail-incomplete it is exit code 3, after the rows.
+failed and 2 for bad usage. Other users' processes and network namespaces are
+missing in an answer if this program may not read them, such as without root. A
+warning says so; with --fail-incomplete the exit code is 3 then, after the rows.
 
 With --watch the statement runs again and again until Ctrl-C. On a terminal each
 answer takes the place of the one before, and its rows are marked: + came, - went,
@@ -235,9 +235,9 @@ answer takes the place of the one before, and its rows are marked: + came, - wen
 	usage := map[string]string{
 		"pretty":   "print a box, as osqueryi does (the default)",
 		"box":      "print a box with lines of Unicode",
-		"jsonl":    "print an object a line",
-		"csv":      "print comma-separated values (RFC 4180, with plain newlines)",
-		"tsv":      "print values with tabs between them; those in a value are \\t",
+		"jsonl":    "print one object a line",
+		"csv":      "print comma-separated values (RFC 4180), with plain newlines",
+		"tsv":      "print values with tabs between them; a tab in a value is \\t",
 		"markdown": "print a table of Markdown",
 		"line":     "print each value on a line of its own, as name = value",
 		"list":     "print values with a separator (|) between them, unquoted",
@@ -256,10 +256,10 @@ answer takes the place of the one before, and its rows are marked: + came, - wen
 	c.Flags().BoolVar(&format.Header, "header", true, "print the names of the columns, in pretty, box, csv, tsv and list")
 	c.Flags().StringVar(&format.Separator, "separator", "", "separator of csv and list; \\t is a tab")
 	c.Flags().BoolVar(&failIncomplete, "fail-incomplete", false, "end with exit code 3 when something could not be read, such as other users' processes")
-	c.Flags().Var(duration{&timeout}, "timeout", "give the statements up after this time, such as 2s (default no limit)")
+	c.Flags().Var(duration{&timeout}, "timeout", "end the statements after this time, such as 2s (default no limit)")
 	c.Flags().Var(duration{&every}, "watch", "run the statement again after this time, such as 2s, until Ctrl-C")
 	c.Flags().BoolVar(&asDiff, "diff", false, "with --watch: print the rows that came and went, as osquery's result log does: an object a line")
-	c.Flags().Var(checked{&plan, planName}, "plan", "auto reads the tables of plain statements without SQLite, sqlite has it run every statement: the answers are the same")
+	c.Flags().Var(checked{&plan, planName}, "plan", "what runs plain statements: auto for this program, which is faster, or sqlite; the answers are the same")
 	c.Flags().SortFlags = false
 	return c
 }

@@ -22,11 +22,11 @@ func (s *serveOptions) flags(f *pflag.FlagSet) {
 	*s = serveOptions{timeout: 3, interval: 3, maxResponse: osquery.MaxResponse >> 20, maxCalls: osquery.DefaultMaxCalls, queryTimeout: 60}
 	f.StringVar(&s.socket, "socket", "", "serve the osquery whose extension socket this is")
 	f.Var(number{&s.timeout, 1, day}, "timeout", "seconds to wait for osquery's socket and answers")
-	f.Var(number{&s.interval, 1, day}, "interval", "seconds between two looks at whether osquery is there")
-	f.Var(checked{&s.onLoss, onLoss}, "on-loss", "when osquery is lost, exit or reconnect (default exit if osquery started this, which starts it again, else reconnect)")
+	f.Var(number{&s.interval, 1, day}, "interval", "seconds between two checks that osquery is there")
+	f.Var(checked{&s.onLoss, onLoss}, "on-loss", "when osquery has gone away, exit or reconnect (default exit if osquery started this program, else reconnect)")
 	f.Var(checked{&s.prefix, tablePrefix}, "table-prefix", "put this before the names of the tables")
-	f.Var(number{&s.maxResponse, 1, osquery.MaxResponse >> 20}, "max-response", "MiB of an answer to osquery, above which the query fails")
-	f.Var(number{&s.maxCalls, 1, 1000}, "max-queries", "queries that are answered at a time; others wait")
+	f.Var(number{&s.maxResponse, 1, osquery.MaxResponse >> 20}, "max-response", "largest answer to osquery in MiB; a query with a larger one fails")
+	f.Var(number{&s.maxCalls, 1, 1000}, "max-queries", "queries to answer at a time; others wait")
 	f.Var(number{&s.queryTimeout, 1, day}, "query-timeout", "seconds that a query may take")
 }
 
