@@ -14,7 +14,7 @@ import (
 func IPProtocols(h *host.Host) schema.Table {
 	return schema.Bind(schema.TableDef[services.Protocol]{
 		Name: "ip_protocols",
-		Doc:  "IP protocols that the protocols file (/etc/protocols) gives a name: one row for each line that getprotobyname(3) or getprotobynumber(3) can find, which is the first of its name, of an alias or of its number.",
+		Doc:  "IP protocols that the protocols file (/etc/protocols) gives a name: one row for each line that getprotobyname(3) or getprotobynumber(3) finds. Of several lines with the same name, alias or number they find the first.",
 		Examples: []string{
 			"SELECT name, aliases FROM ip_protocols WHERE number = 6",
 			"SELECT number, name, comment FROM ip_protocols ORDER BY number",

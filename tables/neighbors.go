@@ -29,7 +29,7 @@ func neighborTable(h *host.Host, read func(context.Context, host.Namespaces) ite
 	}
 	return schema.Bind(schema.TableDef[neighborRow]{
 		Name: "neighbors",
-		Doc:  "Neighbours that ARP and NDP know on the links of this network namespace, and addresses that this host answers for in the place of others: what ip neighbour shows, and those with the state NOARP. Only rtnetlink lists them: the table fails with --proc.",
+		Doc:  "Neighbours that ARP and NDP know on the links of this network namespace, and addresses that this host answers for on behalf of others: what ip neighbour shows, and those with the state NOARP. Only rtnetlink lists them: the table fails with --proc.",
 		Examples: []string{
 			"SELECT address, link_address, interface, state FROM neighbors",
 			"SELECT link_address, group_concat(address) FROM neighbors WHERE state = 'REACHABLE' GROUP BY 1 HAVING count(*) > 1",

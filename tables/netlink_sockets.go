@@ -16,7 +16,7 @@ func NetlinkSockets(h *host.Host) schema.Table {
 	owner := newOwnerColumns[sock.Netlink]("")
 	return owner.bind(h, schema.TableDef[netlinkRow]{
 		Name: "netlink_sockets",
-		Doc:  "Netlink sockets of this network namespace, by which programs ask the kernel for routes, rules, sockets and much else, change them, and listen for events: what ss -f netlink -a shows. The kernel lists only sockets that have been used.",
+		Doc:  "Netlink sockets of this network namespace, through which programs ask the kernel for routes, rules, sockets and much else, change them, and listen for events: what ss -f netlink -a shows. The kernel lists only sockets that have been used.",
 		Examples: []string{
 			"SELECT protocol_name, groups, pid, program FROM netlink_sockets WHERE groups <> '0x00000000'",
 			"SELECT pid, program, protocol_name, drops FROM netlink_sockets WHERE drops > 0",

@@ -17,7 +17,7 @@ func PacketSockets(h *host.Host) schema.Table {
 	owner := newOwnerColumns[sock.Packet]("")
 	return owner.bind(h, schema.TableDef[packetRow]{
 		Name: "packet_sockets",
-		Doc:  "Packet sockets of this network namespace, by which programs such as tcpdump, DHCP clients and LLDP daemons receive and send frames on an interface: what ss -0 shows.",
+		Doc:  "Packet sockets of this network namespace, through which programs such as tcpdump, DHCP clients and LLDP daemons receive and send frames on an interface: what ss -0 shows.",
 		Examples: []string{
 			"SELECT protocol_name, interface, promiscuous, username, pid, program, cmdline FROM packet_sockets WHERE running = 1",
 			"SELECT interface, count(*) AS sniffers, sum(drops) AS dropped FROM packet_sockets WHERE protocol_name = 'ALL' GROUP BY interface",

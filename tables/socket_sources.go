@@ -40,7 +40,7 @@ func SocketSources(h *host.Host) schema.Table {
 	}
 	return schema.Bind(schema.TableDef[sourceRow]{
 		Name: "socket_sources",
-		Doc:  "Sources of the other tables: one row for each list of the kernel that has sockets, multicast groups or counters, and for what is known of the processes and namespaces of the host.",
+		Doc:  "Sources of the other tables: one row for each list of the kernel, such as tcp6 or sockstat, and for the processes and the network namespaces of the host. The columns complete and last_source to last_interrupted describe the last reading by this process.",
 		Examples: []string{
 			"SELECT proto, source, reason FROM socket_sources",
 			"SELECT proto, reason FROM socket_sources WHERE complete = 0",

@@ -33,7 +33,7 @@ func SocketSummary(h *host.Host) schema.Table {
 	netNamespace := netNamespaceColumn(func(r *host.SocketSummary) uint32 { return r.Namespace })
 	return schema.Bind(schema.TableDef[host.SocketSummary]{
 		Name: "socket_summary",
-		Doc:  "Number of sockets of each protocol, and the memory that they take: what ss -s shows, from /proc/net/sockstat and sockstat6. Memory, orphans and allocated sockets are of the whole host, whatever the network namespace.",
+		Doc:  "Number of sockets of each protocol, and the memory that they take: what ss -s shows, from /proc/net/sockstat and sockstat6. Memory, orphans and allocated sockets count for the whole host, in every network namespace.",
 		Examples: []string{
 			"SELECT proto, in_use FROM socket_summary",
 			// The line of TCP in ss -s.

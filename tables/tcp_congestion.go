@@ -114,7 +114,7 @@ func TCPCongestion(h *host.Host) schema.Table {
 	})
 	return c.table(h, schema.TableDef[connectionRow]{
 		Name: "tcp_congestion",
-		Doc:  "Loss recovery, ECN and the congestion control algorithm's own state of TCP connections, as ss -i shows: one row for each row of tcp_info, with its cookie. A number is NULL where the kernel does not report it; all are where only /proc lists the sockets.",
+		Doc:  "Loss recovery, ECN and the congestion control algorithm's own state of TCP connections, as ss -i shows: one row for each row of tcp_info, with its cookie. A number is NULL where the kernel does not report it, and from /proc.",
 		Examples: []string{
 			"SELECT local_port, remote_address, remote_port, congestion_state, total_rto, dsack_dups, rcv_ooopack FROM tcp_congestion WHERE congestion_state <> 'open'",
 			"SELECT congestion_algorithm, count(*) AS connections, sum(reord_seen) AS reordered FROM tcp_congestion GROUP BY 1",

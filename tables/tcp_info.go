@@ -121,7 +121,7 @@ func TCPInfo(h *host.Host) schema.Table {
 	})
 	return c.table(h, schema.TableDef[connectionRow]{
 		Name: "tcp_info",
-		Doc:  "Round-trip times, rates, windows and counts of TCP connections, as ss -i shows: one row for each socket that has or makes a connection. tcp_congestion and tcp_ulp show the rest. A number is NULL where the kernel does not report it; all are where only /proc lists the sockets.",
+		Doc:  "Round-trip times, rates, windows and counts of TCP connections, as ss -i shows: one row for each socket that has or makes a connection. tcp_congestion and tcp_ulp show the rest. A number is NULL where the kernel does not report it, and from /proc.",
 		Examples: []string{
 			"SELECT remote_address, count(*) AS connections, avg(rtt_us) AS rtt_us, sum(retrans_total) AS retransmitted FROM tcp_info GROUP BY remote_address ORDER BY retransmitted DESC",
 			"SELECT local_port, remote_address, remote_port, rwnd_limited_us * 100.0 / busy_us AS percent FROM tcp_info WHERE busy_us > 0 AND rwnd_limited_us > 0",

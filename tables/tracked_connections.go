@@ -39,7 +39,7 @@ func connectionProto(c *conntrack.Connection) (name string) {
 func TrackedConnections(h *host.Host) schema.Table {
 	return trackedTable(schema.TableDef[host.Connection]{
 		Name: "tracked_connections",
-		Doc:  "All connections that netfilter keeps track of, of this host and through it, translated (NAT) or not: what conntrack -L shows, from ctnetlink, else /proc/net/nf_conntrack, which may lack some while the list changes. It takes CAP_NET_ADMIN. Without nf_conntrack there are none, and socket_sources says why.",
+		Doc:  "Connections that netfilter tracks, of this host and through it, translated (NAT) or not: what conntrack -L shows. It needs CAP_NET_ADMIN. The list comes from ctnetlink, else from /proc/net/nf_conntrack, which may lack some connections while it changes. Without the module nf_conntrack there are none, and socket_sources says so.",
 		Examples: []string{
 			"SELECT proto, state, original_source_address, original_destination_address, original_destination_port, nat, replied FROM tracked_connections",
 			"SELECT original_destination_port AS port, count(*) AS connections, sum(reply_bytes) AS bytes FROM tracked_connections GROUP BY 1 ORDER BY 2 DESC",

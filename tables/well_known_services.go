@@ -14,7 +14,7 @@ import (
 func WellKnownServices(h *host.Host) schema.Table {
 	return schema.Bind(schema.TableDef[services.Entry]{
 		Name: "well_known_services",
-		Doc:  "Services that the services file (/etc/services) gives a name: one row for each line that getservbyname(3) or getservbyport(3) can find, which is the first of its name, of an alias or of its port for its protocol.",
+		Doc:  "Services that the services file (/etc/services) gives a name: one row for each line that getservbyname(3) or getservbyport(3) finds. Of several lines with the same name, alias or port for a protocol they find the first.",
 		Examples: []string{
 			"SELECT port FROM well_known_services WHERE name = 'https' AND protocol = 'tcp'",
 			"SELECT name, protocol, aliases FROM well_known_services WHERE port = 53",
