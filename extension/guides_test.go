@@ -123,7 +123,7 @@ func matches(pattern, text string) bool {
 	parts := strings.Split("\n"+pattern, "\n…\n")
 	rest, ok := strings.CutPrefix("\n"+text, parts[0])
 	for i, part := range parts[1:] {
-		if !ok {
+		if !ok || !strings.HasPrefix(rest, "\n") { // the line goes on
 			return false
 		}
 		if i == len(parts)-2 {
