@@ -90,7 +90,7 @@ func TestAuditOutputReplacesFilesOnly(t *testing.T) {
 		t.Error("the link was followed")
 	}
 	if info, err := os.Stat(pipe); err != nil || info.Mode().Type() != os.ModeNamedPipe {
-		t.Errorf("the pipe is %v, %v", info.Mode(), err)
+		t.Fatalf("the pipe is %v, %v", info, err)
 	}
 	b := make([]byte, 64<<10)
 	if n, err := reader.Read(b); err != nil || !strings.Contains(string(b[:n]), "checks: 1") {

@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/hashicorp/go-hclog"
 )
 
 func TestLogWriter(t *testing.T) {
@@ -47,4 +50,43 @@ func TestLogWriter(t *testing.T) {
 		}
 		l.close()
 	})
+}
+
+// A command writes a warning as a line for people, and with --log-json as JSON.
+func TestWarningsOfCommands(t *testing.T) {
+	query := append([]string{"query", "SELECT count(net_namespace) FROM tcp_sockets"}, fixtures...)
+	_, _, stderr := sockets(t, "", query...)
+	if line, _, _ := strings.Cut(stderr, "\n"); !strings.HasPrefix(line, "warning: ") || !strings.HasSuffix(line, ")") || strings.Contains(line, "=0") {
+		t.Errorf("it wrote %q", stderr)
+	}
+	_, _, stderr = sockets(t, "", append(query, "--log-json")...)
+	var line struct {
+		Level string `json:"@level"`
+	}
+	if err := json.Unmarshal([]byte(strings.SplitN(stderr, "\n", 2)[0]), &line); err != nil || line.Level != "warn" {
+		t.Errorf("with --log-json it wrote %q: %v", stderr, err)
+	}
+	if _, _, stderr = sockets(t, "", append(query, "--log-level", "error")...); stderr != "" {
+		t.Errorf("with --log-level error it wrote %q", stderr)
+	}
+}
+
+func TestPlainLog(t *testing.T) {
+	for _, c := range []struct {
+		level hclog.Level
+		args  []any
+		want  string
+	}{
+		{hclog.Warn, nil, "warning: a b\n"},
+		{hclog.Error, []any{"list", "tcp", "number", 3, "example", "x y"}, "error: a b (list=tcp, number=3, example=x y)\n"},
+		{hclog.Warn, []any{"number", 0, "example", ""}, "warning: a b\n"},
+		{hclog.Warn, []any{"name", "x\x1b[31m"}, "warning: a b (name=x\\x1b[31m)\n"},
+		{hclog.Info, nil, ""},
+	} {
+		var b strings.Builder
+		(&plainLog{&b, hclog.Warn}).Accept("", c.level, "a b", c.args...)
+		if b.String() != c.want {
+			t.Errorf("%v %v: got %q, want %q", c.level, c.args, b.String(), c.want)
+		}
+	}
 }

@@ -597,3 +597,22 @@ func BenchmarkFind(b *testing.B) {
 		})
 	}
 }
+
+// A link that cannot be read hides no other of its process.
+func TestLinkThatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	for fd := range 50 {
+		if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(fd)), nil, 0o600); err != nil { // no link: EINVAL
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("socket:[4242]", filepath.Join(dir, "50")); err != nil {
+		t.Fatal(err)
+	}
+	var found []uint64
+	var r fdReader
+	files, unread, err := r.sockets(dir, func(inode uint64, _ int32) { found = append(found, inode) })
+	if files != 51 || !errors.Is(unread, unix.EINVAL) || err != nil || !slices.Equal(found, []uint64{4242}) {
+		t.Errorf("%d files, sockets %v, unread %v, %v", files, found, unread, err)
+	}
+}
