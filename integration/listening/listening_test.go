@@ -9,27 +9,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/listening"
-	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
-	"github.com/osquery-sockets/osquery-sockets/tables"
-	"github.com/osquery-sockets/osquery-sockets/tables/host"
+	"github.com/osquery-sockets/osquery-sockets/integration/sqltest"
 )
-
-// fixtures is the host of the tables' own fixtures.
-func fixtures(t *testing.T) *sqlite.DB {
-	t.Helper()
-	h := host.New(host.Options{Proc: "../../tables/testdata/proc", Services: "../../tables/testdata/etc/services", Protocols: "../../tables/testdata/etc/protocols"})
-	db, err := sqlite.Open(tables.All(h), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return db
-}
 
 func print(t *testing.T, o listening.Options) (lines []string) {
 	t.Helper()
 	var out bytes.Buffer
-	if err := listening.Print(t.Context(), fixtures(t), &out, o); err != nil {
+	if err := listening.Print(t.Context(), sqltest.Fixtures(t), &out, o); err != nil {
 		t.Fatal(err)
 	}
 	return strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")

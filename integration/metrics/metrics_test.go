@@ -13,21 +13,10 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/osquery-sockets/osquery-sockets/integration/sqlite"
+	"github.com/osquery-sockets/osquery-sockets/integration/sqltest"
 	"github.com/osquery-sockets/osquery-sockets/tables"
 	"github.com/osquery-sockets/osquery-sockets/tables/host"
 )
-
-// fixtures is the host of the tables' own fixtures.
-func fixtures(t *testing.T) *sqlite.DB {
-	t.Helper()
-	h := host.New(host.Options{Proc: "../../tables/testdata/proc", Services: "../../tables/testdata/etc/services", Protocols: "../../tables/testdata/etc/protocols"})
-	db, err := sqlite.Open(tables.All(h), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return db
-}
 
 // parse reads the text as node_exporter's textfile collector does.
 func parse(t *testing.T, text string) map[string]*dto.MetricFamily {
@@ -58,7 +47,7 @@ func value(t *testing.T, f *dto.MetricFamily, labels ...string) float64 {
 
 func TestPrint(t *testing.T) {
 	var out bytes.Buffer
-	if err := Print(t.Context(), fixtures(t), &out, 100); err != nil {
+	if err := Print(t.Context(), sqltest.Fixtures(t), &out, 100); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasSuffix(out.String(), "\n# EOF\n") {
@@ -96,7 +85,7 @@ func TestPrint(t *testing.T) {
 
 	// All of it fits into one series each, with the same sums.
 	var one bytes.Buffer
-	if err := Print(t.Context(), fixtures(t), &one, 1); err != nil {
+	if err := Print(t.Context(), sqltest.Fixtures(t), &one, 1); err != nil {
 		t.Fatal(err)
 	}
 	sum := func(f *dto.MetricFamily) (sum float64) {
@@ -173,7 +162,7 @@ func TestNames(t *testing.T) {
 		{"SELECT 'x', 3 UNION ALL SELECT 'y', NULL", "x"},
 	} {
 		m := metric{name: "x", help: "h", labels: []string{"program"}, sql: c.sql}
-		series, err := m.read(t.Context(), fixtures(t))
+		series, err := m.read(t.Context(), sqltest.Fixtures(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +185,7 @@ func (f *failing) Write([]byte) (int, error) {
 
 func TestPrintFails(t *testing.T) {
 	var w failing
-	if err := Print(t.Context(), fixtures(t), &w, 100); err == nil || w.writes != 1 {
+	if err := Print(t.Context(), sqltest.Fixtures(t), &w, 100); err == nil || w.writes != 1 {
 		t.Errorf("%v after %d writes", err, w.writes)
 	}
 	db, err := sqlite.Open(tables.All(host.New(host.Options{Proc: t.TempDir()})), nil)

@@ -9,5 +9,5 @@
 //	got, err := run(s.SQL) // rows as Row writes them
 //	if !s.Same(got, want) …
 //
-// The rows of the tables must not change meanwhile.
+// The rows of the tables must not change meanwhile. [Fixtures] is a database whose rows do not.
 package sqltest
