@@ -66,7 +66,7 @@ func (e *examination) processes() running {
 	return r
 }
 
-// copies tells of several copies of the extension for one osquery.
+// copies reports when more than one copy of the extension serves the same osquery.
 func (e *examination) copies(copies map[string][]int) {
 	for _, socket := range slices.Sorted(maps.Keys(copies)) {
 		pids := copies[socket]
@@ -90,7 +90,7 @@ var capabilities = []struct {
 	{21, "CAP_SYS_ADMIN", "network namespaces without a process of this user are not read"},
 }
 
-// privileges returns what /proc tells of this process.
+// privileges returns the capabilities and users of this process, from /proc.
 func (e *examination) privileges() proc.Status {
 	b, err := os.ReadFile(filepath.Join(e.Proc, "self", "status"))
 	if err != nil { // of a saved copy

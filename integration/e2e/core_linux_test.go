@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,7 +54,7 @@ func coreTree(t *testing.T) string {
 func TestCoreTables(t *testing.T) {
 	path := os.Getenv("OSQUERYI")
 	if path == "" {
-		t.Skip("OSQUERYI names no osqueryi")
+		t.Skip(fmt.Errorf("OSQUERYI names no osqueryi: %w", errors.ErrUnsupported))
 	}
 	ns := netnstest.New(t)
 	ns.Populate(t)

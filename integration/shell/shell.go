@@ -46,7 +46,7 @@ var ErrFailed = errors.New("a statement or a command failed")
 type shell struct {
 	Config
 	db       *sqlite.DB
-	terminal *os.File // of the output, nil if it is none
+	terminal *os.File // the output, if it is a terminal; else nil
 	typed    bool     // somebody types the input
 	colours  bool
 
