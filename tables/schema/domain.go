@@ -123,15 +123,21 @@ func lower(c byte) byte {
 func Nearest(text string, words []string) string {
 	fold := func(s string) string { return strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(s)) }
 	text = fold(text)
+	limit := max(1, len(text)/3)
 	near := make(map[string]int)
 	for _, word := range words {
 		w := fold(word)
-		d := distance(text, w)
-		if begins := strings.HasPrefix(w, text) || strings.HasPrefix(text, w); begins && min(len(w), len(text)) >= 3 {
-			d = min(d, 1)
-		}
-		if d <= max(1, len(text)/3) {
-			near[word] = d
+		begins := (strings.HasPrefix(w, text) || strings.HasPrefix(text, w)) && min(len(w), len(text)) >= 3
+		switch {
+		case w == text:
+			near[word] = 0
+		case begins:
+			near[word] = 1
+		case max(len(w)-len(text), len(text)-len(w)) > limit: // so is the distance
+		default:
+			if d := distance(text, w); d <= limit {
+				near[word] = d
+			}
 		}
 	}
 	best := ""
@@ -143,23 +149,28 @@ func Nearest(text string, words []string) string {
 	return best
 }
 
-// distance counts the letters to insert, delete or replace (Levenshtein).
+// distance counts the letters to insert, delete or replace, and the pairs of
+// neighbours to swap, to make b of a (the restricted Damerau-Levenshtein distance).
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	rows := make([][]int, len(a)+1) // by the lengths of beginnings of both
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			replaced := rows[i-1][j-1]
+			if a[i-1] != b[j-1] {
+				replaced++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
+			rows[i][j] = min(replaced, rows[i-1][j]+1, rows[i][j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
 		}
 	}
-	return row[len(b)]
+	return rows[len(a)][len(b)]
 }

@@ -69,12 +69,15 @@ func TestLike(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	words := []string{"local_port", "remote_port", "local_address", "state", "pid"}
-	for text, want := range map[string]string{"local_prot": "local_port", "stat": "state", "STATE": "state", "local": "local_port", "xyzzy": "", "p": "", "": "", "locl_addres": "local_address"} {
+	for text, want := range map[string]string{"local_prot": "local_port", "ipd": "pid", "satte": "state", "tsaet": "", "stat": "state", "STATE": "state", "local": "local_port", "xyzzy": "", "p": "", "": "", "locl_addres": "local_address"} {
 		t.Run(text, func(t *testing.T) {
 			if got := Nearest(text, words); got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})
+	}
+	if got := Nearest(strings.Repeat("x", 10<<20), words); got != "" { // of a text of SQL, in memory that does not grow with it
+		t.Errorf("of 10 MiB got %q", got)
 	}
 	if got := Nearest("same", slices.Repeat([]string{"same"}, 2)); got != "same" {
 		t.Errorf("got %q", got)
